@@ -1,0 +1,65 @@
+"""InfoGAN (Chen et al. 2016, arXiv:1606.03657) as pure functions in JAX.
+
+Images are float32 in [0, 1] (or uint8) [B, H, W, C], information is in nats, keys are
+typed (`jax.random.key`). Orbax, TensorFlow Datasets and matplotlib load when used.
+"""
+
+import importlib
+
+from infogan_jax import (
+    data,
+    latents,
+    metrics,
+    networks,
+    objectives,
+    presets,
+    schedules,
+)
+from infogan_jax.config import Config, Update
+from infogan_jax.inference import Sample, generate, infer, sample, traverse
+from infogan_jax.parallel import pmap_step
+from infogan_jax.registry import register
+from infogan_jax.training import (
+    Net,
+    TrainState,
+    init,
+    step,
+    train,
+    train_step,
+    train_steps,
+)
+
+__all__ = [
+    "Config",
+    "Net",
+    "Sample",
+    "TrainState",
+    "Update",
+    "data",
+    "generate",
+    "infer",
+    "init",
+    "latents",
+    "metrics",
+    "networks",
+    "objectives",
+    "pmap_step",
+    "presets",
+    "register",
+    "restore",
+    "sample",
+    "save",
+    "schedules",
+    "step",
+    "train",
+    "train_step",
+    "train_steps",
+    "traverse",
+]
+
+
+def __getattr__(name):
+    # Orbax takes seconds to import: only those who save or restore wait for it.
+    if name in ("restore", "save"):
+        return getattr(importlib.import_module("infogan_jax.checkpoint"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,171 @@
+"""Config: what is computed. Frozen and hashable, it is jit's static argument; JSON-able,
+it travels with every checkpoint. Where and how long a run goes on is not its business.
+"""
+
+import json
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import optax
+
+from infogan_jax import latents, networks, objectives, registry, schedules
+
+
+@registry.register
+@dataclass(frozen=True)
+class Update:
+    """One optimizer and the networks that it owns.
+
+    Attributes:
+      name: what the terms call it.
+      nets: the networks that learn in it; nothing else moves.
+      lr: Adam's rate, a number or a schedule, or a tuple with one for each net.
+      beta1, beta2: Adam's decay rates.
+    """
+
+    name: str
+    nets: tuple
+    lr: Any
+    beta1: float = 0.5
+    beta2: float = 0.999
+
+    def __post_init__(self):
+        if not self.nets or not isinstance(self.nets, tuple):
+            raise ValueError(
+                f"update {self.name!r} needs a tuple of nets, not {self.nets!r}."
+            )
+        if isinstance(self.lr, tuple) and len(self.lr) != len(self.nets):
+            raise ValueError(
+                f"update {self.name!r} has {len(self.lr)} rates for {len(self.nets)} "
+                "nets; give one number, or one for each net."
+            )
+        for rate in self.lr if isinstance(self.lr, tuple) else (self.lr,):
+            if not callable(rate) and not rate >= 0:
+                raise ValueError(f"lr must be at least 0, not {rate}.")
+        for beta in (self.beta1, self.beta2):
+            if not 0 <= beta < 1:
+                raise ValueError(f"Adam's betas must lie in [0, 1), not {beta}.")
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Adam's direction, of length 1; `rates` gives the length."""
+        return optax.scale_by_adam(self.beta1, self.beta2)
+
+    def rates(self, step) -> dict:
+        """Each net's learning rate at `step`."""
+        lrs = self.lr if isinstance(self.lr, tuple) else (self.lr,) * len(self.nets)
+        rates = zip(self.nets, lrs, strict=True)
+        return {net: schedules.at(lr, step) for net, lr in rates}
+
+
+@registry.register
+@dataclass(frozen=True)
+class Config:
+    """A GAN with codes: latents, networks, objective, and who learns in which update.
+
+    The defaults are the paper's MNIST experiment.
+
+    Attributes:
+      codes: what G is told and Q recovers.
+      noise: the rest of G's input.
+      architecture: builds the networks.
+      objective: the terms.
+      updates: one step is these in order; a name may come more than once, and then
+        shares one optimizer state.
+      ema_decay: share that G's running average keeps per step, in [0, 1); 0 for none.
+        `generate`, `sample` and `traverse` use the average where there is one.
+    """
+
+    codes: Any = latents.Product(
+        (latents.Categorical(10), latents.Uniform(), latents.Uniform())
+    )
+    noise: Any = latents.Uniform(size=62)
+    architecture: Any = networks.Dcgan()
+    objective: tuple = (objectives.NonSaturating(), objectives.MutualInformation())
+    updates: tuple = field(
+        default=(
+            Update("d", ("trunk", "d"), lr=2e-4),
+            Update("g", ("g", "q"), lr=1e-3),
+        )
+    )
+    ema_decay: float = 0.0
+
+    def __post_init__(self):
+        if not isinstance(self.codes, latents.Product):
+            raise ValueError(f"codes must be a Product of latents, not {self.codes!r}.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), not {self.ema_decay}.")
+        if not self.objective or not self.updates:
+            raise ValueError("a Config needs at least one term and one update.")
+        known, by_name = set(self.networks()), {}
+        for update in self.updates:
+            if by_name.setdefault(update.name, update) != update:
+                raise ValueError(
+                    f"two different updates are named {update.name!r}; a name that "
+                    "comes again must be the same update."
+                )
+            if not set(update.nets) <= known:
+                raise ValueError(
+                    f"update {update.name!r} lists {update.nets}, but the networks are "
+                    f"{sorted(known)}."
+                )
+        names = [term_name(term) for term in self.objective]
+        if len(set(names)) < len(names):
+            raise ValueError(f"terms need different names, not {names}; add a `name`.")
+        for term in self.objective:
+            getattr(term, "check", lambda config: None)(self)
+
+    @property
+    def image_shape(self) -> tuple:
+        """(H, W, C)."""
+        return self.architecture.image_shape
+
+    def networks(self, axis_name: str | None = None) -> dict:
+        """The modules by name: the architecture's, and those that terms bring."""
+        latent_dim = self.noise.dim + self.codes.dim
+        modules = self.architecture.networks(latent_dim, self.codes.n_params, axis_name)
+        for term in self.objective:
+            modules |= getattr(term, "networks", lambda config: {})(self)
+        return modules
+
+    def to_json(self) -> str:
+        """The configuration as JSON text, with the library's version."""
+        return json.dumps({"version": version(), **registry.encode(self)}, indent=2)
+
+    @staticmethod
+    def from_json(text: str) -> "Config":
+        """The configuration that `to_json` wrote.
+
+        Raises:
+          ValueError: no JSON, not a Config, an unknown kind or field; says which
+            version wrote it.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"a configuration must be JSON: {error}.") from None
+        written = (
+            data.pop("version", "unknown") if isinstance(data, dict) else "unknown"
+        )
+        try:
+            config = registry.decode(data)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} It was written by version {written}; this is {version()}."
+            ) from None
+        if not isinstance(config, Config):
+            raise ValueError(f"the JSON holds {type(config).__name__}, not a Config.")
+        return config
+
+
+def term_name(term) -> str:
+    """A term's name in the metrics: its own, or its class's."""
+    return getattr(term, "name", None) or type(term).__name__
+
+
+def version() -> str:
+    """The installed version of this library."""
+    try:
+        return metadata.version("infogan_jax")
+    except metadata.PackageNotFoundError:
+        return "uninstalled"

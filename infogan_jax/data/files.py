@@ -1,0 +1,137 @@
+"""Images that users bring: NumPy archives and folders."""
+
+from pathlib import Path
+
+import numpy as np
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_HELD_OUT = 10
+
+
+def read_npz(path: Path) -> tuple[dict, dict]:
+    """Training and test split of an .npz, or of an .npy of images alone.
+
+    The archive holds x_train, y_train, x_test, y_test, or image and, optionally, label.
+    Images are uint8, or floats in [0, 1], [N, H, W] or [N, H, W, C].
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not such an archive; pickled objects are refused.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; npz:PATH needs one.")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = {"image": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except Exception as error:  # zipfile, zlib, EOF and format errors alike
+        raise ValueError(f"{path} cannot be read as .npz or .npy: {error}") from error
+    if {"x_train", "x_test"} <= arrays.keys():
+        return tuple(
+            make_split(arrays[f"x_{part}"], arrays.get(f"y_{part}"), path)
+            for part in ("train", "test")
+        )
+    if "image" in arrays:
+        return hold_out(make_split(arrays["image"], arrays.get("label"), path))
+    raise ValueError(
+        f"{path} holds {sorted(arrays)}; it needs x_train and x_test (y_train, y_test), "
+        "or image (and label)."
+    )
+
+
+def read_folder(path: Path) -> tuple[dict, dict]:
+    """Training and test split of a folder of images of one size.
+
+    Subfolders `train` and `test` are the splits if both are there. Otherwise, and inside
+    each, subfolders are classes in alphabetical order.
+
+    Raises:
+      FileNotFoundError: no such folder.
+      ValueError: no images in it, one that cannot be read, or unequal sizes.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}; folder:PATH needs one.")
+    if (path / "train").is_dir() and (path / "test").is_dir():
+        return _read_images(path / "train"), _read_images(path / "test")
+    return hold_out(_read_images(path))
+
+
+def make_split(images, labels, source) -> dict:
+    """{"image": uint8 [N, H, W, C], "label": int32 [N]} of what a file holds.
+
+    Raises:
+      ValueError: shapes, types or ranges that are no images and labels.
+    """
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+        raise ValueError(
+            f"{source}: images have shape {images.shape}; [N, H, W] or [N, H, W, C] with "
+            "C 1 or 3 is needed, and N at least 1."
+        )
+    if np.issubdtype(images.dtype, np.floating):
+        if not (images.min() >= 0 and images.max() <= 1):
+            raise ValueError(
+                f"{source}: float images must lie in [0, 1], not [{images.min():g}, "
+                f"{images.max():g}]; rescale them, or store uint8."
+            )
+        images = np.round(images * 255).astype(np.uint8)
+    if images.dtype != np.uint8:
+        raise ValueError(
+            f"{source}: images are {images.dtype}; uint8 or float in [0, 1] is needed."
+        )
+    if labels is None:
+        labels = np.full(len(images), -1)
+    labels = np.asarray(labels)
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"{source}: labels are {labels.dtype} {labels.shape} for {len(images)} "
+            "images; one integer per image is needed."
+        )
+    return {"image": images, "label": labels.astype(np.int32)}
+
+
+def hold_out(split: dict) -> tuple[dict, dict]:
+    """Training and test split: every tenth image is the test's.
+
+    Raises:
+      ValueError: fewer than two images.
+    """
+    n = len(split["label"])
+    if n < 2:
+        raise ValueError(f"{n} image cannot be split into training and test.")
+    held = np.arange(n) % _HELD_OUT == _HELD_OUT - 1
+    held[-1] |= not held.any()
+    return (
+        {name: array[~held] for name, array in split.items()},
+        {name: array[held] for name, array in split.items()},
+    )
+
+
+def _read_images(folder):
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ImportError(
+            'folders of images need Pillow: pip install "infogan_jax[images]"'
+        ) from None
+    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise ValueError(f"{folder} holds no images ({', '.join(_SUFFIXES)}).")
+    images, labels = [], []
+    for path in paths:
+        try:
+            with Image.open(path) as picture:
+                gray = picture.mode in ("1", "L", "I;16", "I", "LA")
+                images.append(np.asarray(picture.convert("L" if gray else "RGB")))
+        except OSError as error:
+            raise ValueError(f"{path} is not a readable image: {error}") from error
+        if images[-1].shape != images[0].shape:
+            raise ValueError(
+                f"{path} has shape {images[-1].shape}, but {paths[0]} has "
+                f"{images[0].shape}; bring all images to one size and mode first."
+            )
+        top = path.relative_to(folder).parts[0]
+        labels.append(classes.index(top) if top in classes else -1)
+    return make_split(np.stack(images), np.array(labels), folder)

@@ -1,0 +1,159 @@
+"""MNIST and Fashion-MNIST: four IDX files, at hand or fetched.
+
+Addresses, sizes and hashes are those that TensorFlow Datasets registers; its own
+download and preparation need TensorFlow, retry a dead network for minutes and create
+files even where nothing is missing, so the bytes are fetched and hashed here.
+"""
+
+import gzip
+import hashlib
+import http.client
+import os
+import struct
+import time
+import urllib.error
+import urllib.request
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from infogan_jax.data import files
+
+SOURCES = {
+    "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "fashion_mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+}
+
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+_TIMEOUT = 15.0  # seconds of silence from a server
+_CHUNK = 1 << 16
+
+
+def read(name: str, folder: Path, seconds: float | None = None) -> tuple[dict, dict]:
+    """Training and test split of a set in `SOURCES`; fetches what is missing.
+
+    Args:
+      name: "mnist" or "fashion_mnist".
+      folder: holds the four files, as they are or gzipped, or will hold them. A
+        complete folder may be read-only.
+      seconds: give up fetching after so long; None for as long as bytes arrive.
+
+    Raises:
+      OSError: the network, the server or the directory fails.
+      ValueError: a file does not hold what it should.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    splits = []
+    for images, labels in _FILES.values():
+        arrays = [_read_file(name, folder, part, deadline) for part in (images, labels)]
+        splits.append(files.make_split(*arrays, source=folder))
+    return tuple(splits)
+
+
+def parse(data: bytes, source: str) -> np.ndarray:
+    """The uint8 array of an IDX file's bytes.
+
+    Raises:
+      ValueError: not IDX, or cut short.
+    """
+    if len(data) < 4 or data[:3] != b"\0\0\x08":
+        raise ValueError(f"{source} is not an IDX file of bytes.")
+    header = 4 + 4 * data[3]
+    if len(data) < header:
+        raise ValueError(f"{source} is cut within its header.")
+    shape = struct.unpack(f">{data[3]}I", data[4:header])
+    expected = header + int(np.prod(shape, dtype=np.int64))
+    if len(data) != expected:
+        raise ValueError(
+            f"{source} has {len(data)} bytes, but its header says {expected}."
+        )
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _read_file(name, folder, part, deadline):
+    raw, packed = folder / part, folder / f"{part}.gz"
+    if raw.is_file():
+        return parse(raw.read_bytes(), str(raw))
+    if not packed.is_file():
+        _fetch(name, packed, deadline)
+    elif _hash(packed.read_bytes()) != _registered(name, part).checksum:
+        # A download of ours that was damaged since: once more, then it is an error.
+        try:
+            packed.unlink()
+        except OSError as error:
+            raise ValueError(
+                f"{packed} is damaged (its SHA-256 is not the registered one) and cannot "
+                f"be replaced: {error.strerror}. Delete it."
+            ) from error
+        _fetch(name, packed, deadline)
+    try:
+        return parse(gzip.decompress(packed.read_bytes()), str(packed))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{packed} cannot be unpacked: {error}. Delete it.") from error
+
+
+def _fetch(name, packed, deadline):
+    """Puts a whole, verified file at `packed`, or raises."""
+    address = SOURCES[name] + packed.name
+    info = _registered(name, packed.name.removesuffix(".gz"))
+    advice = (
+        f"Put the four files of {SOURCES[name]} into {packed.parent}, name another "
+        "directory that has them (--data-dir), or use --data bundled."
+    )
+    try:
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        partial = packed.with_name(f"{packed.name}.{os.getpid()}.part")
+        partial.touch()
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {packed.parent}: {error.strerror}; name another directory "
+            "with --data-dir."
+        ) from error
+    try:
+        data = _download(address, deadline)
+        if len(data) < info.size:
+            raise OSError(
+                f"{address} was cut at {len(data)} of {info.size} bytes; run again."
+            )
+        if _hash(data) != info.checksum:
+            raise OSError(
+                f"{address} gave wrong bytes (SHA-256 {_hash(data)[:12]}..., registered "
+                f"{info.checksum[:12]}...): a proxy or login page? Nothing was kept. "
+                f"{advice}"
+            )
+        partial.write_bytes(data)
+        partial.replace(packed)
+    except urllib.error.HTTPError as error:
+        raise OSError(
+            f"{address} answers {error.code} {error.reason}: it may have moved. {advice}"
+        ) from error
+    except (TimeoutError, urllib.error.URLError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise OSError(f"{address} cannot be reached ({reason}). {advice}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _download(address, deadline):
+    data = bytearray()
+    with urllib.request.urlopen(address, timeout=_TIMEOUT) as response:
+        # read1 returns what has come: a slow server is not a silent one.
+        while chunk := response.read1(_CHUNK):
+            data += chunk
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"only {len(data)} bytes had come in time")
+    return bytes(data)
+
+
+def _registered(name, part):
+    from tensorflow_datasets.core.download import checksums
+
+    return checksums.get_all_url_infos()[SOURCES[name] + part + ".gz"]
+
+
+def _hash(data):
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,116 @@
+"""`load(name)`: one entry for every place that images come from."""
+
+import dataclasses
+import difflib
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from infogan_jax.data import files, idx, prepared
+
+NAMES = (
+    "auto",
+    "bundled",
+    "mnist",
+    "fashion_mnist",
+    "npz:PATH",
+    "folder:PATH",
+    "tfds:NAME",
+)
+
+_BUNDLED = Path(__file__).with_name("mnist10k.npz")
+_READERS = {"npz": files.read_npz, "folder": files.read_folder}
+# `auto` must not keep a fresh machine waiting: seconds for all of MNIST to arrive.
+_AUTO_SECONDS = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Images and labels of a training and a test split.
+
+    Attributes:
+      name: what was loaded; never "auto".
+      train, test: {"image": uint8 [N, H, W, C], "label": int32 [N], -1 if unknown}.
+      note: one line that says where the images came from.
+    """
+
+    name: str
+    train: dict
+    test: dict
+    note: str
+
+    @property
+    def image_shape(self) -> tuple:
+        """(H, W, C)."""
+        return self.train["image"].shape[1:]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all images and labels: the same for the same data, from anywhere."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.test):
+            for name in ("image", "label"):
+                array = np.ascontiguousarray(split[name])
+                digest.update(f"{array.shape}{array.dtype}".encode())
+                digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+    """Images by name.
+
+    Args:
+      name: "bundled" (10,000 + 2,000 MNIST digits that come with the package), "mnist"
+        or "fashion_mnist" (four IDX files, fetched from the address and checked by the
+        hash that TensorFlow Datasets registers), "auto" (MNIST if it is at hand or
+        arrives in time, else bundled), "npz:PATH", "folder:PATH" (of images), or
+        "tfds:NAME" (a directory that TensorFlow Datasets prepared). A set without a
+        test split gives every tenth image to it.
+      data_dir: where downloads lie, or are put; by default $XDG_CACHE_HOME/infogan_jax,
+        and for "tfds:" TensorFlow Datasets' own default.
+
+    Raises:
+      ValueError: an unknown name, or files that do not hold what they should.
+      OSError: a file or a server that cannot be read; the message says what to do.
+    """
+    kind, colon, rest = name.partition(":")
+    if colon and kind in _READERS:
+        train, test = _READERS[kind](Path(rest).expanduser())
+        return Dataset(name, train, test, f"{len(train['label'])} images of {rest}")
+    if colon and kind == "tfds":
+        train, test = prepared.read(rest, data_dir)
+        return Dataset(name, train, test, f"TFDS's prepared {rest}")
+    if name == "bundled":
+        return _bundled("the 10,000 digits that come with the package")
+    if name == "auto":
+        try:
+            return _from_idx("mnist", data_dir, seconds=_AUTO_SECONDS)
+        except OSError as error:
+            reason = str(error).splitlines()[0]
+            return _bundled(
+                f"the bundled 10,000 digits, for want of all MNIST: {reason}"
+            )
+    if name in idx.SOURCES:
+        return _from_idx(name, data_dir)
+    close = difflib.get_close_matches(name, NAMES, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"unknown dataset {name!r}.{hint} Known: {', '.join(NAMES)}.")
+
+
+def default_dir() -> Path:
+    """Where downloads lie unless told otherwise."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "infogan_jax"
+
+
+def _from_idx(name, data_dir, seconds=None):
+    folder = Path(data_dir).expanduser() if data_dir else default_dir() / name
+    train, test = idx.read(name, folder, seconds)
+    return Dataset(name, train, test, f"all of {name}, from {folder}")
+
+
+def _bundled(note):
+    train, test = files.read_npz(_BUNDLED)
+    return Dataset("bundled", train, test, note)

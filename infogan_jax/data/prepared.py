@@ -1,0 +1,65 @@
+"""Directories that TensorFlow Datasets prepared elsewhere; TensorFlow is not needed."""
+
+import numpy as np
+
+from infogan_jax.data import files
+
+
+def read(name: str, data_dir=None) -> tuple[dict, dict]:
+    """Training and test split of a prepared dataset with images.
+
+    Every record is read here, so that a missing or cut shard shows now.
+
+    Args:
+      name: TFDS's name, such as "mnist" or "cifar10/3.0.2".
+      data_dir: TFDS's data_dir; None for its default.
+
+    Raises:
+      FileNotFoundError: the directory holds no such prepared dataset.
+      ValueError: damaged shards, or features that are no images.
+    """
+    import tensorflow_datasets as tfds
+
+    where = tfds.core.constants.DATA_DIR if data_dir is None else data_dir
+    try:
+        builder = tfds.core.read_only_builder.builder_from_files(
+            name, data_dir=data_dir
+        )
+        sizes = {
+            split: info.num_examples for split, info in builder.info.splits.items()
+        }
+    except Exception as error:  # TFDS raises several unrelated types here.
+        raise FileNotFoundError(
+            f"{where} holds no prepared dataset {name!r}: {_first_line(error)} Prepare it "
+            "where TensorFlow is installed, with file_format='array_record', and name its "
+            "data_dir with --data-dir."
+        ) from error
+    if "train" not in sizes:
+        raise ValueError(f"{name} in {where} has splits {sorted(sizes)}, but no train.")
+    splits = {}
+    for split in ("train", "test"):
+        if split in sizes:
+            splits[split] = _read_split(builder, name, split, sizes[split], where)
+    if "test" in splits:
+        return splits["train"], splits["test"]
+    return files.hold_out(splits["train"])
+
+
+def _read_split(builder, name, split, size, where):
+    try:
+        records = list(builder.as_data_source(split=split))
+        if len(records) != size:
+            raise ValueError(f"{len(records)} of {size} records.")
+        images = np.stack([record["image"] for record in records])
+        labels = np.array([record.get("label", -1) for record in records])
+    except Exception as error:  # a cut shard surfaces as any of a dozen types
+        raise ValueError(
+            f"split {split} of {name} in {where} cannot be read: {_first_line(error)} "
+            "Copy or prepare it again."
+        ) from error
+    return files.make_split(images, labels, f"{name} in {where}")
+
+
+def _first_line(error):
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".") + "."

@@ -1,0 +1,17 @@
+"""Batches drawn on the device."""
+
+import jax
+
+
+def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
+    """`batch_size` rows of every array, uniformly, with replacement. Pure.
+
+    Args:
+      dataset: arrays of one length N by name. Pass it as an argument through `jit`:
+        closed over, it would be compiled into the program.
+      key: of this batch.
+      batch_size: rows to draw.
+    """
+    n = len(dataset["image"])
+    rows = jax.random.randint(key, (batch_size,), 0, n)
+    return {name: array[rows] for name, array in dataset.items()}

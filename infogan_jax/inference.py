@@ -1,0 +1,159 @@
+"""What a trained model is for: sampling from G, reading images with Q.
+
+Everything here uses the running statistics, and G's running average where the config
+keeps one. Example i of a sample draws from `fold_in(key, i)`: a sample of 64 begins
+with the sample of 10.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from infogan_jax import config as config_lib
+from infogan_jax import training
+
+Config, TrainState = config_lib.Config, training.TrainState
+
+
+class Sample(NamedTuple):
+    """Images [n, H, W, C] in [0, 1], and the noise and codes they were made from."""
+
+    images: jax.Array
+    z: jax.Array
+    c: jax.Array
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def generate(
+    config: Config, state: TrainState, z: jax.Array, c: jax.Array
+) -> jax.Array:
+    """G(z, c): images [n, H, W, C] in [0, 1].
+
+    Args:
+      config: the configuration.
+      state: any state with G in it, such as `restore(path, nets=("g",))` gives.
+      z: [n, config.noise.dim].
+      c: [n, config.codes.dim].
+
+    Raises:
+      ValueError: z or c of another width.
+    """
+    wanted = ((len(z), config.noise.dim), (len(z), config.codes.dim))
+    if (z.shape, c.shape) != wanted:
+        raise ValueError(f"z and c have shapes {z.shape}, {c.shape}; give {wanted}.")
+    net = state.ema.get("g", state.nets["g"])
+    return _apply(config.networks()["g"], net, jnp.concatenate([z, c], -1))
+
+
+def sample(
+    config: Config,
+    state: TrainState,
+    key: jax.Array,
+    n: int,
+    *,
+    c: jax.Array | Mapping[int, float] | None = None,
+) -> Sample:
+    """`n` images with noise and codes from their priors.
+
+    Args:
+      config: the configuration.
+      state: any state with G in it.
+      key: for noise and codes.
+      n: how many.
+      c: codes to use instead: [codes.dim] or [n, codes.dim], or people's numbers by
+        code, `{0: 3}`, the others being drawn.
+
+    Raises:
+      ValueError: no such code or value, or a wrong shape.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, not {n}.")
+    z, drawn = _draw_latents(config, key, n)
+    if isinstance(c, Mapping):
+        c = config.codes.assign(drawn, c)
+    elif c is None:
+        c = drawn
+    else:
+        c = jnp.asarray(c, jnp.float32)
+        if c.shape not in ((config.codes.dim,), drawn.shape):
+            raise ValueError(
+                f"c has shape {c.shape}; give {(config.codes.dim,)} or {drawn.shape}."
+            )
+        c = jnp.broadcast_to(c, drawn.shape)
+    return Sample(generate(config, state, z, c), z, c)
+
+
+def infer(config: Config, state: TrainState, images: jax.Array) -> jax.Array:
+    """Parameters of Q(c|x), [n, codes.n_params]; `codes.mean` of it is the representation.
+
+    Args:
+      config: the configuration.
+      state: any state with the trunk and Q in it.
+      images: [n, H, W, C], uint8 or float32 in [0, 1].
+
+    Raises:
+      ValueError: images of another shape, dtype or range.
+    """
+    training.check_images(config, images)
+    training.check_range(images)
+    return _infer(config, state, images)
+
+
+def traverse(
+    config: Config,
+    state: TrainState,
+    key: jax.Array,
+    code: int,
+    *,
+    rows: int = 10,
+    steps: int = 10,
+    values: jax.Array | None = None,
+) -> jax.Array:
+    """Images [rows, steps, H, W, C]: along each row one code moves, all else stays.
+
+    Args:
+      config: the configuration.
+      state: any state with G in it.
+      key: for the noise and the other codes of each row.
+      code: which code moves.
+      rows: draws of noise and other codes.
+      steps: values of the code, those of its `grid(steps)`.
+      values: [steps, width of the code], to show instead of the grid.
+
+    Raises:
+      ValueError: no such code, or values of another width.
+    """
+    config.codes.check_index(code)
+    part = config.codes.parts[code]
+    values = part.grid(steps) if values is None else jnp.asarray(values, jnp.float32)
+    if values.ndim != 2 or values.shape[1] != part.dim:
+        raise ValueError(f"values have shape {values.shape}; give (steps, {part.dim}).")
+    z, c = _draw_latents(config, key, rows)
+    steps = len(values)
+    parts = [jnp.repeat(x, steps, 0) for x in config.codes.split(c)]
+    parts[code] = jnp.tile(values, (rows, 1))
+    images = generate(
+        config, state, jnp.repeat(z, steps, 0), jnp.concatenate(parts, -1)
+    )
+    return images.reshape(rows, steps, *images.shape[1:])
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _draw_latents(config, key, n):
+    keys = jax.vmap(jax.random.split)(training.example_keys(key, n))
+    noise = jax.vmap(config.noise.sample)(keys[:, 0])
+    return noise, jax.vmap(config.codes.sample)(keys[:, 1])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _infer(config, state, images):
+    modules, images = config.networks(), training.to_float(images)
+    features = _apply(modules["trunk"], state.nets["trunk"], images)
+    return _apply(modules["q"], state.nets["q"], features, images)
+
+
+def _apply(module, net, *inputs):
+    return module.apply({"params": net.params, **net.stats}, *inputs, train=False)

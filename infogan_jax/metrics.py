@@ -1,0 +1,106 @@
+"""Measures on arrays; no GAN inside. Information is in nats."""
+
+import numpy as np
+from scipy import optimize, special
+
+
+def entropy(p) -> float:
+    """H of a table of probabilities of any shape: -sum p ln p.
+
+    Raises:
+      ValueError: negative entries, or a sum that is not 1.
+    """
+    p = np.asarray(p, np.float64)
+    if (p < 0).any() or not np.isclose(p.sum(), 1, rtol=0, atol=1e-6):
+        raise ValueError(
+            f"probabilities must be at least 0 and sum to 1, not {p.sum():g}."
+        )
+    return float(special.entr(p).sum())
+
+
+def conditional_entropy(joint) -> float:
+    """H(B|A) = H(A, B) - H(A) of a joint table [A, B]."""
+    joint = np.asarray(joint, np.float64)
+    return entropy(joint) - entropy(joint.sum(1))
+
+
+def mutual_information(joint) -> float:
+    """I(A; B) = H(B) - H(B|A) of a joint table [A, B]."""
+    joint = np.asarray(joint, np.float64)
+    return entropy(joint.sum(0)) - conditional_entropy(joint)
+
+
+def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
+    """Counts [n_clusters, n_labels] of pairs; rows with label -1 (unknown) are left out.
+
+    Raises:
+      ValueError: unequal lengths, no known label, or numbers out of range.
+    """
+    clusters, labels = np.asarray(clusters), np.asarray(labels)
+    if clusters.shape != labels.shape or clusters.ndim != 1:
+        raise ValueError(
+            f"clusters and labels need one length, not {clusters.shape}, {labels.shape}."
+        )
+    known = labels >= 0
+    if not known.any():
+        raise ValueError("no label is known.")
+    counts = np.zeros((n_clusters, n_labels), np.int64)
+    np.add.at(counts, (clusters[known], labels[known]), 1)
+    return counts
+
+
+def match(counts) -> np.ndarray:
+    """The label of each cluster, [n_clusters], that makes the most pairs agree.
+
+    One to one (Hungarian method) as far as labels last; clusters beyond their number
+    take their most frequent label.
+    """
+    counts = np.asarray(counts)
+    labels = counts.argmax(1)
+    rows, columns = optimize.linear_sum_assignment(counts, maximize=True)
+    labels[rows] = columns
+    return labels
+
+
+def accuracy(counts, labels_of) -> float:
+    """Share of pairs in `counts` whose cluster maps to their label."""
+    counts = np.asarray(counts)
+    return float(counts[np.arange(len(counts)), labels_of].sum() / counts.sum())
+
+
+def cluster_accuracy(counts) -> float:
+    """Accuracy under the best matching on these very counts (the usual figure)."""
+    return accuracy(counts, match(counts))
+
+
+def nmi(counts) -> float:
+    """Normalised mutual information, I / mean(H, H), in [0, 1]; 1 for two constants."""
+    joint = np.asarray(counts) / np.sum(counts)
+    mean = (entropy(joint.sum(0)) + entropy(joint.sum(1))) / 2
+    return mutual_information(joint) / mean if mean > 0 else 1.0
+
+
+def ari(counts) -> float:
+    """Adjusted Rand index: 1 for equal partitions, about 0 for independent ones.
+
+    Source: Hubert and Arabie 1985, Comparing partitions.
+    """
+    counts = np.asarray(counts, np.float64)
+
+    def pairs(x):
+        return (x * (x - 1) / 2).sum()
+
+    both, rows, columns = pairs(counts), pairs(counts.sum(1)), pairs(counts.sum(0))
+    expected = rows * columns / pairs(counts.sum())
+    highest = (rows + columns) / 2
+    return (
+        float((both - expected) / (highest - expected)) if highest > expected else 1.0
+    )
+
+
+def correlation(a, b) -> float:
+    """Pearson's correlation of two vectors; 0 if one of them is constant."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a, b = a - a.mean(), b - b.mean()
+    norm = np.sqrt((a**2).sum() * (b**2).sum())
+    return float((a * b).sum() / norm) if norm > 0 else 0.0

@@ -1,0 +1,181 @@
+"""The objective: terms, each a pure function of a `Pass` that says what to minimise.
+
+A term is a registered frozen dataclass. Called on a `Pass` it returns a scalar loss for
+each update that it has something to say to, by the update's name; a name that is
+missing counts as 0. An optional `check(config)` raises on a setting that cannot work.
+
+    @register
+    @dataclass(frozen=True)
+    class R1:
+        weight: float = 10.0
+
+        def __call__(self, p):
+            gradient = jax.grad(lambda x: p.score(x).sum())(p.real)
+            return {"d": self.weight / 2 * (gradient**2).sum((1, 2, 3)).mean()}
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from infogan_jax import latents, registry, schedules
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass over all networks: everything that a term may read.
+
+    What no term reads is never computed: XLA removes it.
+
+    Attributes:
+      codes: the prior of the codes.
+      step: updates done so far, int32.
+      keys: [B] one key per example, for the noise of a term.
+      real, fake: images [B, H, W, C] in [0, 1].
+      label: int32 [B], -1 where unknown; None if the batch brought none.
+      z, c: noise [B, noise.dim] and codes [B, codes.dim] of the fakes.
+      d_real, d_fake: D's logits [B]. D learns through them.
+      d_fooled: d_fake again, through a D that does not learn: what a generator that
+        wants to fool D must use, or D learns to be fooled wherever it is listed too.
+      q_real, q_fake: Q's parameters [B, codes.n_params].
+      generate: (z, c) -> images.
+      score: images -> logits [B].
+      recognise: images -> Q's parameters.
+    """
+
+    codes: latents.Product
+    step: jax.Array
+    keys: jax.Array
+    real: jax.Array
+    fake: jax.Array
+    label: jax.Array | None
+    z: jax.Array
+    c: jax.Array
+    d_real: jax.Array
+    d_fake: jax.Array
+    d_fooled: jax.Array
+    q_real: jax.Array
+    q_fake: jax.Array
+    generate: Callable
+    score: Callable
+    recognise: Callable
+
+
+@registry.register
+@dataclass(frozen=True)
+class NonSaturating:
+    """The usual GAN game: D maximises V, G maximises E log D(G(z, c)).
+
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 3.
+    """
+
+    def __call__(self, p: Pass) -> dict:
+        """Losses of "d" and "g"."""
+        return {"d": discrimination(p), "g": jax.nn.softplus(-p.d_fooled).mean()}
+
+
+@registry.register
+@dataclass(frozen=True)
+class Minimax:
+    """The game as written: G minimises E log(1 - D(G(z, c))), which D maximises.
+
+    Source: Chen et al. 2016 (arXiv:1606.03657), eq. 1.
+    """
+
+    def __call__(self, p: Pass) -> dict:
+        """Losses of "d" and "g"."""
+        # log(1 - sigmoid(x)) = -softplus(x): finite for every logit.
+        return {"d": discrimination(p), "g": -jax.nn.softplus(p.d_fooled).mean()}
+
+
+@registry.register
+@dataclass(frozen=True)
+class MutualInformation:
+    """-weight * L_I(G, Q): what makes a GAN an InfoGAN.
+
+    Attributes:
+      weight: the paper's lambda, positive; a number or schedule, or a tuple with one
+        for each code.
+      updates: the updates that minimise it. Which networks then learn from it is for
+        the nets of those updates to say: "g" alone is the paper's eq. 6; the released
+        code adds it to "d" too, whose update there holds Q's head.
+
+    Source: Chen et al. 2016 (arXiv:1606.03657), eq. 5 and 6.
+    """
+
+    weight: Any = 1.0
+    updates: tuple = ("g",)
+
+    def check(self, config) -> None:
+        """Raises unless there is a weight for every code and every update exists."""
+        _check_weight(self.weight, config.codes)
+        known = {update.name for update in config.updates}
+        if not set(self.updates) <= known:
+            raise ValueError(
+                f"MutualInformation is told to teach {self.updates}, but the updates "
+                f"are {sorted(known)}."
+            )
+
+    def __call__(self, p: Pass) -> dict:
+        """The same loss for every update in `updates`."""
+        information = p.codes.information(p.q_fake, p.c)
+        return dict.fromkeys(self.updates, -_weighted(self.weight, information, p.step))
+
+
+@registry.register
+@dataclass(frozen=True)
+class Recognition:
+    """-weight * L_I as a lesson for Q alone: G does not learn from it.
+
+    Beside an adversarial term it gives the paper's control (Fig. 1): a plain GAN whose
+    codes are read by a Q on the side, on D's features, without touching them.
+
+    Attributes:
+      weight: as in MutualInformation.
+      update: the update that trains Q.
+    """
+
+    weight: Any = 1.0
+    update: str = "g"
+
+    def check(self, config) -> None:
+        """Raises unless there is a weight for every code and Q is all that learns."""
+        _check_weight(self.weight, config.codes)
+        for update in config.updates:
+            if update.name == self.update and "trunk" in update.nets:
+                raise ValueError(
+                    f"Recognition in update {self.update!r} would teach the trunk too; "
+                    "put Q into an update without it."
+                )
+
+    def __call__(self, p: Pass) -> dict:
+        """The loss of `update`."""
+        q = p.recognise(jax.lax.stop_gradient(p.fake))
+        information = p.codes.information(q, p.c)
+        return {self.update: -_weighted(self.weight, information, p.step)}
+
+
+def discrimination(p: Pass) -> jax.Array:
+    """-V(D, G) = -E log D(x) - E log(1 - D(G(z, c))), from logits."""
+    chex.assert_equal_shape((p.d_real, p.d_fake))
+    return (jax.nn.softplus(-p.d_real) + jax.nn.softplus(p.d_fake)).mean()
+
+
+def _weighted(weight, information, step):
+    weights = weight if isinstance(weight, tuple) else (weight,) * len(information)
+    return jnp.stack([schedules.at(w, step) for w in weights]) @ information
+
+
+def _check_weight(weight, codes):
+    if isinstance(weight, tuple) and len(weight) != len(codes.parts):
+        raise ValueError(
+            f"{len(weight)} weights for {len(codes.parts)} codes; give one number, or "
+            "one for each code."
+        )
+    for number in weight if isinstance(weight, tuple) else (weight,):
+        if not callable(number) and not number >= 0:
+            raise ValueError(f"a weight must be at least 0, not {number}.")

@@ -1,0 +1,38 @@
+"""Configs by name. Each is a value: change it with `dataclasses.replace`."""
+
+from infogan_jax import config, latents, networks, objectives
+
+# The paper's MNIST experiment (appendix C.1): leak 0.1, sigma learned, L_I to G and Q.
+PAPER = config.Config()
+
+# What the released code computes instead: leak 0.01, sigma fixed at 1, L_I in D's update
+# too, and Q's head trained there, by D's optimizer.
+RELEASED = config.Config(
+    codes=latents.Product(
+        (
+            latents.Categorical(10),
+            latents.Uniform(sigma=1.0),
+            latents.Uniform(sigma=1.0),
+        )
+    ),
+    architecture=networks.Dcgan(leak=0.01),
+    objective=(
+        objectives.NonSaturating(),
+        objectives.MutualInformation(updates=("d", "g")),
+    ),
+    updates=(
+        config.Update("d", ("trunk", "d", "q"), lr=2e-4),
+        config.Update("g", ("g",), lr=1e-3),
+    ),
+)
+
+# Two networks often seen in tutorials: dense layers; convolutions with tanh, means only.
+MLP = config.Config(architecture=networks.Mlp())
+TUTORIAL = config.Config(
+    codes=RELEASED.codes, architecture=networks.Dcgan(output="tanh")
+)
+
+# The paper's control (Fig. 1): a plain GAN whose codes are read by a Q on the side.
+PLAIN_GAN = config.Config(
+    objective=(objectives.NonSaturating(), objectives.Recognition())
+)

@@ -1,0 +1,92 @@
+"""Frozen dataclasses to JSON and back: how a configuration travels with a checkpoint.
+
+A registered class is stored as `{"kind": name, **fields}`. Decoding imports nothing
+by name: a class that is not registered is an error that says what to import first.
+"""
+
+import dataclasses
+from typing import Any, TypeVar
+
+T = TypeVar("T", bound=type)
+
+_CLASSES: dict[str, type] = {}
+_LEAVES = (bool, int, float, str, type(None))
+
+
+def register(cls: T) -> T:
+    """Makes a frozen dataclass storable by name: `@register` above `@dataclass`.
+
+    The library's own classes are stored under their bare name, a user's class as
+    `module:name`.
+
+    Raises:
+      TypeError: `cls` is not a frozen dataclass.
+      ValueError: another class already has this name.
+    """
+    if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:
+        raise TypeError(
+            f"{cls.__name__} must be a frozen dataclass to be registered: "
+            "put @dataclass(frozen=True) below @register."
+        )
+    name = kind(cls)
+    known = _CLASSES.get(name, cls)
+    # A notebook cell that is run twice defines the same class anew: let it.
+    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(f"the name {name!r} is taken by {known}; rename {cls}.")
+    _CLASSES[name] = cls
+    return cls
+
+
+def kind(cls: type) -> str:
+    """The name under which `cls` is stored."""
+    package = __name__.partition(".")[0]
+    inside = cls.__module__.partition(".")[0] == package
+    return cls.__name__ if inside else f"{cls.__module__}:{cls.__name__}"
+
+
+def encode(value: Any) -> Any:
+    """JSON-able form of registered dataclasses, tuples, numbers, strings and None.
+
+    Raises:
+      TypeError: something that JSON could not give back equal, such as an array.
+    """
+    if isinstance(value, _LEAVES):
+        return value
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    if _CLASSES.get(kind(type(value))) is not type(value):
+        raise TypeError(
+            f"cannot store {value!r} of type {type(value).__name__}: a configuration "
+            "holds numbers, strings, tuples and registered frozen dataclasses."
+        )
+    fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return {"kind": kind(type(value)), **fields}
+
+
+def decode(data: Any) -> Any:
+    """What `encode` was given. A field that is absent takes its default.
+
+    Raises:
+      ValueError: an unknown kind or field, or a value that its class refuses.
+    """
+    if isinstance(data, list):
+        return tuple(decode(item) for item in data)
+    if not isinstance(data, dict):
+        return data
+    fields = dict(data)
+    name = fields.pop("kind", None)
+    if not isinstance(name, str) or name not in _CLASSES:
+        module = name.partition(":")[0] if isinstance(name, str) and ":" in name else ""
+        hint = f"import {module} first" if module else f"known: {sorted(_CLASSES)}"
+        raise ValueError(f"unknown kind {name!r} in a stored configuration; {hint}.")
+    cls = _CLASSES[name]
+    unknown = fields.keys() - {field.name for field in dataclasses.fields(cls)}
+    if unknown:
+        raise ValueError(
+            f"{name} has no field {sorted(unknown)}: the configuration was stored by "
+            "another version of this library, or edited by hand."
+        )
+    try:
+        return cls(**{key: decode(item) for key, item in fields.items()})
+    except TypeError as error:
+        raise ValueError(f"stored {name} cannot be rebuilt: {error}.") from error

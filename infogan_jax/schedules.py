@@ -1,0 +1,39 @@
+"""Numbers that change during training: a float, or a registered function of the step.
+
+Wherever a rate or a weight is asked for, a frozen dataclass with `__call__(step)` may
+stand instead of the float.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from infogan_jax import registry
+
+
+@registry.register
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from `start` at step 0 to `end` at `steps`, then constant.
+
+    Source: Loshchilov and Hutter 2017 (arXiv:1608.03983), without restarts.
+    """
+
+    start: float
+    steps: int
+    end: float = 0.0
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"Cosine steps must be at least 1, not {self.steps}.")
+
+    def __call__(self, step: jax.Array) -> jax.Array:
+        """The value at `step`."""
+        done = jnp.clip(step / self.steps, 0.0, 1.0)
+        return self.end + (self.start - self.end) * (1 + jnp.cos(jnp.pi * done)) / 2
+
+
+def at(value, step: jax.Array):
+    """`value` at `step`: itself where it is a number."""
+    return value(step) if callable(value) else value
