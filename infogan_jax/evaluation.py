@@ -1,0 +1,163 @@
+"""What a trained model has learned, in numbers. Labels are used here and only here.
+
+Everything goes through Q with running statistics and the last ("live") parameters; the
+recovery of codes from fakes goes through G's running average where the config keeps one.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from infogan_jax import config as config_lib
+from infogan_jax import inference, latents, metrics, training
+
+Config, TrainState = config_lib.Config, training.TrainState
+
+_CHUNK = 1000
+_FAKES = 10_000
+
+
+def read(config: Config, state: TrainState, images) -> np.ndarray:
+    """Q's parameters for any number of images, [N, n_params], a thousand at a time."""
+    chunks = range(0, len(images), _CHUNK)
+    parts = [inference.infer(config, state, images[i : i + _CHUNK]) for i in chunks]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def category(config: Config, q) -> np.ndarray:
+    """The most likely value of the first categorical code, int [N].
+
+    Raises:
+      ValueError: the config has no categorical code.
+    """
+    return np.asarray(config.codes.split_params(jnp.asarray(q))[_code(config)]).argmax(1)
+
+
+def clustering(config: Config, state: TrainState, split: dict) -> dict:
+    """How categories and labels agree on a split: the usual unsupervised figures.
+
+    Args:
+      config: the configuration.
+      state: the state.
+      split: {"image", "label"}.
+
+    Returns:
+      "confusion" [categories, labels], and of it "hungarian" accuracy (the matching is
+      fitted on these very images), "nmi" and "ari".
+    """
+    found = category(config, read(config, state, split["image"]))
+    n = config.codes.parts[_code(config)].n
+    counts = metrics.contingency(found, split["label"], n, split["label"].max() + 1)
+    return {
+        "confusion": counts.tolist(),
+        "hungarian": metrics.cluster_accuracy(counts),
+        "nmi": metrics.nmi(counts),
+        "ari": metrics.ari(counts),
+    }
+
+
+def recovery(config: Config, state: TrainState, key: jax.Array) -> dict:
+    """How well Q recovers c from G(z, c), on 10,000 fresh fakes.
+
+    Returns:
+      For each code: "kind", "information" (L_I in nats), "entropy" (H(c)), and
+      "recovered": the share of values found for a discrete code, Pearson's correlation
+      with Q's mean, averaged over dimensions, for a continuous one.
+    """
+    bounds, means, codes = [], [], []
+    for i in range(_FAKES // _CHUNK):
+        fakes = inference.sample(config, state, jax.random.fold_in(key, i), _CHUNK)
+        q = inference.infer(config, state, fakes.images)
+        bounds.append(np.asarray(config.codes.information(q, fakes.c)))
+        means.append(config.codes.mean(q))
+        codes.append(fakes.c)
+    bound = np.mean(bounds, 0)
+    pairs = zip(
+        config.codes.parts,
+        config.codes.split(jnp.concatenate(means)),
+        config.codes.split(jnp.concatenate(codes)),
+        strict=True,
+    )
+    return [
+        {
+            "kind": type(part).__name__,
+            "information": float(bound[i]),
+            "entropy": float(part.entropy()),
+            "recovered": _recovered(part, np.asarray(mean), np.asarray(code)),
+        }
+        for i, (part, mean, code) in enumerate(pairs)
+    ]
+
+
+def evaluate(
+    config: Config, state: TrainState, train: dict, test: dict, key: jax.Array
+) -> dict:
+    """Everything above, with the category of each label fitted on training images.
+
+    Args:
+      config: the configuration.
+      state: the state.
+      train: {"image", "label"}; fits the map from categories to labels.
+      test: {"image", "label"}; is measured.
+      key: of the fakes.
+
+    Returns:
+      "codes" (see `recovery`), "parameters" ("live" or "averaged" G), and, if there is
+      a categorical code and labels are known, those of `clustering` on the test split,
+      "label_of" (of each category, fitted on the training split) and "accuracy" with it.
+    """
+    report = {
+        "step": int(state.step),
+        "parameters": "averaged G" if config.ema_decay else "live",
+        "codes": recovery(config, state, key),
+    }
+    labelled = (train["label"] >= 0).any() and (test["label"] >= 0).any()
+    if labelled and any(isinstance(p, latents.Categorical) for p in config.codes.parts):
+        fitted = metrics.match(clustering(config, state, train)["confusion"])
+        report |= clustering(config, state, test)
+        report["code"] = _code(config)
+        report["label_of"] = fitted.tolist()
+        report["accuracy"] = metrics.accuracy(report["confusion"], fitted)
+        report["test_images"] = len(test["label"])
+    return report
+
+
+def describe(report: dict) -> str:
+    """The report of `evaluate` in a few lines for people."""
+    lines = [f"after {report['step']} updates, {report['parameters']} parameters:"]
+    for i, code in enumerate(report["codes"]):
+        what = "recovered" if "Cat" in code["kind"] else "correlation"
+        lines.append(
+            f"  code {i} ({code['kind']}): L_I {code['information']:.3f} nats, H(c) "
+            f"{code['entropy']:.3f}, {what} from fakes {code['recovered']:.3f}"
+        )
+    if "accuracy" in report:
+        lines += [
+            f"  held-out accuracy {report['accuracy']:.4f} on {report['test_images']} "
+            "test images (map fitted on training labels)",
+            f"  Hungarian on the test images themselves {report['hungarian']:.4f}, "
+            f"NMI {report['nmi']:.4f}, ARI {report['ari']:.4f}",
+            "  category -> label: "
+            + ", ".join(f"{c} -> {label}" for c, label in enumerate(report["label_of"])),
+            "  confusion (rows: categories, columns: labels):",
+        ]
+        width = len(str(np.max(report["confusion"]))) + 1
+        for row, counts in enumerate(report["confusion"]):
+            cells = "".join(f"{count:{width}}" for count in counts)
+            lines.append(f"    {row:2}:{cells}")
+    return "\n".join(lines)
+
+
+def _code(config):
+    for index, part in enumerate(config.codes.parts):
+        if isinstance(part, latents.Categorical):
+            return index
+    raise ValueError("this config has no categorical code to compare with labels.")
+
+
+def _recovered(part, mean, code):
+    if isinstance(part, latents.Categorical):
+        return float((mean.argmax(1) == code.argmax(1)).mean())
+    if isinstance(part, latents.Bernoulli):
+        return float(((mean > 0.5) == (code > 0.5)).mean())
+    return float(np.mean([metrics.correlation(*p) for p in zip(mean.T, code.T, strict=True)]))

@@ -1,0 +1,146 @@
+"""Figures, drawn without a display. Every function returns a matplotlib Figure."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from infogan_jax import config as config_lib
+from infogan_jax import inference, latents, training
+
+Config, TrainState = config_lib.Config, training.TrainState
+
+_INCHES = 0.55  # per image
+
+
+def figures(config: Config, state: TrainState, key: jax.Array, label_of=None) -> dict:
+    """Every picture of a model that its codes allow, by file name.
+
+    Args:
+      config: the configuration.
+      state: the state.
+      key: the same key gives the same pictures.
+      label_of: the label of each category, to name the rows.
+    """
+    drawn, continuous = {}, []
+    for index, part in enumerate(config.codes.parts):
+        if isinstance(part, latents.Categorical):
+            name = "categories" if not drawn else f"categories_{index}"
+            drawn[f"{name}.png"] = categories(config, state, key, index, label_of)
+            label_of = None  # It belongs to the first categorical code.
+        elif isinstance(part, latents.Uniform | latents.Gaussian):
+            continuous.append(index)
+            drawn[f"sweep_{index}.png"] = sweep(config, state, key, index)
+    if len(continuous) >= 2:
+        drawn["plane.png"] = plane(config, state, key, *continuous[:2])
+    return drawn
+
+
+def grid(images, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""):
+    """Images [rows, columns, H, W, C] in [0, 1] as one picture with names.
+
+    Args:
+      images: the images.
+      rows: names beside the rows.
+      columns: names under the columns.
+      title: above.
+    """
+    images = np.asarray(images)
+    n, m, height, width, channels = images.shape
+    tiled = images.transpose(0, 2, 1, 3, 4).reshape(n * height, m * width, channels)
+    figure, axes = _figure(m * _INCHES + 1.2, n * _INCHES * height / width + 1)
+    axes.imshow(tiled.squeeze(-1) if channels == 1 else tiled, cmap="gray", vmin=0, vmax=1)
+    axes.set_yticks(np.arange(len(rows)) * height + height / 2, rows)
+    axes.set_xticks(np.arange(len(columns)) * width + width / 2, columns, fontsize=8)
+    axes.tick_params(length=0)
+    axes.set_title(title, fontsize=9)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def categories(config: Config, state: TrainState, key, code: int, label_of=None):
+    """Rows are the values of a categorical code, columns are draws of everything else."""
+    n = config.codes.parts[code].n
+    images = inference.traverse(config, state, key, code, rows=10, steps=n)
+    names = [f"{i}" for i in range(n)]
+    if label_of is not None:
+        names = [f"{i} (is {label})" for i, label in enumerate(label_of)]
+    title = f"code {code}: one category per row ({_parameters(config)})"
+    return grid(np.swapaxes(images, 0, 1), names, title=title)
+
+
+def sweep(config: Config, state: TrainState, key, code: int, steps: int = 13):
+    """A continuous code from -2 to 2; all else is fixed along a row.
+
+    A uniform code was only ever drawn from [-1, 1]: that range is marked.
+    """
+    part = config.codes.parts[code]
+    values = np.linspace(-2, 2, steps)
+    columns = np.repeat(values[:, None], part.dim, 1)
+    images = inference.traverse(config, state, key, code, rows=10, values=columns)
+    title = f"code {code} from -2 to 2 ({_parameters(config)})"
+    if isinstance(part, latents.Uniform):
+        title += "; the prior's range, -1 to 1, between the lines"
+    figure = grid(images, columns=[f"{v:.1f}" for v in values], title=title)
+    if isinstance(part, latents.Uniform):
+        width, inside = images.shape[3], np.flatnonzero(np.abs(values) <= 1)
+        for edge in (inside[0], inside[-1] + 1):
+            figure.axes[0].axvline(edge * width - 0.5, color="tab:red", linewidth=2)
+    return figure
+
+
+def plane(config: Config, state: TrainState, key, down: int, across: int, steps: int = 10):
+    """Two continuous codes over their priors' range, all else fixed."""
+    parts = config.codes.parts
+    drawn = inference.sample(config, state, key, 1)
+    pieces = [np.repeat(x, steps * steps, 0) for x in config.codes.split(drawn.c)]
+    pieces[down] = np.repeat(parts[down].grid(steps), steps, 0)
+    pieces[across] = np.tile(parts[across].grid(steps), (steps, 1))
+    z = np.repeat(drawn.z, steps * steps, 0)
+    images = inference.generate(config, state, z, np.concatenate(pieces, -1))
+    names = [
+        [f"{value:.1f}" for value in np.asarray(parts[code].grid(steps))[:, 0]]
+        for code in (down, across)
+    ]
+    title = f"code {down} down, code {across} across ({_parameters(config)})"
+    return grid(images.reshape(steps, steps, *config.image_shape), *names, title=title)
+
+
+def curves(config: Config, lines: Sequence[dict]):
+    """Losses, and L_I of each code with H(c) as a line for the discrete ones.
+
+    Args:
+      config: the configuration.
+      lines: those of metrics.jsonl: {"step": ..., name: value}.
+    """
+    steps = [line["step"] for line in lines]
+    figure, (left, right) = _figure(10, 3.6, columns=2)
+    for name in [n for n in lines[0] if n != "step" and not n.startswith("info/")]:
+        left.plot(steps, [line[name] for line in lines], label=name, linewidth=0.7)
+    left.set(xlabel="update", ylabel="loss", title="losses")
+    left.legend(fontsize=7)
+    for index, part in enumerate(config.codes.parts):
+        bound = [line[f"info/{index}"] for line in lines]
+        label = f"code {index} ({type(part).__name__})"
+        (drawn,) = right.plot(steps, bound, label=label, linewidth=0.7)
+        if isinstance(part, latents.Categorical | latents.Bernoulli):
+            right.axhline(part.entropy(), color=drawn.get_color(), linestyle="--")
+    right.set(xlabel="update", ylabel="L_I [nats]", title="L_I; dashed: H(c)")
+    right.legend(fontsize=7)
+    return figure
+
+
+def _figure(width, height, columns=1):
+    # The object interface: no pyplot state, no window, safe in a thread.
+    try:
+        from matplotlib import figure as mpl
+    except ImportError:
+        raise ImportError(
+            'figures need matplotlib: pip install "infogan_jax[figures]"'
+        ) from None
+    figure = mpl.Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return figure, figure.subplots(1, columns)
+
+
+def _parameters(config):
+    return "averaged G" if config.ema_decay else "live G"
