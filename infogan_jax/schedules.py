@@ -34,6 +34,28 @@ class Cosine:
         return self.end + (self.start - self.end) * (1 + jnp.cos(jnp.pi * done)) / 2
 
 
+@registry.register
+@dataclass(frozen=True)
+class Linear:
+    """`start` until step `begin`, straight to `end` at step `finish`, then constant."""
+
+    start: float
+    end: float
+    begin: int
+    finish: int
+
+    def __post_init__(self):
+        if not 0 <= self.begin < self.finish:
+            raise ValueError(
+                f"Linear needs 0 <= begin < finish, not {self.begin}, {self.finish}."
+            )
+
+    def __call__(self, step: jax.Array) -> jax.Array:
+        """The value at `step`."""
+        done = (step - self.begin) / (self.finish - self.begin)
+        return self.start + (self.end - self.start) * jnp.clip(done, 0.0, 1.0)
+
+
 def at(value, step: jax.Array):
     """`value` at `step`: itself where it is a number."""
     return value(step) if callable(value) else value

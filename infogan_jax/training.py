@@ -47,28 +47,13 @@ class TrainState(flax.struct.PyTreeNode):
     ema: dict
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def init(config: Config, key: jax.Array) -> TrainState:
     """A fresh state, by the architecture's own initialisers."""
-    modules = config.networks()
-    keys = dict(zip(modules, jax.random.split(key, len(modules)), strict=True))
-    latent = jnp.zeros((1, config.noise.dim + config.codes.dim))
-    image = jnp.zeros((1, *config.image_shape))
-    examples = jax.random.split(key, 1)
-
-    def create(name, *inputs):
-        variables = modules[name].init(keys[name], *inputs, train=False, keys=examples)
-        output = modules[name].apply(variables, *inputs, train=False, keys=examples)
-        stats = {k: v for k, v in variables.items() if k != "params"}
-        return Net(variables["params"], stats), output
-
-    g, _ = create("g", latent)
-    trunk, features = create("trunk", image)
-    d, _ = create("d", features)
-    q, _ = create("q", features, image)
-    nets = {"trunk": trunk, "d": d, "q": q, "g": g}
+    modules = tuple(config.networks().items())
+    latent_dim = config.noise.dim + config.codes.dim
+    nets = _create(modules, latent_dim, config.image_shape, key)
     opt = {u.name: u.optimizer().init(_params(nets, u.nets)) for u in config.updates}
-    ema = {"g": g} if config.ema_decay else {}
+    ema = {"g": copy(nets["g"])} if config.ema_decay else {}
     return TrainState(jnp.zeros((), jnp.int32), nets, opt, ema)
 
 
@@ -201,9 +186,9 @@ def train(
 
 
 @jax.jit
-def copy(state: TrainState) -> TrainState:
-    """The same state in memory of its own, which may then be donated."""
-    return jax.tree.map(jnp.copy, state)
+def copy(tree):
+    """The same arrays in memory of their own, which may then be donated."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 _jitted_draw = jax.jit(draw, static_argnums=3)
@@ -212,6 +197,31 @@ _jitted_draw = jax.jit(draw, static_argnums=3)
 @functools.partial(jax.jit, static_argnums=(0, 4), donate_argnums=1)
 def _draw_and_step(config, state, dataset, key, batch_size):
     return step(config, state, draw(dataset, key, state.step, batch_size), key)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _create(modules, latent_dim, image_shape, key):
+    """Every network, initialised on an example of what it will be given.
+
+    Jitted by its networks alone, so that configs which differ in anything else share
+    the program: most of its compilation is the random draws.
+    """
+    modules = dict(modules)
+    keys = dict(zip(modules, jax.random.split(key, len(modules)), strict=True))
+    image = jnp.zeros((1, *image_shape))
+    nets = {}
+
+    def create(name, *inputs):
+        variables = modules[name].init(keys[name], *inputs, train=False)
+        stats = {k: v for k, v in variables.items() if k != "params"}
+        nets[name] = Net(variables["params"], stats)
+        return variables
+
+    create("g", jnp.zeros((1, latent_dim)))
+    features = modules["trunk"].apply(create("trunk", image), image, train=False)
+    create("d", features)
+    create("q", features, image)
+    return nets
 
 
 def _apply_update(config, update, state, batch, key, axis_name):

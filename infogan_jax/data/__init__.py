@@ -4,7 +4,8 @@ A dataset in use is a plain dict of arrays, {"image": uint8 [N, H, W, C], "label
 [N], -1 where unknown}, that lives on the device as bytes.
 """
 
+from infogan_jax.data.files import read_images
 from infogan_jax.data.loading import NAMES, Dataset, load
 from infogan_jax.data.sampling import draw
 
-__all__ = ["NAMES", "Dataset", "draw", "load"]
+__all__ = ["NAMES", "Dataset", "draw", "load", "read_images"]

@@ -8,6 +8,25 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _HELD_OUT = 10
 
 
+def read_images(path) -> np.ndarray:
+    """All images of a folder (by name), an .npz (its `image`) or an .npy, in order.
+
+    Returns:
+      uint8 [N, H, W, C].
+
+    Raises:
+      FileNotFoundError: no such file or folder.
+      ValueError: as `read_npz` and `read_folder`.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return _read_folder(path)["image"]
+    arrays = _read_arrays(path)
+    if "image" not in arrays:
+        raise ValueError(f"{path} holds {sorted(arrays)}; it needs image.")
+    return make_split(arrays["image"], None, path)["image"]
+
+
 def read_npz(path: Path) -> tuple[dict, dict]:
     """Training and test split of an .npz, or of an .npy of images alone.
 
@@ -18,13 +37,7 @@ def read_npz(path: Path) -> tuple[dict, dict]:
       FileNotFoundError: no such file.
       ValueError: not such an archive; pickled objects are refused.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; npz:PATH needs one.")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"image": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except Exception as error:  # zipfile, zlib, EOF and format errors alike
-        raise ValueError(f"{path} cannot be read as .npz or .npy: {error}") from error
+    arrays = _read_arrays(path)
     if {"x_train", "x_test"} <= arrays.keys():
         return tuple(
             make_split(arrays[f"x_{part}"], arrays.get(f"y_{part}"), path)
@@ -33,8 +46,8 @@ def read_npz(path: Path) -> tuple[dict, dict]:
     if "image" in arrays:
         return hold_out(make_split(arrays["image"], arrays.get("label"), path))
     raise ValueError(
-        f"{path} holds {sorted(arrays)}; it needs x_train and x_test (y_train, y_test), "
-        "or image (and label)."
+        f"{path} holds {sorted(arrays)}; it needs x_train and x_test (y_train, "
+        "y_test), or image (and label)."
     )
 
 
@@ -51,8 +64,8 @@ def read_folder(path: Path) -> tuple[dict, dict]:
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}; folder:PATH needs one.")
     if (path / "train").is_dir() and (path / "test").is_dir():
-        return _read_images(path / "train"), _read_images(path / "test")
-    return hold_out(_read_images(path))
+        return _read_folder(path / "train"), _read_folder(path / "test")
+    return hold_out(_read_folder(path))
 
 
 def make_split(images, labels, source) -> dict:
@@ -108,7 +121,17 @@ def hold_out(split: dict) -> tuple[dict, dict]:
     )
 
 
-def _read_images(folder):
+def _read_arrays(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; give an .npz or .npy.")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return {"image": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except Exception as error:  # zipfile, zlib, EOF and format errors alike
+        raise ValueError(f"{path} cannot be read as .npz or .npy: {error}") from error
+
+
+def _read_folder(folder):
     try:
         from PIL import Image
     except ImportError:

@@ -1,0 +1,178 @@
+"""Use a trained run: python -m infogan_jax {sample,traverse,infer,evaluate} RUN."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+
+def main(argv=None) -> int:
+    """Runs one command; returns the exit status: 2, with one line, for a wrong wish."""
+    arguments = vars(_parser().parse_args(argv))
+    command = arguments.pop("command")
+    try:
+        command(**arguments)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def sample(run, n, seed, digit, values, out):
+    """A grid of n images; or their arrays, if `out` ends in .npz."""
+    from infogan_jax import inference
+
+    config, state = _restore(run, ("g",))
+    values = dict(values)
+    if digit is not None:
+        code, category = _category_of(run, digit)
+        values = {code: category} | values
+    drawn = inference.sample(config, state, jax.random.key(seed), n, c=values)
+    if Path(out).suffix == ".npz":
+        _write(out, lambda: np.savez_compressed(out, **drawn._asdict()))
+        return
+    columns = int(np.ceil(np.sqrt(n)))
+    images = np.asarray(drawn.images)
+    blank = np.ones((-n % columns, *images.shape[1:]), images.dtype)
+    images = np.concatenate([images, blank]).reshape(-1, columns, *images.shape[1:])
+    _save_grid(images, f"{n} samples, seed {seed}", out)
+
+
+def traverse(run, code, rows, steps, seed, out):
+    """A grid in which one code moves along each row."""
+    from infogan_jax import inference
+
+    config, state = _restore(run, ("g",))
+    key = jax.random.key(seed)
+    images = inference.traverse(config, state, key, code, rows=rows, steps=steps)
+    _save_grid(images, f"code {code} over its prior, seed {seed}", out)
+
+
+def infer(run, images, out):
+    """Mean of Q(c|x) for every image, one line each."""
+    from infogan_jax import data, evaluation
+
+    config, state = _restore(run, ("trunk", "q"))
+    pictures = data.read_images(images)
+    means = np.asarray(config.codes.mean(evaluation.read(config, state, pictures)))
+    _write(out, lambda: np.savetxt(out, means, fmt="%.5f", delimiter=","))
+
+
+def evaluate(run, data, data_dir, seed):
+    """The figures of `evaluation.evaluate`, printed."""
+    from infogan_jax import data as data_lib
+    from infogan_jax import evaluation
+
+    config, state = _restore(run, None)
+    if data is None:
+        data = _read_json(run, "run.json")["data"]
+        data_dir = data_dir or _read_json(run, "run.json")["data_dir"]
+    loaded = data_lib.load(data, data_dir)
+    key = jax.random.key(seed)
+    report = evaluation.evaluate(config, state, loaded.train, loaded.test, key)
+    print(f"{loaded.name}: {loaded.note}")
+    print(evaluation.describe(report))
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m infogan_jax", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function):
+        p = commands.add_parser(function.__name__, help=function.__doc__)
+        p.add_argument("run", metavar="RUN", help="run directory, or its checkpoints")
+        p.set_defaults(command=function)
+        return p
+
+    p = command(sample)
+    p.add_argument("--n", type=int, default=16, help="images (default: 16)")
+    p.add_argument("--digit", type=int, help="only images of this digit")
+    p.add_argument(
+        "--set",
+        dest="values",
+        type=_assignment,
+        action="append",
+        default=[],
+        metavar="CODE=VALUE",
+        help="fix a code, such as 1=0.5; may be given again for another",
+    )
+    _common(p, "samples.png")
+    p = command(traverse)
+    p.add_argument("--code", type=int, default=0, help="which code moves (default: 0)")
+    p.add_argument("--rows", type=int, default=10, help="rows (default: 10)")
+    p.add_argument("--steps", type=int, default=10, help="values (default: 10)")
+    _common(p, "traversal.png")
+    p = command(infer)
+    p.add_argument("images", metavar="IMAGES", help="folder of images, .npz or .npy")
+    p.add_argument("--out", default="codes.csv", help="file (default: codes.csv)")
+    p = command(evaluate)
+    p.add_argument("--data", metavar="NAME", help="dataset (default: the run's)")
+    p.add_argument("--data-dir", metavar="DIR", help="where it lies")
+    p.add_argument("--seed", type=int, default=0, help="of the fakes (default: 0)")
+    return parser
+
+
+def _common(parser, out):
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--out", default=out, help=f"file (default: {out})")
+
+
+def _assignment(text):
+    code, _, value = text.partition("=")
+    try:
+        return int(code), float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not CODE=VALUE, such as 1=0.5"
+        ) from None
+
+
+def _restore(run, nets):
+    from infogan_jax import checkpoint
+
+    return checkpoint.restore(run, nets=nets)
+
+
+def _category_of(run, digit):
+    report = _read_json(run, "evaluation.json")
+    labels = report.get("label_of", [])
+    if digit not in labels:
+        raise ValueError(
+            f"no category of {run} is digit {digit}; its categories are {labels}."
+        )
+    return report["code"], labels.index(digit)
+
+
+def _read_json(run, name):
+    folder = Path(run).resolve()
+    path = (folder.parent if folder.name == "checkpoints" else folder) / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: the run was not finished, or this is no run directory."
+        )
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}.") from error
+
+
+def _save_grid(images, title, out):
+    from infogan_jax import plotting
+
+    figure = plotting.grid(images, title=title)
+    _write(out, lambda: figure.savefig(out))
+
+
+def _write(out, action):
+    try:
+        action()
+    except OSError as error:
+        raise OSError(f"cannot write {out}: {error.strerror}.") from error
+    print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Eight CPU devices, strict ranks, one tiny config, and one compilation cache for all."""
+
+import os
+import tempfile
+
+_CACHE = tempfile.TemporaryDirectory(prefix="infogan-jax-tests-")
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+# Subprocesses inherit it: each program is compiled once in the whole suite.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import infogan_jax  # noqa: E402
+from infogan_jax import latents, networks  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A config whose step compiles in a few seconds."""
+    return infogan_jax.Config(
+        codes=latents.Product((latents.Categorical(3), latents.Uniform())),
+        noise=latents.Uniform(size=4),
+        architecture=networks.Dcgan(
+            image_shape=(8, 8, 1), width=4, dense=16, q_hidden=8, init_std=None
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    """Sixty-four small images: stripes of three orientations, their label."""
+    rng = np.random.default_rng(0)
+    label = np.arange(64, dtype=np.int32) % 3
+    y, x = np.mgrid[:8, :8]
+    stripes = np.stack([x % 2, y % 2, (x + y) % 2])[label] * 200
+    image = (stripes + rng.integers(0, 50, stripes.shape)).astype(np.uint8)[..., None]
+    return {"image": image, "label": label}
+
+
+@pytest.fixture(scope="session")
+def batch(dataset):
+    return {name: array[:16] for name, array in dataset.items()}
+
+
+@pytest.fixture(scope="session")
+def key():
+    return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def state(tiny, key):
+    return infogan_jax.init(tiny, key)
+
+
+@pytest.fixture(scope="session")
+def stepped(tiny, state, batch, key):
+    """State and metrics after one step."""
+    return infogan_jax.train_step(tiny, state, batch, key)

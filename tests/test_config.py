@@ -1,0 +1,120 @@
+import dataclasses
+import json
+
+import pytest
+
+import infogan_jax
+from infogan_jax import Config, Update, latents, networks, presets, registry, schedules
+from infogan_jax.objectives import MutualInformation, NonSaturating
+
+PRESETS = [presets.PAPER, presets.RELEASED, presets.MLP, presets.TUTORIAL, presets.PLAIN_GAN]
+
+
+@infogan_jax.register
+@dataclasses.dataclass(frozen=True)
+class MyTerm:
+    """A user's own term."""
+
+    scale: float = 1.0
+
+    def __call__(self, p):
+        return {"g": self.scale * p.fake.mean()}
+
+
+@pytest.mark.parametrize("config", PRESETS)
+def test_json_gives_back_an_equal_config(config):
+    again = Config.from_json(config.to_json())
+    assert again == config and hash(again) == hash(config)
+
+
+def test_users_class_is_stored_with_its_module(tiny):
+    config = dataclasses.replace(tiny, objective=(NonSaturating(), MyTerm(2.0)))
+    assert f'"{__name__}:MyTerm"' in config.to_json()
+    assert Config.from_json(config.to_json()) == config
+
+
+def test_schedules_and_rates_per_net_travel(tiny):
+    rate = (schedules.Cosine(1e-3, 100), 1e-4)
+    updates = (Update("d", ("trunk", "d"), lr=rate), tiny.updates[1])
+    config = dataclasses.replace(tiny, updates=updates)
+    assert Config.from_json(config.to_json()) == config
+
+
+def edited(config, **fields):
+    return json.dumps(json.loads(config.to_json()) | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"objective": [{"kind": "os:system"}]}, "import os first"),
+        ({"objective": [{"kind": "NoSuch"}]}, "unknown kind 'NoSuch'"),
+        ({"kind": 3}, "unknown kind 3"),
+        ({"momentum": 0.9}, "no field.*momentum.*version"),
+        ({"ema_decay": 2.0}, "ema_decay"),
+        ({"codes": 7}, "Product"),
+        ({"noise": {"kind": "Uniform", "size": "many"}}, "cannot be rebuilt"),
+        ({"kind": "Uniform"}, "no field"),
+    ],
+)
+def test_damaged_json_is_a_value_error_that_says_where(tiny, fields, message):
+    with pytest.raises(ValueError, match=message):
+        Config.from_json(edited(tiny, **fields))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"kind": "Uniform"}'])
+def test_what_is_no_config_is_a_value_error(text):
+    with pytest.raises(ValueError):
+        Config.from_json(text)
+
+
+def test_field_that_is_absent_takes_its_default(tiny):
+    data = json.loads(tiny.to_json())
+    del data["ema_decay"]
+    assert Config.from_json(json.dumps(data)) == tiny
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"codes": latents.Categorical(3)},
+        {"ema_decay": 1.0},
+        {"objective": ()},
+        {"updates": ()},
+        {"objective": (NonSaturating(), NonSaturating())},
+        {"updates": (Update("d", ("trunk", "head"), lr=1e-3),)},
+        {"updates": (Update("d", ("d",), lr=1e-3), Update("d", ("d",), lr=1e-4))},
+    ],
+)
+def test_impossible_configs_are_refused(tiny, change):
+    with pytest.raises(ValueError):
+        dataclasses.replace(tiny, **change)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"nets": ()}, {"nets": "gq"}, {"lr": -1.0}, {"lr": (1.0,)}, {"beta1": 1.0}],
+)
+def test_impossible_updates_are_refused(fields):
+    with pytest.raises(ValueError):
+        Update(**{"name": "g", "nets": ("g", "q"), "lr": 1e-3} | fields)
+
+
+def test_registering_asks_for_a_frozen_dataclass():
+    with pytest.raises(TypeError, match="frozen"):
+        registry.register(type("Loose", (), {}))
+
+
+def test_arrays_cannot_hide_in_a_config(tiny):
+    config = dataclasses.replace(tiny, objective=(MyTerm(scale=[1.0]),))
+    with pytest.raises(TypeError, match="cannot store"):
+        config.to_json()
+
+
+def test_presets_differ_as_paper_and_released_code_do():
+    assert presets.PAPER.architecture.leak == 0.1
+    assert presets.PAPER.codes.parts[1].sigma is None
+    assert presets.RELEASED.architecture.leak == 0.01
+    assert presets.RELEASED.codes.parts[1].sigma == 1.0
+    assert presets.PAPER.objective[1] == MutualInformation(weight=1.0)
+    assert isinstance(presets.MLP.architecture, networks.Mlp)

@@ -1,0 +1,70 @@
+"""The layers of the package, checked from its imports, and what `import` may cost."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import infogan_jax
+
+ROOT = pathlib.Path(infogan_jax.__file__).parent
+RANKS = {
+    "registry": 0,
+    "metrics": 0,
+    "data": 0,
+    "latents": 1,
+    "networks": 1,
+    "schedules": 1,
+    "objectives": 2,
+    "config": 3,
+    "presets": 4,
+    "training": 4,
+    "parallel": 5,
+    "inference": 5,
+    "checkpoint": 5,
+    "evaluation": 6,
+    "plotting": 6,
+    "runs": 7,
+    "__main__": 8,
+    "__init__": 8,
+}
+
+
+def imported(path):
+    """The package's modules that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "infogan_jax":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            first, _, rest = node.module.partition(".")
+            names |= {rest.partition(".")[0]} if first == "infogan_jax" else set()
+    return names
+
+
+def test_every_module_imports_only_from_lower_ranks():
+    for path in ROOT.glob("*.py"):
+        for name in imported(path):
+            assert RANKS[name] < RANKS[path.stem], f"{path.stem} imports {name}"
+
+
+def test_only_networks_imports_linen_and_only_checkpoint_orbax():
+    for word, home in (("linen", "networks.py"), ("orbax", "checkpoint.py")):
+        importing = {
+            path.name
+            for path in ROOT.rglob("*.py")
+            for line in path.read_text().splitlines()
+            if word in line and "import" in line.split("#")[0].split('"')[0]
+        }
+        assert importing - {"__init__.py"} == {home}
+
+
+def test_importing_the_package_leaves_heavy_libraries_alone():
+    code = (
+        "import sys, infogan_jax; heavy = {'tensorflow_datasets', 'matplotlib', "
+        "'sklearn', 'orbax', 'PIL'}; sys.exit(str(heavy & set(sys.modules) or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+    assert sorted(infogan_jax.__all__) == infogan_jax.__all__
+    assert all(hasattr(infogan_jax, name) for name in infogan_jax.__all__)

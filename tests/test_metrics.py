@@ -1,0 +1,87 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from infogan_jax import metrics
+
+
+def random_joint(seed, shape=(4, 6)):
+    return np.random.default_rng(seed).dirichlet(np.ones(math.prod(shape))).reshape(shape)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chain_rule_symmetry_and_ceiling_of_information(seed):
+    joint = random_joint(seed)
+    a, b = joint.sum(1), joint.sum(0)
+    information = metrics.mutual_information(joint)
+    by_hand = sum(
+        joint[i, j] * math.log(joint[i, j] / (a[i] * b[j]))
+        for i in range(4)
+        for j in range(6)
+    )
+    assert information == pytest.approx(by_hand, abs=1e-6)
+    assert information == pytest.approx(metrics.mutual_information(joint.T), abs=1e-6)
+    assert information <= min(metrics.entropy(a), metrics.entropy(b)) + 1e-6
+    chained = metrics.entropy(a) + metrics.conditional_entropy(joint)
+    assert metrics.entropy(joint) == pytest.approx(chained, abs=1e-6)
+
+
+@pytest.mark.parametrize("p", [[0.5, 0.6], [1.5, -0.5]])
+def test_entropy_refuses_what_is_no_distribution(p):
+    with pytest.raises(ValueError, match="probabilities"):
+        metrics.entropy(p)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clustering_figures_agree_with_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 5, 300)
+    clusters = np.where(rng.random(300) < 0.6, (labels + 2) % 5, rng.integers(0, 5, 300))
+    counts = metrics.contingency(clusters, labels, 5, 5)
+    assert metrics.nmi(counts) == pytest.approx(
+        sk.normalized_mutual_info_score(labels, clusters), abs=1e-9
+    )
+    assert metrics.ari(counts) == pytest.approx(
+        sk.adjusted_rand_score(labels, clusters), abs=1e-9
+    )
+
+
+def test_accuracy_does_not_depend_on_the_names_of_clusters():
+    labels = np.arange(100) % 10
+    counts = metrics.contingency((labels + 3) % 10, labels, 10, 10)
+    assert metrics.cluster_accuracy(counts) == 1.0
+    assert metrics.match(counts).tolist() == [7, 8, 9, 0, 1, 2, 3, 4, 5, 6]
+
+
+def test_matching_is_the_best_of_all_permutations():
+    import itertools
+
+    counts = np.random.default_rng(0).integers(0, 20, (5, 5))
+    best = max(
+        sum(counts[i, p[i]] for i in range(5)) for p in itertools.permutations(range(5))
+    )
+    assert metrics.cluster_accuracy(counts) == pytest.approx(best / counts.sum())
+
+
+def test_clusters_beyond_the_labels_take_their_majority():
+    counts = np.array([[9, 0], [0, 8], [1, 5]])
+    assert metrics.match(counts).tolist() == [0, 1, 1]
+
+
+def test_unknown_labels_are_left_out():
+    assert metrics.contingency([0, 1, 1], [0, -1, 1], 2, 2).sum() == 2
+
+
+@pytest.mark.parametrize(("clusters", "labels"), [([0], [0, 1]), ([0, 1], [-1, -1])])
+def test_contingency_refuses_what_cannot_be_counted(clusters, labels):
+    with pytest.raises(ValueError):
+        metrics.contingency(clusters, labels, 2, 2)
+
+
+def test_correlation_is_numpys_and_zero_for_a_constant():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 50))
+    assert metrics.correlation(a, a + b) == pytest.approx(np.corrcoef(a, a + b)[0, 1])
+    assert metrics.correlation(a, np.ones(50)) == 0.0

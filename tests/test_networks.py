@@ -1,0 +1,142 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import infogan_jax
+from infogan_jax import networks, presets
+
+
+def shapes(config):
+    return jax.eval_shape(lambda k: infogan_jax.init(config, k), jax.random.key(0))
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def sizes(config):
+    return {name: count(net.params) for name, net in shapes(config).nets.items()}
+
+
+def test_paper_networks_have_the_published_parameters():
+    # Those of the released layers, less the biases before norms.
+    expected = {"g": 6_645_121, "trunk": 6_556_992, "d": 1_025, "q": 133_134}
+    assert sizes(presets.PAPER) == expected
+
+
+def test_q_head_is_at_most_two_percent_of_d_and_q():
+    found = sizes(presets.PAPER)
+    assert found["q"] <= 0.02 * (found["trunk"] + found["d"] + found["q"])
+
+
+def test_tutorial_networks_have_their_parameters():
+    found = sizes(presets.TUTORIAL)
+    assert found["g"] == 6_645_121
+    assert found["trunk"] + found["d"] + found["q"] == 6_690_893
+    found = sizes(presets.MLP)
+    assert (found["g"], found["trunk"] + found["d"], found["q"]) == (
+        1_483_280,
+        1_460_225,
+        3_598,
+    )
+
+
+def test_no_layer_that_feeds_a_norm_has_a_bias():
+    for net in shapes(presets.PAPER).nets.values():
+        names = set(net.params)
+        with_bias = {n for n, layer in net.params.items() if "bias" in layer}
+        free = {n for n in with_bias if not n.startswith("BatchNorm")}
+        norms = {n for n in names if n.startswith("BatchNorm")}
+        # Layers: one free of norm at the exit, and in the trunk one at the entrance.
+        assert len(names - norms) - len(free) == len(norms)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 20, 3), (4, 8, 1)])
+@pytest.mark.parametrize("output", ["sigmoid", "tanh"])
+def test_images_of_any_shape_lie_in_the_unit_range(tiny, key, shape, output):
+    architecture = dataclasses.replace(
+        tiny.architecture, image_shape=shape, output=output
+    )
+    modules = architecture.networks(5, 3, None)
+    z = 30 * jax.random.normal(key, (2, 5))
+    variables = modules["g"].init(key, z, train=True)
+    images, _ = modules["g"].apply(variables, z, train=True, mutable=["batch_stats"])
+    assert images.shape == (2, *shape)
+    assert images.min() >= 0 and images.max() <= 1
+
+
+def test_depth_three_halves_three_times(tiny):
+    deep = dataclasses.replace(tiny.architecture, image_shape=(16, 16, 1), depth=3)
+    found = shapes(dataclasses.replace(tiny, architecture=deep)).nets
+    assert found["trunk"].params["Conv_2"]["kernel"].shape == (4, 4, 8, 16)
+    assert found["g"].params["UpConv_2"]["kernel"].shape == (4, 4, 4, 1)
+
+
+def test_separate_q_has_a_trunk_of_its_own(tiny):
+    apart = dataclasses.replace(tiny.architecture, shared=False)
+    found = sizes(dataclasses.replace(tiny, architecture=apart))
+    assert found["q"] == sizes(tiny)["q"] + found["trunk"]
+
+
+def plain_conv_transpose(x, kernel):
+    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME")
+
+
+def random_conv(dtype):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 5, 3, 4)), rng.normal(size=(4, 4, 4, 6))
+    return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
+
+
+def test_transposed_convolution_and_its_gradients_are_those_of_autodiff():
+    with jax.enable_x64(True):
+        x, kernel = random_conv("float64")
+        g = jnp.asarray(np.random.default_rng(1).normal(size=(2, 10, 6, 6)))
+        expected, pull = jax.vjp(plain_conv_transpose, x, kernel)
+        found, fast_pull = jax.vjp(networks.conv_transpose, x, kernel)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        for ours, theirs in zip(fast_pull(g), pull(g), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_second_derivative_of_the_transposed_convolution_is_that_of_autodiff():
+    with jax.enable_x64(True):
+        x, kernel = random_conv("float64")
+
+        def penalty(conv, kernel):
+            gradient = jax.grad(lambda x: (conv(x, kernel) ** 3).sum())(x)
+            return (gradient**2).sum()
+
+        expected = jax.grad(lambda k: penalty(plain_conv_transpose, k))(kernel)
+        found = jax.grad(lambda k: penalty(networks.conv_transpose, k))(kernel)
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_dropout_mask_belongs_to_the_example(key):
+    trunk = networks.Mlp(image_shape=(4, 4, 1)).networks(5, 3, None)["trunk"]
+    x, keys = jax.random.uniform(key, (6, 4, 4, 1)), jax.random.split(key, 6)
+    variables = trunk.init(key, x, train=False)
+    whole = trunk.apply(variables, x, train=True, keys=keys)
+    half = trunk.apply(variables, x[3:], train=True, keys=keys[3:])
+    np.testing.assert_allclose(whole[3:], half, rtol=1e-5, atol=1e-7)
+    assert not np.allclose(whole, trunk.apply(variables, x, train=False))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: networks.Dcgan(image_shape=(30, 28, 1)),
+        lambda: networks.Dcgan(image_shape=(28, 28, 2)),
+        lambda: networks.Dcgan(image_shape=(28, 28)),
+        lambda: networks.Dcgan(width=0),
+        lambda: networks.Dcgan(output="relu"),
+        lambda: networks.Mlp(dropout=1.0),
+        lambda: networks.Mlp(image_shape=(0, 4, 1)),
+    ],
+)
+def test_impossible_networks_are_refused(make):
+    with pytest.raises(ValueError):
+        make()

@@ -1,0 +1,200 @@
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import infogan_jax
+from infogan_jax import Update, latents, objectives, schedules
+
+NonSaturating = objectives.NonSaturating
+MutualInformation = objectives.MutualInformation
+
+
+def scores(real, fake):
+    """A Pass with nothing but D's logits."""
+    names = {field.name for field in dataclasses.fields(objectives.Pass)}
+    empty = dict.fromkeys(names)
+    real, fake = jnp.array(real), jnp.array(fake)
+    return objectives.Pass(**empty | {"d_real": real, "d_fake": fake, "d_fooled": fake})
+
+
+def test_adversarial_losses_have_their_hand_values():
+    # D(x) = 3/4 and D(G) = 1/4: the logits are ln 3 and -ln 3.
+    p = scores([math.log(3)], [-math.log(3)])
+    assert NonSaturating()(p)["d"] == pytest.approx(-2 * math.log(3 / 4), rel=1e-6)
+    assert NonSaturating()(p)["g"] == pytest.approx(-math.log(1 / 4), rel=1e-6)
+    assert objectives.Minimax()(p)["g"] == pytest.approx(math.log(3 / 4), rel=1e-6)
+    assert objectives.Minimax()(p)["d"] == NonSaturating()(p)["d"]
+
+
+@pytest.mark.parametrize("term", [NonSaturating(), objectives.Minimax()])
+def test_losses_are_finite_at_extreme_logits(term):
+    losses = term(scores([-1e4, 1e4], [1e4, -1e4]))
+    assert all(np.isfinite(loss) for loss in losses.values())
+
+
+def channel(seed):
+    """A channel c -> x with 4 symbols to 6, its joint table, and I(c; x) by summing."""
+    conditional = np.random.default_rng(seed).dirichlet(np.ones(6), size=4)
+    joint = conditional / 4
+    independent = np.outer(joint.sum(1), joint.sum(0))
+    return joint, (joint * np.log(joint / independent)).sum()
+
+
+def expected_bound(joint, posterior):
+    """L_I of a Q with this table of posteriors [x, c], its expectation taken exactly."""
+    codes = latents.Product((latents.Categorical(4),))
+    q = jnp.log(jnp.asarray(posterior))
+    logs = np.array(
+        [[codes.log_q(q[x : x + 1], jnp.eye(4)[c : c + 1])[0, 0] for x in range(6)]
+         for c in range(4)]
+    )  # fmt: skip
+    return (joint * logs).sum() + codes.entropy()[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bound_reaches_the_information_only_with_the_exact_posterior(seed):
+    with jax.enable_x64(True):
+        joint, information = channel(seed)
+        posterior = (joint / joint.sum(0)).T
+        assert expected_bound(joint, posterior) == pytest.approx(information, rel=1e-6)
+        other = 0.9 * posterior + 0.1 / 4
+        assert expected_bound(joint, other) < information - 1e-4
+
+
+def test_bound_of_a_discrete_code_never_passes_its_entropy():
+    codes = latents.Product((latents.Categorical(10),))
+    c = jnp.eye(10)
+    for scale in (0.0, 1.0, 100.0):
+        assert codes.information(scale * c, c)[0] <= math.log(10) + 1e-5
+
+
+def moved(config, batch, key):
+    """The networks whose params one step moves."""
+    before = infogan_jax.init(config, key)
+    after, _ = infogan_jax.train_step(config, before, batch, key)
+
+    def changed(name):
+        pairs = jax.tree.map(jnp.array_equal, before.nets[name], after.nets[name])
+        return not all(jax.tree.leaves(pairs.params))
+
+    return {name for name in before.nets if changed(name)}
+
+
+D, G = ("trunk", "d"), ("g", "q")
+
+
+@pytest.mark.parametrize(
+    ("d_nets", "g_nets", "objective", "expected"),
+    [
+        (D, G, (NonSaturating(), MutualInformation()), {"trunk", "d", "g", "q"}),
+        (D, G, (NonSaturating(),), {"trunk", "d", "g"}),
+        (D, G, (MutualInformation(),), {"g", "q"}),
+        (D, (*G, "trunk"), (MutualInformation(),), {"g", "q", "trunk"}),
+        (D, G, (MutualInformation(updates=("d",)),), {"trunk"}),
+        (D, G, (MutualInformation(updates=("d", "g")),), {"trunk", "g", "q"}),
+        ((*D, "q"), ("g",), (MutualInformation(updates=("d", "g")),), {"trunk", "g", "q"}),
+        (D, G, (objectives.Recognition(),), {"q"}),
+    ],
+)
+def test_a_step_moves_exactly_what_the_configuration_names(
+    tiny, batch, key, d_nets, g_nets, objective, expected
+):
+    updates = (Update("d", d_nets, lr=1e-2), Update("g", g_nets, lr=1e-2))
+    config = dataclasses.replace(tiny, updates=updates, objective=objective)
+    assert moved(config, batch, key) == expected
+
+
+def test_separate_q_leaves_the_trunk_alone(tiny, batch, key):
+    apart = dataclasses.replace(tiny.architecture, shared=False)
+    updates = (Update("d", D, lr=1e-2), Update("g", (*G, "trunk"), lr=1e-2))
+    config = dataclasses.replace(
+        tiny, architecture=apart, updates=updates, objective=(MutualInformation(),)
+    )
+    assert moved(config, batch, key) == {"g", "q"}
+
+
+def test_trunk_and_d_never_learn_to_be_fooled(tiny, batch, key):
+    updates = (Update("g", ("g", "trunk", "d"), lr=1e-2),)
+    config = dataclasses.replace(
+        tiny, updates=updates, objective=(OnlyG(NonSaturating()),)
+    )
+    assert moved(config, batch, key) == {"g"}
+
+
+@infogan_jax.register
+@dataclasses.dataclass(frozen=True)
+class OnlyG:
+    """A user's own term: the generator's half of another."""
+
+    term: object
+
+    def __call__(self, p):
+        return {"g": self.term(p)["g"]}
+
+
+def test_trunk_in_both_updates_costs_no_second_forward(tiny, batch, key):
+    # d_fake and d_fooled are equal programs; XLA must merge them, mapped or not.
+    def flops(g_nets):
+        updates = (Update("d", D, lr=1e-2), Update("g", g_nets, lr=1e-2))
+        config = dataclasses.replace(tiny, updates=updates)
+        state = infogan_jax.init(config, key)
+        lowered = jax.jit(infogan_jax.step, static_argnums=0).lower(
+            config, state, batch, key
+        )
+        return lowered.compile().cost_analysis()["flops"]
+
+    # Learning L_I adds the trunk's weight gradients, about as much as one forward;
+    # a forward that is done twice would add as much again.
+    trunk_forward = 16 * 2 * (4 * 4 * 16 * 4 + 2 * 2 * 4 * 16 * 8 + 32 * 16)
+    extra = flops((*G, "trunk")) - flops(G)
+    assert extra < 1.6 * trunk_forward
+
+
+@pytest.mark.parametrize("weight", [(1.0,), (1.0, 1.0, 1.0), -1.0, (1.0, -0.1)])
+def test_weights_that_do_not_fit_the_codes_are_refused(tiny, weight):
+    with pytest.raises(ValueError, match="weight"):
+        dataclasses.replace(tiny, objective=(MutualInformation(weight=weight),))
+
+
+def test_term_that_teaches_an_unknown_update_is_refused(tiny):
+    with pytest.raises(ValueError, match="updates are"):
+        dataclasses.replace(tiny, objective=(MutualInformation(updates=("G",)),))
+
+
+def test_recognition_is_refused_where_it_would_teach_the_trunk(tiny):
+    updates = (Update("d", ("d",), lr=1e-2), Update("g", (*G, "trunk"), lr=1e-2))
+    with pytest.raises(ValueError, match="trunk"):
+        dataclasses.replace(tiny, updates=updates, objective=(objectives.Recognition(),))
+
+
+def test_weight_per_code_scales_each_bound(tiny, batch, key, state):
+    objective = (MutualInformation(weight=(2.0, 0.5)),)
+    config = dataclasses.replace(tiny, objective=objective)
+    _, metrics = infogan_jax.train_step(config, state, batch, key)
+    expected = -(2.0 * float(metrics["info/0"]) + 0.5 * float(metrics["info/1"]))
+    assert float(metrics["g/MutualInformation"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_schedules_have_their_hand_values():
+    cosine = schedules.Cosine(1.0, 100, end=0.2)
+    assert [float(cosine(s)) for s in (0, 50, 100, 999)] == pytest.approx(
+        [1.0, 0.6, 0.2, 0.2]
+    )
+    linear = schedules.Linear(1.0, 3.0, begin=10, finish=20)
+    assert [float(linear(s)) for s in (0, 10, 15, 20, 99)] == [1.0, 1.0, 2.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: schedules.Cosine(1.0, 0),
+        lambda: schedules.Linear(0.0, 1.0, begin=5, finish=5),
+    ],
+)
+def test_impossible_schedules_are_refused(make):
+    with pytest.raises(ValueError):
+        make()

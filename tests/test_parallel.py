@@ -1,0 +1,67 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import infogan_jax
+from infogan_jax import parallel
+
+
+@pytest.fixture(scope="module")
+def ten_steps(tiny, dataset, key):
+    """One device and eight after ten Adam steps on the same 32 images."""
+    config = dataclasses.replace(tiny, ema_decay=0.9)
+    batch = {name: array[:32] for name, array in dataset.items()}
+    one = eight = infogan_jax.init(config, key)
+    step = infogan_jax.pmap_step(config)
+    for _ in range(10):
+        one, seen_by_one = infogan_jax.train_step(config, one, batch, key)
+        eight, seen_by_eight = step(eight, batch, key)
+    return one, eight, seen_by_one, seen_by_eight
+
+
+def test_eight_devices_take_the_same_steps_as_one(ten_steps):
+    one, eight, *_ = ten_steps
+    assert jax.device_count() == 8
+    for part in ("step", "nets", "ema"):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+            getattr(one, part),
+            getattr(eight, part),
+        )
+
+
+def test_eight_devices_have_the_optimizer_moments_of_one(ten_steps):
+    # Params alone would hide it: Adam forgives gradients that are N times too large.
+    one, eight, *_ = ten_steps
+    for name in one.opt:
+        for moment in ("mu", "nu"):
+            ours = jax.tree.leaves(getattr(one.opt[name], moment))
+            theirs = jax.tree.leaves(getattr(eight.opt[name], moment))
+            largest = max(float(np.abs(leaf).max()) for leaf in ours)
+            for a, b in zip(ours, theirs, strict=True):
+                assert np.abs(np.asarray(a) - np.asarray(b)).max() <= 1e-5 * largest
+
+
+def test_metrics_are_those_of_the_whole_batch(ten_steps):
+    *_, one, eight = ten_steps
+    for name in one:
+        np.testing.assert_allclose(eight[name], one[name], rtol=1e-4, atol=1e-5)
+
+
+def test_state_comes_back_without_a_device_axis(ten_steps):
+    one, eight, *_ = ten_steps
+    assert jax.tree.map(np.shape, one) == jax.tree.map(np.shape, eight)
+
+
+def test_batch_that_does_not_divide_is_refused(tiny, state, batch, key):
+    step = infogan_jax.pmap_step(tiny)
+    short = {name: array[:12] for name, array in batch.items()}
+    with pytest.raises(ValueError, match="12 images cannot be split over 8"):
+        step(state, short, key)
+
+
+@pytest.mark.parametrize(("batch", "available", "n"), [(128, 8, 8), (12, 8, 6), (7, 4, 1)])
+def test_largest_number_of_devices_that_divides_the_batch(batch, available, n):
+    assert parallel.largest_fit(batch, available) == n

@@ -1,0 +1,192 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import infogan_jax
+from infogan_jax import Update, training
+
+
+def assert_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def assert_close(a, b, tolerance=1e-5):
+    close = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance)
+    jax.tree.map(close, a, b)
+
+
+def test_same_key_gives_the_same_step_bit_for_bit(tiny, state, batch, key, stepped):
+    again = infogan_jax.train_step(tiny, state, batch, key)
+    assert_equal(again, stepped)
+
+
+def test_another_key_gives_another_step(tiny, state, batch, stepped):
+    other, _ = infogan_jax.train_step(tiny, state, batch, jax.random.key(1))
+    kernels = [s.nets["g"].params["Dense_0"]["kernel"] for s in (other, stepped[0])]
+    assert not jnp.array_equal(*kernels)
+
+
+def test_equal_configs_compile_once(tiny, state, batch, key, stepped):
+    traces = training._jitted_step._cache_size()
+    equal = infogan_jax.Config.from_json(tiny.to_json())
+    for _ in range(2):
+        infogan_jax.train_step(equal, state, batch, key)
+    assert training._jitted_step._cache_size() == traces
+
+
+def test_state_that_is_passed_in_stays_alive(tiny, state, batch, key):
+    infogan_jax.train_step(tiny, state, batch, key)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+
+
+def test_state_holds_arrays_only(state):
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+
+
+def test_same_key_every_step_still_draws_new_latents(tiny, stepped, batch, key):
+    # Step 1 on the state of step 0 but for the counter: only the draws differ.
+    rewound = stepped[0].replace(step=jnp.zeros((), jnp.int32))
+    _, first = infogan_jax.train_step(tiny, rewound, batch, key)
+    _, second = infogan_jax.train_step(tiny, stepped[0], batch, key)
+    assert first["info/0"] != second["info/0"]
+
+
+def test_train_steps_are_the_steps_of_the_loop(tiny, dataset, state, key):
+    looped = state
+    losses = []
+    for looped, metrics in infogan_jax.train(
+        tiny, dataset, key, batch_size=16, state=state
+    ):
+        losses.append(float(metrics["d/NonSaturating"]))
+        if looped.step == 3:
+            break
+    scanned, metrics = infogan_jax.train_steps(
+        tiny, state, jax.device_put(dataset), key, steps=3, batch_size=16
+    )
+    np.testing.assert_allclose(metrics["d/NonSaturating"], losses, rtol=1e-5)
+    assert_close(scanned.nets, looped.nets)
+
+
+def test_bytes_and_floats_of_the_same_images_take_the_same_step(
+    tiny, state, batch, key, stepped
+):
+    floats = batch | {"image": batch["image"] / np.float32(255)}
+    assert_close(infogan_jax.train_step(tiny, state, floats, key)[0], stepped[0])
+
+
+def test_labels_are_optional_and_do_not_matter_to_infogan(
+    tiny, state, batch, key, stepped
+):
+    unlabelled = {"image": batch["image"]}
+    assert_close(infogan_jax.train_step(tiny, state, unlabelled, key)[0], stepped[0])
+
+
+def test_step_vmaps_over_seeds(tiny, batch):
+    keys = jax.random.split(jax.random.key(3), 2)
+    states = jax.vmap(functools.partial(infogan_jax.init, tiny))(keys)
+    step = functools.partial(infogan_jax.step, tiny)
+    together, _ = jax.jit(jax.vmap(step, in_axes=(0, None, 0)))(states, batch, keys)
+    alone, _ = infogan_jax.train_step(
+        tiny, jax.tree.map(lambda x: x[1], states), batch, keys[1]
+    )
+    assert_close(jax.tree.map(lambda x: x[1], together.nets), alone.nets)
+
+
+def test_average_follows_g_and_starts_at_it(tiny, batch, key):
+    config = dataclasses.replace(tiny, ema_decay=0.75)
+    first = infogan_jax.init(config, key)
+    assert_equal(first.ema["g"], first.nets["g"])
+    second, _ = infogan_jax.train_step(config, first, batch, key)
+    kernel = lambda net: net.params["Dense_0"]["kernel"]  # noqa: E731
+    by_hand = 0.75 * kernel(first.nets["g"]) + 0.25 * kernel(second.nets["g"])
+    np.testing.assert_allclose(kernel(second.ema["g"]), by_hand, rtol=1e-6, atol=1e-8)
+
+
+def test_first_adam_step_has_the_length_of_each_nets_rate(tiny, batch, key):
+    # Adam's first move is lr * g / (|g| + eps): at most the rate, and mostly equal to it.
+    updates = (tiny.updates[0], Update("g", ("g", "q"), lr=(1e-2, 1e-4)))
+    config = dataclasses.replace(tiny, updates=updates)
+    before = infogan_jax.init(config, key)
+    after, _ = infogan_jax.train_step(config, before, batch, key)
+    for name, rate in (("g", 1e-2), ("q", 1e-4)):
+        kernels = [s.nets[name].params["Dense_0"]["kernel"] for s in (before, after)]
+        moves = jnp.abs(kernels[1] - kernels[0])
+        assert float(moves.max()) == pytest.approx(rate, rel=1e-2)
+
+
+def test_trunks_statistics_follow_the_real_images(tiny, state, batch, stepped):
+    # By NumPy: SAME padding of a 4x4 stride-2 convolution is one pixel on each side.
+    params = state.nets["trunk"].params
+    x = batch["image"] / np.float32(255)
+    for layer in ("Conv_0", "Conv_1"):
+        kernel = np.asarray(params[layer]["kernel"])
+        padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), (1, 2))
+        x = np.einsum("bhwcij,ijcf->bhwf", windows[:, ::2, ::2], kernel)
+        x = x + np.asarray(params[layer].get("bias", 0))
+        if layer == "Conv_0":
+            x = np.where(x > 0, x, 0.1 * x)
+    found = stepped[0].nets["trunk"].stats["batch_stats"]["BatchNorm_0"]["mean"]
+    np.testing.assert_allclose(found, 0.1 * x.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
+
+
+def test_metrics_have_the_documented_names(stepped):
+    assert set(stepped[1]) == {
+        "d/NonSaturating",
+        "g/NonSaturating",
+        "g/MutualInformation",
+        "info/0",
+        "info/1",
+        "info/lower_bound",
+    }
+
+
+def test_batch_of_one_works(tiny, state, batch, key):
+    one = {name: array[:1] for name, array in batch.items()}
+    _, metrics = infogan_jax.train_step(tiny, state, one, key)
+    assert np.isfinite(float(metrics["d/NonSaturating"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x.astype(np.int32), "int32"),
+        (lambda x: x / 255.0, "float64"),
+        (lambda x: x[..., 0], "do not fit"),
+        (lambda x: x[:, :4], "do not fit"),
+        (lambda x: x.astype(np.float32), r"\[0, 1\]"),
+        (lambda x: x / np.float32(255) - 1, r"\[0, 1\]"),
+        (lambda x: x * np.float32("nan"), r"\[0, 1\]"),
+    ],
+)
+def test_wrong_images_are_refused(tiny, state, batch, key, change, message):
+    wrong = batch | {"image": change(batch["image"])}
+    with pytest.raises(ValueError, match=message):
+        infogan_jax.train_step(tiny, state, wrong, key)
+
+
+def test_labels_of_another_length_are_refused(tiny, state, batch, key):
+    with pytest.raises(ValueError, match="label"):
+        infogan_jax.train_step(tiny, state, batch | {"label": np.zeros(3)}, key)
+
+
+def test_batch_size_of_zero_is_refused(tiny, dataset, key):
+    with pytest.raises(ValueError, match="batch_size"):
+        next(infogan_jax.train(tiny, dataset, key, batch_size=0))
+
+
+@infogan_jax.register
+@dataclasses.dataclass(frozen=True)
+class Misdirected:
+    def __call__(self, p):
+        return {"generator": p.fake.mean()}
+
+
+def test_loss_for_an_unknown_update_is_refused(tiny, state, batch, key):
+    config = dataclasses.replace(tiny, objective=(Misdirected(),))
+    with pytest.raises(ValueError, match="Misdirected has a loss for"):
+        infogan_jax.train_step(config, state, batch, key)
