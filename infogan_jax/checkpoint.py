@@ -1,8 +1,8 @@
 """Checkpoints: the state and its Config, by Orbax, which only this file imports.
 
-A directory (a run's) holds `checkpoints/STEP/`, each complete by itself: restoring needs
-nothing but the path of the one or the other. A step that was being written when the
-process died is ignored, and cleared by the next save.
+A directory (a run's) holds `checkpoints/STEP/`, each complete by itself: restoring
+needs nothing but the path of the one or the other. A step that was being written when
+the process died is ignored, and cleared by the next save.
 """
 
 import json
@@ -66,7 +66,7 @@ class Writer:
 
 
 def save(directory: str | os.PathLike, config: Config, state: TrainState) -> None:
-    """Saves one state into `directory/checkpoints/STEP`, and returns when it is there."""
+    """Saves one state as `directory/checkpoints/STEP`; returns when it is there."""
     with Writer(directory, config) as writer:
         writer.save(state)
 
@@ -158,8 +158,7 @@ def _target(config, nets):
         tree = {
             "step": tree["step"],
             "nets": {name: tree["nets"][name] for name in nets},
-            "ema": {name: net for name, net in tree["ema"].items() if name in nets},
-        }
+        } | ({"ema": tree["ema"]} if "g" in nets and tree["ema"] else {})
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), tree

@@ -1,5 +1,7 @@
-"""Config: what is computed. Frozen and hashable, it is jit's static argument; JSON-able,
-it travels with every checkpoint. Where and how long a run goes on is not its business.
+"""Config: what is computed; where and how long a run goes on is not its business.
+
+Frozen and hashable, it is jit's static argument; JSON-able, it travels with every
+checkpoint.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What a trained model has learned, in numbers. Labels are used here and only here.
 
 Everything goes through Q with running statistics and the last ("live") parameters; the
-recovery of codes from fakes goes through G's running average where the config keeps one.
+recovery of codes from fakes goes through G's running average where there is one.
 """
 
 import jax
@@ -30,7 +30,9 @@ def category(config: Config, q) -> np.ndarray:
     Raises:
       ValueError: the config has no categorical code.
     """
-    return np.asarray(config.codes.split_params(jnp.asarray(q))[_code(config)]).argmax(1)
+    return np.asarray(config.codes.split_params(jnp.asarray(q))[_code(config)]).argmax(
+        1
+    )
 
 
 def clustering(config: Config, state: TrainState, split: dict) -> dict:
@@ -104,7 +106,7 @@ def evaluate(
     Returns:
       "codes" (see `recovery`), "parameters" ("live" or "averaged" G), and, if there is
       a categorical code and labels are known, those of `clustering` on the test split,
-      "label_of" (of each category, fitted on the training split) and "accuracy" with it.
+      "label_of" (of each category, fitted on the training split) and "accuracy" by it.
     """
     report = {
         "step": int(state.step),
@@ -138,7 +140,9 @@ def describe(report: dict) -> str:
             f"  Hungarian on the test images themselves {report['hungarian']:.4f}, "
             f"NMI {report['nmi']:.4f}, ARI {report['ari']:.4f}",
             "  category -> label: "
-            + ", ".join(f"{c} -> {label}" for c, label in enumerate(report["label_of"])),
+            + ", ".join(
+                f"{c} -> {label}" for c, label in enumerate(report["label_of"])
+            ),
             "  confusion (rows: categories, columns: labels):",
         ]
         width = len(str(np.max(report["confusion"]))) + 1
@@ -160,4 +164,6 @@ def _recovered(part, mean, code):
         return float((mean.argmax(1) == code.argmax(1)).mean())
     if isinstance(part, latents.Bernoulli):
         return float(((mean > 0.5) == (code > 0.5)).mean())
-    return float(np.mean([metrics.correlation(*p) for p in zip(mean.T, code.T, strict=True)]))
+    return float(
+        np.mean([metrics.correlation(*p) for p in zip(mean.T, code.T, strict=True)])
+    )

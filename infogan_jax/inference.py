@@ -87,7 +87,7 @@ def sample(
 
 
 def infer(config: Config, state: TrainState, images: jax.Array) -> jax.Array:
-    """Parameters of Q(c|x), [n, codes.n_params]; `codes.mean` of it is the representation.
+    """Parameters of Q(c|x), [n, n_params]; `codes.mean` of it is the representation.
 
     Args:
       config: the configuration.

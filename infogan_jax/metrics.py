@@ -31,7 +31,7 @@ def mutual_information(joint) -> float:
 
 
 def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
-    """Counts [n_clusters, n_labels] of pairs; rows with label -1 (unknown) are left out.
+    """Counts [n_clusters, n_labels] of pairs; label -1 (unknown) is left out.
 
     Raises:
       ValueError: unequal lengths, no known label, or numbers out of range.
@@ -39,7 +39,8 @@ def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
     clusters, labels = np.asarray(clusters), np.asarray(labels)
     if clusters.shape != labels.shape or clusters.ndim != 1:
         raise ValueError(
-            f"clusters and labels need one length, not {clusters.shape}, {labels.shape}."
+            "clusters and labels need one length, not "
+            f"{clusters.shape}, {labels.shape}."
         )
     known = labels >= 0
     if not known.any():

@@ -41,7 +41,7 @@ def pmap_step(
     )
 
     def run(state, batch, key):
-        training.check_images(config, batch["image"])
+        training.check_images(config, batch.get("image"))
         training.check_range(batch["image"])
         size = len(batch["image"])
         if size % n:

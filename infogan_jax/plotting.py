@@ -36,7 +36,9 @@ def figures(config: Config, state: TrainState, key: jax.Array, label_of=None) ->
     return drawn
 
 
-def grid(images, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""):
+def grid(
+    images, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
+):
     """Images [rows, columns, H, W, C] in [0, 1] as one picture with names.
 
     Args:
@@ -48,8 +50,10 @@ def grid(images, rows: Sequence[str] = (), columns: Sequence[str] = (), title: s
     images = np.asarray(images)
     n, m, height, width, channels = images.shape
     tiled = images.transpose(0, 2, 1, 3, 4).reshape(n * height, m * width, channels)
-    figure, axes = _figure(m * _INCHES + 1.2, n * _INCHES * height / width + 1)
-    axes.imshow(tiled.squeeze(-1) if channels == 1 else tiled, cmap="gray", vmin=0, vmax=1)
+    figure, axes = blank(m * _INCHES + 1.2, n * _INCHES * height / width + 1)
+    axes.imshow(
+        tiled.squeeze(-1) if channels == 1 else tiled, cmap="gray", vmin=0, vmax=1
+    )
     axes.set_yticks(np.arange(len(rows)) * height + height / 2, rows)
     axes.set_xticks(np.arange(len(columns)) * width + width / 2, columns, fontsize=8)
     axes.tick_params(length=0)
@@ -59,7 +63,7 @@ def grid(images, rows: Sequence[str] = (), columns: Sequence[str] = (), title: s
 
 
 def categories(config: Config, state: TrainState, key, code: int, label_of=None):
-    """Rows are the values of a categorical code, columns are draws of everything else."""
+    """Rows are the values of a categorical code, columns draws of everything else."""
     n = config.codes.parts[code].n
     images = inference.traverse(config, state, key, code, rows=10, steps=n)
     names = [f"{i}" for i in range(n)]
@@ -89,7 +93,9 @@ def sweep(config: Config, state: TrainState, key, code: int, steps: int = 13):
     return figure
 
 
-def plane(config: Config, state: TrainState, key, down: int, across: int, steps: int = 10):
+def plane(
+    config: Config, state: TrainState, key, down: int, across: int, steps: int = 10
+):
     """Two continuous codes over their priors' range, all else fixed."""
     parts = config.codes.parts
     drawn = inference.sample(config, state, key, 1)
@@ -114,7 +120,7 @@ def curves(config: Config, lines: Sequence[dict]):
       lines: those of metrics.jsonl: {"step": ..., name: value}.
     """
     steps = [line["step"] for line in lines]
-    figure, (left, right) = _figure(10, 3.6, columns=2)
+    figure, (left, right) = blank(10, 3.6, columns=2)
     for name in [n for n in lines[0] if n != "step" and not n.startswith("info/")]:
         left.plot(steps, [line[name] for line in lines], label=name, linewidth=0.7)
     left.set(xlabel="update", ylabel="loss", title="losses")
@@ -130,7 +136,8 @@ def curves(config: Config, lines: Sequence[dict]):
     return figure
 
 
-def _figure(width, height, columns=1):
+def blank(width: float, height: float, columns: int = 1):
+    """An empty Figure of so many inches, and its axes."""
     # The object interface: no pyplot state, no window, safe in a thread.
     try:
         from matplotlib import figure as mpl

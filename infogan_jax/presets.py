@@ -5,8 +5,8 @@ from infogan_jax import config, latents, networks, objectives
 # The paper's MNIST experiment (appendix C.1): leak 0.1, sigma learned, L_I to G and Q.
 PAPER = config.Config()
 
-# What the released code computes instead: leak 0.01, sigma fixed at 1, L_I in D's update
-# too, and Q's head trained there, by D's optimizer.
+# What the released code computes instead: leak 0.01, sigma fixed at 1, L_I in D's
+# update too, and Q's head trained there, by D's optimizer.
 RELEASED = config.Config(
     codes=latents.Product(
         (
@@ -26,7 +26,7 @@ RELEASED = config.Config(
     ),
 )
 
-# Two networks often seen in tutorials: dense layers; convolutions with tanh, means only.
+# Two networks often seen in tutorials: dense; convolutions with tanh, means only.
 MLP = config.Config(architecture=networks.Mlp())
 TUTORIAL = config.Config(
     codes=RELEASED.codes, architecture=networks.Dcgan(output="tanh")

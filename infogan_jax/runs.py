@@ -36,7 +36,15 @@ import tqdm
 from infogan_jax import config as config_lib
 from infogan_jax import data, evaluation, parallel, training
 
-_PACKAGES = ("infogan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+_PACKAGES = (
+    "infogan_jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+)
 _FIGURE_KEY = 1_000_000  # A stream of the run's key that no step uses.
 
 
@@ -122,7 +130,11 @@ def parser(description, defaults, out) -> argparse.ArgumentParser:
     def option(name, help, type=str, metavar=None):
         field = name.strip("-").replace("-", "_")
         values = (getattr(full, field), getattr(quick, field))
-        shown = f"{values[0]}, with --quick {values[1]}" if len(set(values)) > 1 else values[0]
+        shown = (
+            f"{values[0]}, with --quick {values[1]}"
+            if len(set(values)) > 1
+            else values[0]
+        )
         p.add_argument(
             name, type=type, metavar=metavar, help=f"{help} (default: {shown})"
         )
@@ -137,13 +149,17 @@ def parser(description, defaults, out) -> argparse.ArgumentParser:
     option("--seed", "of everything random; an integer", int, "N")
     option("--save-every", "updates between checkpoints", int, "N")
     option("--evaluate-every", "updates between accuracies", int, "N")
-    option("--devices", "local devices to use; None: as many as divide the batch", int, "N")
-    p.add_argument("--out", default=out, metavar="DIR", help="run directory (default: %(default)s)")
+    option(
+        "--devices", "local devices to use; None: as many as divide the batch", int, "N"
+    )
+    p.add_argument(
+        "--out", default=out, metavar="DIR", help="run directory (default: %(default)s)"
+    )
     p.add_argument(
         "--resume",
         action="store_true",
         default=False,
-        help="go on with the run in --out, with its options; only --steps may be raised",
+        help="go on with the run in --out and its options; only --steps may be raised",
     )
     return p
 
@@ -184,8 +200,8 @@ def _resumed_options(directory, given):
         else:
             flag = "--" + name.replace("_", "-")
             raise Stop(
-                f"{flag} {value} conflicts with the run's {stored}; leave it out, or start "
-                "another run by --out. Only --steps may be raised."
+                f"{flag} {value} conflicts with the run's {stored}; leave it out, or "
+                "start another run by --out. Only --steps may be raised."
             )
     return options
 
@@ -208,8 +224,8 @@ def _step_fn(config, options):
         raise Stop(f"--devices {n}, but there are only {available} here.")
     if options.batch_size % n:
         raise Stop(
-            f"--batch-size {options.batch_size} cannot be split over {n} devices; use a "
-            f"multiple of {n}."
+            f"--batch-size {options.batch_size} cannot be split over {n} devices; use "
+            f"a multiple of {n}."
         )
     kind = jax.local_devices()[0].device_kind
     _say(f"devices: {n} of {available} ({kind}), batch {options.batch_size}")
@@ -272,7 +288,9 @@ def _run(directory, config, options, dataset, step_fn):
         writer = stack.enter_context(checkpoint.Writer(directory, config))
         log = stack.enter_context(_Log(directory, began))
         bar = stack.enter_context(
-            tqdm.tqdm(total=options.steps, initial=first, unit="update", mininterval=1.0)
+            tqdm.tqdm(
+                total=options.steps, initial=first, unit="update", mininterval=1.0
+            )
         )
         steps = training.train(
             config,
@@ -297,8 +315,8 @@ def _run(directory, config, options, dataset, step_fn):
                 break
     if interrupted.signal:
         _say(
-            f"interrupted; saved after {int(state.step)} of {options.steps} updates. Go on "
-            f"with: {sys.argv[0]} --out {directory} --resume"
+            f"interrupted; saved after {int(state.step)} of {options.steps} updates. Go "
+            f"on with: {sys.argv[0]} --out {directory} --resume"
         )
         return 128 + interrupted.signal
     _report(directory, config, state, dataset, key)
@@ -335,7 +353,7 @@ def draw(directory, config, state, key, label_of=None) -> None:
 
 
 class _Log:
-    """The lines of a run; metrics are read one step late, so that the device is busy."""
+    """The lines of a run; metrics are read a step late: the device stays busy."""
 
     def __init__(self, directory, began):
         self._directory, self._began, self._waiting = directory, began, None
@@ -378,8 +396,8 @@ class _Log:
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             raise Stop(
-                f"{bad[0]} is {values[bad[0]]} at update {step}: training has failed; the "
-                "last checkpoint is from before.",
+                f"{bad[0]} is {values[bad[0]]} at update {step}: training has failed; "
+                "the last checkpoint is from before.",
                 status=1,
             )
         self._metrics.write(json.dumps({"step": step, **values}) + "\n")

@@ -1,9 +1,10 @@
 """The training step: pure functions of (config, state, batch, key).
 
-Keys. A run has one key. Step s uses `fold_in(key, s)`; from it, stream 0 draws the batch
-and stream 1 + p serves the p-th update of the schedule; example i of the global batch
-draws from `fold_in(stream, i)`. So no draw depends on the number of devices, resuming
-needs nothing but `state.step`, and passing the same key at every step is right.
+Keys. A run has one key. Step s uses `fold_in(key, s)`; from it, stream 0 draws the
+batch and stream 1 + p serves the p-th update of the schedule; example i of the global
+batch draws from `fold_in(stream, i)`. So no draw depends on the number of devices,
+resuming needs nothing but `state.step`, and passing the same key at every step is
+right.
 
 Running statistics. A network writes them in the first update that lists it, and only
 there: the trunk and D's head from the real images, G and Q from the fakes. Training
@@ -103,6 +104,7 @@ def train_step(
     Raises:
       ValueError: as `step`; float images in host memory outside [0, 1] too.
     """
+    check_images(config, batch.get("image"))
     check_range(batch["image"])
     return _jitted_step(config, state, batch, key)
 
@@ -172,8 +174,8 @@ def train(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
+    check_images(config, dataset.get("image"))
     check_range(dataset["image"])
-    _check_batch(config, dataset)
     dataset = jax.device_put(dict(dataset))
     state = init(config, key) if state is None else copy(state)
     while True:
@@ -357,6 +359,8 @@ def check_range(images) -> None:
 
 def check_images(config: Config, images) -> None:
     """Raises unless the images have the config's shape and a dtype of the library."""
+    if images is None:
+        raise ValueError("there are no images: a batch needs an array named 'image'.")
     if images.dtype not in (jnp.uint8, jnp.float32):
         raise ValueError(
             f"images must be float32 in [0, 1] or uint8, not {images.dtype}."
@@ -369,7 +373,7 @@ def check_images(config: Config, images) -> None:
 
 
 def _check_batch(config, batch):
-    check_images(config, batch["image"])
+    check_images(config, batch.get("image"))
     label = batch.get("label")
     if label is not None and label.shape != batch["image"].shape[:1]:
         raise ValueError(
@@ -385,8 +389,8 @@ def _losses(config, update, p):
         losses = term(p)
         if not losses.keys() <= names:
             raise ValueError(
-                f"{config_lib.term_name(term)} has a loss for {sorted(losses)}, but the "
-                f"updates are {sorted(names)}."
+                f"{config_lib.term_name(term)} has a loss for {sorted(losses)}, but "
+                f"the updates are {sorted(names)}."
             )
         if update.name in losses:
             seen[f"{update.name}/{config_lib.term_name(term)}"] = losses[update.name]

@@ -1,4 +1,4 @@
-"""Eight CPU devices, strict ranks, one tiny config, and one compilation cache for all."""
+"""Eight CPU devices, strict ranks, one tiny config, one compilation cache for all."""
 
 import os
 import tempfile

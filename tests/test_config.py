@@ -7,7 +7,13 @@ import infogan_jax
 from infogan_jax import Config, Update, latents, networks, presets, registry, schedules
 from infogan_jax.objectives import MutualInformation, NonSaturating
 
-PRESETS = [presets.PAPER, presets.RELEASED, presets.MLP, presets.TUTORIAL, presets.PLAIN_GAN]
+PRESETS = [
+    presets.PAPER,
+    presets.RELEASED,
+    presets.MLP,
+    presets.TUTORIAL,
+    presets.PLAIN_GAN,
+]
 
 
 @infogan_jax.register

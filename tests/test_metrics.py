@@ -8,7 +8,9 @@ from infogan_jax import metrics
 
 
 def random_joint(seed, shape=(4, 6)):
-    return np.random.default_rng(seed).dirichlet(np.ones(math.prod(shape))).reshape(shape)
+    return (
+        np.random.default_rng(seed).dirichlet(np.ones(math.prod(shape))).reshape(shape)
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -38,7 +40,9 @@ def test_entropy_refuses_what_is_no_distribution(p):
 def test_clustering_figures_agree_with_scikit_learn(seed):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 5, 300)
-    clusters = np.where(rng.random(300) < 0.6, (labels + 2) % 5, rng.integers(0, 5, 300))
+    clusters = np.where(
+        rng.random(300) < 0.6, (labels + 2) % 5, rng.integers(0, 5, 300)
+    )
     counts = metrics.contingency(clusters, labels, 5, 5)
     assert metrics.nmi(counts) == pytest.approx(
         sk.normalized_mutual_info_score(labels, clusters), abs=1e-9

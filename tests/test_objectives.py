@@ -45,7 +45,7 @@ def channel(seed):
 
 
 def expected_bound(joint, posterior):
-    """L_I of a Q with this table of posteriors [x, c], its expectation taken exactly."""
+    """L_I of a Q with this table of posteriors [x, c], exactly."""
     codes = latents.Product((latents.Categorical(4),))
     q = jnp.log(jnp.asarray(posterior))
     logs = np.array(
@@ -96,7 +96,12 @@ D, G = ("trunk", "d"), ("g", "q")
         (D, (*G, "trunk"), (MutualInformation(),), {"g", "q", "trunk"}),
         (D, G, (MutualInformation(updates=("d",)),), {"trunk"}),
         (D, G, (MutualInformation(updates=("d", "g")),), {"trunk", "g", "q"}),
-        ((*D, "q"), ("g",), (MutualInformation(updates=("d", "g")),), {"trunk", "g", "q"}),
+        (
+            (*D, "q"),
+            ("g",),
+            (MutualInformation(updates=("d", "g")),),
+            {"trunk", "g", "q"},
+        ),
         (D, G, (objectives.Recognition(),), {"q"}),
     ],
 )
@@ -168,7 +173,9 @@ def test_term_that_teaches_an_unknown_update_is_refused(tiny):
 def test_recognition_is_refused_where_it_would_teach_the_trunk(tiny):
     updates = (Update("d", ("d",), lr=1e-2), Update("g", (*G, "trunk"), lr=1e-2))
     with pytest.raises(ValueError, match="trunk"):
-        dataclasses.replace(tiny, updates=updates, objective=(objectives.Recognition(),))
+        dataclasses.replace(
+            tiny, updates=updates, objective=(objectives.Recognition(),)
+        )
 
 
 def test_weight_per_code_scales_each_bound(tiny, batch, key, state):

@@ -62,6 +62,8 @@ def test_batch_that_does_not_divide_is_refused(tiny, state, batch, key):
         step(state, short, key)
 
 
-@pytest.mark.parametrize(("batch", "available", "n"), [(128, 8, 8), (12, 8, 6), (7, 4, 1)])
+@pytest.mark.parametrize(
+    ("batch", "available", "n"), [(128, 8, 8), (12, 8, 6), (7, 4, 1)]
+)
 def test_largest_number_of_devices_that_divides_the_batch(batch, available, n):
     assert parallel.largest_fit(batch, available) == n

@@ -15,7 +15,9 @@ def assert_equal(a, b):
 
 
 def assert_close(a, b, tolerance=1e-5):
-    close = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance)
+    close = functools.partial(
+        np.testing.assert_allclose, rtol=tolerance, atol=tolerance
+    )
     jax.tree.map(close, a, b)
 
 
@@ -107,7 +109,7 @@ def test_average_follows_g_and_starts_at_it(tiny, batch, key):
 
 
 def test_first_adam_step_has_the_length_of_each_nets_rate(tiny, batch, key):
-    # Adam's first move is lr * g / (|g| + eps): at most the rate, and mostly equal to it.
+    # Adam's first move is lr * g / (|g| + eps): at most the rate, mostly equal to it.
     updates = (tiny.updates[0], Update("g", ("g", "q"), lr=(1e-2, 1e-4)))
     config = dataclasses.replace(tiny, updates=updates)
     before = infogan_jax.init(config, key)

@@ -54,8 +54,8 @@ def read_npz(path: Path) -> tuple[dict, dict]:
 def read_folder(path: Path) -> tuple[dict, dict]:
     """Training and test split of a folder of images of one size.
 
-    Subfolders `train` and `test` are the splits if both are there. Otherwise, and inside
-    each, subfolders are classes in alphabetical order.
+    Subfolders `train` and `test` are the splits if both are there. Otherwise, and
+    inside each, subfolders are classes in alphabetical order.
 
     Raises:
       FileNotFoundError: no such folder.
@@ -79,8 +79,8 @@ def make_split(images, labels, source) -> dict:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
         raise ValueError(
-            f"{source}: images have shape {images.shape}; [N, H, W] or [N, H, W, C] with "
-            "C 1 or 3 is needed, and N at least 1."
+            f"{source}: images have shape {images.shape}; [N, H, W] or [N, H, W, C] "
+            "with C 1 or 3 is needed, and N at least 1."
         )
     if np.issubdtype(images.dtype, np.floating):
         if not (images.min() >= 0 and images.max() <= 1):

@@ -86,8 +86,8 @@ def _read_file(name, folder, part, deadline):
             packed.unlink()
         except OSError as error:
             raise ValueError(
-                f"{packed} is damaged (its SHA-256 is not the registered one) and cannot "
-                f"be replaced: {error.strerror}. Delete it."
+                f"{packed} is damaged (its SHA-256 is not the registered one) and "
+                f"cannot be replaced: {error.strerror}. Delete it."
             ) from error
         _fetch(name, packed, deadline)
     try:
@@ -110,8 +110,8 @@ def _fetch(name, packed, deadline):
         partial.touch()
     except OSError as error:
         raise OSError(
-            f"cannot write to {packed.parent}: {error.strerror}; name another directory "
-            "with --data-dir."
+            f"cannot write to {packed.parent}: {error.strerror}; name another "
+            "directory with --data-dir."
         ) from error
     try:
         data = _download(address, deadline)
@@ -121,15 +121,16 @@ def _fetch(name, packed, deadline):
             )
         if _hash(data) != info.checksum:
             raise OSError(
-                f"{address} gave wrong bytes (SHA-256 {_hash(data)[:12]}..., registered "
-                f"{info.checksum[:12]}...): a proxy or login page? Nothing was kept. "
+                f"{address} gave wrong bytes (SHA-256 {_hash(data)[:12]}..., "
+                f"registered {info.checksum[:12]}...): a proxy or login page? Nothing was kept. "
                 f"{advice}"
             )
         partial.write_bytes(data)
         partial.replace(packed)
     except urllib.error.HTTPError as error:
         raise OSError(
-            f"{address} answers {error.code} {error.reason}: it may have moved. {advice}"
+            f"{address} answers {error.code} {error.reason}: it may have moved. "
+            f"{advice}"
         ) from error
     except (TimeoutError, urllib.error.URLError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)

@@ -1,0 +1,110 @@
+"""Figure 1 of the paper: L_I of the categorical code, InfoGAN beside a plain GAN.
+
+The plain GAN (lambda = 0) has a Q on the side, on D's features, that neither G nor the
+trunk learns from. Chen et al. 2016 (arXiv:1606.03657), section 7.1.
+
+    python experiments/figure1.py --out runs/figure1
+    python experiments/figure1.py --out runs/figure1 --infogan runs/mnist
+
+The second takes InfoGAN's curve from the metrics of a finished run of
+`experiments/mnist.py`, whose first updates are the same. The README has the result.
+"""
+
+import argparse
+import itertools
+import json
+import pathlib
+import sys
+
+import jax
+import tqdm
+
+from infogan_jax import data, plotting, presets, training
+
+CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
+BATCH = 128
+
+
+def information(config, dataset, steps, seed, name):
+    """L_I of code 0 at every update, a list."""
+    key, bounds = jax.random.key(seed), []
+    steps_taken = training.train(config, dataset, key, batch_size=BATCH)
+    taken = itertools.islice(steps_taken, steps)
+    for _, metrics in tqdm.tqdm(taken, total=steps, desc=name, mininterval=1.0):
+        bounds.append(float(metrics["info/0"]))
+    return bounds
+
+
+def summary(curves) -> dict:
+    """The figures of row by row comparison: means over the iterations named."""
+
+    def mean(name, first, last):
+        part = curves[name][first - 1 : last]
+        return sum(part) / len(part) if part else None
+
+    return {
+        "InfoGAN, mean over 400 to 900": mean("InfoGAN", 400, 900),
+        "GAN, mean over 300 to 900": mean("GAN", 300, 900),
+        "GAN, largest": max(curves["GAN"]),
+        "InfoGAN, first update above 2.0": next(
+            (i for i, bound in enumerate(curves["InfoGAN"], 1) if bound > 2.0), None
+        ),
+    }
+
+
+def draw(curves):
+    """Both curves, and H(c)."""
+    figure, axes = plotting.blank(6, 4)
+    for name, bounds in curves.items():
+        axes.plot(range(1, len(bounds) + 1), bounds, label=name, linewidth=0.8)
+    entropy = presets.PAPER.codes.parts[0].entropy()
+    axes.axhline(entropy, color="gray", linestyle="--", label="H(c)")
+    axes.set(xlabel="update", ylabel="L_I of the categorical code [nats]")
+    axes.legend()
+    return figure
+
+
+def main(argv=None) -> int:
+    """Trains what is missing and draws; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="auto", help="dataset (default: auto)")
+    parser.add_argument("--data-dir", help="where it lies")
+    parser.add_argument(
+        "--steps", type=int, default=1000, help="updates (default: 1000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--infogan", metavar="RUN", help="a run to take InfoGAN's from")
+    parser.add_argument("--out", default="runs/figure1", help="(default: runs/figure1)")
+    options = parser.parse_args(argv)
+    out = pathlib.Path(options.out)
+    try:
+        dataset = data.load(options.data, options.data_dir)
+        out.mkdir(parents=True, exist_ok=True)
+        curves = {}
+        if options.infogan:
+            lines = (pathlib.Path(options.infogan) / "metrics.jsonl").open()
+            bounds = [json.loads(line)["info/0"] for line in lines]
+            curves["InfoGAN"] = bounds[: options.steps]
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"data: {dataset.note}")
+    for name, config in CONFIGS.items():
+        if name not in curves:
+            curves[name] = information(
+                config, dataset.train, options.steps, options.seed, name
+            )
+    found = summary(curves)
+    result = {"data": dataset.name, "seed": options.seed, "summary": found}
+    (out / "figure1.json").write_text(json.dumps(result | {"curves": curves}) + "\n")
+    draw(curves).savefig(out / "figure1.png")
+    for name, value in found.items():
+        print(f"  {name}: {value}")
+    print(f"wrote {out}/figure1.png and {out}/figure1.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

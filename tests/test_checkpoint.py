@@ -1,0 +1,173 @@
+import dataclasses
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+import infogan_jax
+from infogan_jax import checkpoint, latents, networks
+
+
+def assert_equal(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.fixture(scope="module")
+def averaged(tiny):
+    return dataclasses.replace(tiny, ema_decay=0.9)
+
+
+@pytest.fixture(scope="module")
+def saved(averaged, batch, key, tmp_path_factory):
+    """A directory with steps 0 and 1, and the state of step 1."""
+    directory = tmp_path_factory.mktemp("run")
+    state = infogan_jax.init(averaged, key)
+    with checkpoint.Writer(directory, averaged) as writer:
+        writer.save(state)
+        state, _ = infogan_jax.train_step(averaged, state, batch, key)
+        writer.save(state)
+    return directory, state
+
+
+def test_restore_needs_only_the_path(saved, averaged):
+    directory, state = saved
+    config, restored = infogan_jax.restore(directory)
+    assert config == averaged
+    assert_equal(restored, state)
+
+
+def test_path_may_be_the_checkpoints_folder_and_a_string(saved):
+    directory, state = saved
+    assert_equal(infogan_jax.restore(str(directory / "checkpoints"))[1], state)
+
+
+def test_a_step_can_be_chosen(saved):
+    directory, _ = saved
+    assert checkpoint.steps(directory) == [0, 1]
+    assert infogan_jax.restore(directory, step=0)[1].step == 0
+
+
+def test_sampling_loads_g_alone(saved, averaged, key):
+    directory, state = saved
+    config, light = infogan_jax.restore(directory, nets=("g",))
+    assert set(light.nets) == {"g"} and light.opt == {} and set(light.ema) == {"g"}
+    ours, theirs = (infogan_jax.sample(config, s, key, 3) for s in (light, state))
+    np.testing.assert_array_equal(ours.images, theirs.images)
+
+
+def test_a_state_from_eight_devices_restores_on_one(averaged, batch, key, tmp_path):
+    step = infogan_jax.pmap_step(averaged)
+    state, _ = step(infogan_jax.init(averaged, key), batch, key)
+    infogan_jax.save(tmp_path, averaged, state)
+    _, restored = infogan_jax.restore(tmp_path)
+    assert_equal(jax.tree.map(np.asarray, restored), jax.tree.map(np.asarray, state))
+    assert all(len(leaf.devices()) == 1 for leaf in jax.tree.leaves(restored))
+    step(restored, batch, key)  # and goes on, on eight
+
+
+def test_saving_survives_donation_of_the_state(tiny, dataset, key, tmp_path):
+    # `train` reuses the yielded state's memory while the save is still being written.
+    expected = {}
+    with checkpoint.Writer(tmp_path, tiny) as writer:
+        for state, _ in infogan_jax.train(tiny, dataset, key, batch_size=16):
+            expected[int(state.step)] = jax.tree.map(np.array, state)
+            writer.save(state)
+            if state.step == 4:
+                break
+    for step, state in expected.items():
+        assert_equal(infogan_jax.restore(tmp_path, step=step)[1], state)
+
+
+def test_saving_the_same_step_twice_changes_nothing(tiny, state, tmp_path):
+    infogan_jax.save(tmp_path, tiny, state)
+    infogan_jax.save(tmp_path, tiny, state)
+    assert checkpoint.steps(tmp_path) == [0]
+
+
+def edit_config(directory, change):
+    """Rewrites the Config that is stored with step 0."""
+    (path,) = (directory / "checkpoints" / "0" / "config").glob("*metadata*")
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"noise": latents.Uniform(size=5)}, r"Dense_0/kernel is float32\[8, 16\]"),
+        ({"codes": latents.Product((latents.Categorical(4),))}, "needs float32"),
+        ({"ema_decay": 0.5}, "has no ema/g"),
+    ],
+)
+def test_arrays_that_do_not_fit_the_stored_config_are_refused(
+    tiny, state, tmp_path, changed, message
+):
+    infogan_jax.save(tmp_path, tiny, state)
+    other = dataclasses.replace(tiny, **changed)
+    edit_config(tmp_path, lambda _: json.loads(other.to_json()))
+    with pytest.raises(ValueError, match=message):
+        infogan_jax.restore(tmp_path)
+
+
+def test_a_wrong_dtype_is_refused_not_cast(tiny, state, tmp_path):
+    half = jax.tree.map(lambda x: x.astype("float16") if x.ndim else x, state)
+    infogan_jax.save(tmp_path, tiny, half)
+    with pytest.raises(ValueError, match="float16.*needs float32"):
+        infogan_jax.restore(tmp_path)
+
+
+def test_stored_class_that_is_unknown_is_refused(tiny, state, tmp_path):
+    infogan_jax.save(tmp_path, tiny, state)
+    edit_config(tmp_path, lambda c: c | {"noise": {"kind": "mine:Prior"}})
+    with pytest.raises(ValueError, match="import mine first"):
+        infogan_jax.restore(tmp_path)
+
+
+def test_an_empty_directory_is_a_clear_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        infogan_jax.restore(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        infogan_jax.restore(tmp_path / "nowhere")
+
+
+def test_a_step_that_is_not_there_names_those_that_are(saved):
+    with pytest.raises(FileNotFoundError, match=r"no step 7, only \[0, 1\]"):
+        infogan_jax.restore(saved[0], step=7)
+
+
+def test_unknown_networks_are_refused(saved):
+    with pytest.raises(ValueError, match="not all among"):
+        infogan_jax.restore(saved[0], nets=("generator",))
+
+
+def test_a_damaged_array_file_is_a_clear_error_and_the_step_before_is_right(
+    saved, tmp_path
+):
+    directory = tmp_path / "copy"
+    shutil.copytree(saved[0], directory)
+    for path in (directory / "checkpoints" / "1" / "state").rglob("*"):
+        if path.is_file() and path.name not in ("_METADATA", "_sharding"):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match="is damaged"):
+        infogan_jax.restore(directory)
+    assert infogan_jax.restore(directory, step=0)[1].step == 0
+
+
+def test_a_half_written_step_is_ignored(saved, tmp_path):
+    directory = tmp_path / "copy"
+    shutil.copytree(saved[0], directory)
+    folder = directory / "checkpoints"
+    shutil.copytree(folder / "1", folder / "2.orbax-checkpoint-tmp-0")
+    assert checkpoint.steps(directory) == [0, 1]
+    assert infogan_jax.restore(directory)[1].step == 1
+
+
+def test_networks_without_statistics_are_saved_too(key, tmp_path):
+    config = infogan_jax.Config(
+        architecture=networks.Mlp(image_shape=(4, 4, 1), g_widths=(8,), d_widths=(8,))
+    )
+    state = infogan_jax.init(config, key)
+    infogan_jax.save(tmp_path, config, state)
+    assert_equal(infogan_jax.restore(tmp_path)[1], state)

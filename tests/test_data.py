@@ -1,0 +1,377 @@
+"""Loading, offline: local files, a loopback server, patched hashes."""
+
+import contextlib
+import gzip
+import hashlib
+import http.server
+import os
+import struct
+import threading
+import time
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from infogan_jax import data
+from infogan_jax.data import files, idx, loading
+
+PARTS = [part for pair in idx._FILES.values() for part in pair]
+
+
+def idx_bytes(array):
+    header = struct.pack(f">{array.ndim}I", *array.shape)
+    return b"\0\0\x08" + bytes([array.ndim]) + header + array.tobytes()
+
+
+@pytest.fixture(scope="module")
+def raw():
+    """The four files of a very small MNIST."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, n in zip(PARTS, (20, 20, 10, 10), strict=True):
+        shape = (n, 28, 28) if "images" in part else (n,)
+        high = 256 if "images" in part else 10
+        arrays[part] = rng.integers(0, high, shape).astype(np.uint8)
+    return {part: idx_bytes(array) for part, array in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def packed(raw):
+    return {part + ".gz": gzip.compress(content) for part, content in raw.items()}
+
+
+def fill(folder, contents):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def registered(monkeypatch, packed):
+    """Lets the registry know the small files instead of the real ones."""
+
+    def lookup(name, part):
+        content = packed[part + ".gz"]
+        checksum = hashlib.sha256(content).hexdigest()
+        return types.SimpleNamespace(size=len(content), checksum=checksum)
+
+    monkeypatch.setattr(idx, "_registered", lookup)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Serves `server.answers[name]` = (status, bytes, length header) on loopback."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            status, content, length = answers.get(self.path[1:], (404, b"", 0))
+            if status is None:  # a silent server
+                time.sleep(3)
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    answers, asked = {}, []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{httpd.server_port}/"
+        monkeypatch.setitem(idx.SOURCES, "mnist", address)
+        yield types.SimpleNamespace(answers=answers, asked=asked)
+        httpd.shutdown()
+
+
+def serve(server, packed):
+    for name, content in packed.items():
+        server.answers[name] = (200, content, len(content))
+
+
+def test_bundled_digits_are_twelve_thousand_of_mnist():
+    loaded = data.load("bundled")
+    assert loaded.train["image"].shape == (10_000, 28, 28, 1)
+    assert np.bincount(loaded.train["label"]).tolist() == [1000] * 10
+    assert np.bincount(loaded.test["label"]).tolist() == [200] * 10
+    assert loaded.train["image"].dtype == np.uint8
+    assert loaded.train["image"].mean() / 255 == pytest.approx(0.1307, abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_real_registry_knows_all_four_files(name):
+    for part in PARTS:
+        info = idx._registered(name, part)
+        assert len(info.checksum) == 64 and info.size > 4000
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_local_files_are_read_raw_or_gzipped(name, raw, packed, registered, tmp_path):
+    first = data.load(name, fill(tmp_path / "raw", raw))
+    second = data.load(name, fill(tmp_path / "packed", packed))
+    assert first.sha256 == second.sha256
+    assert first.train["image"].shape == (20, 28, 28, 1)
+    expected = np.frombuffer(raw[PARTS[0]], np.uint8, offset=16).reshape(20, 28, 28)
+    np.testing.assert_array_equal(first.train["image"][..., 0], expected)
+    assert first.test["label"].tolist() == list(raw[PARTS[3]][8:])
+
+
+def test_files_are_fetched_verified_and_kept(server, packed, registered, tmp_path):
+    serve(server, packed)
+    folder = tmp_path / "new" / "mnist"
+    first = data.load("mnist", folder)
+    assert len(server.asked) == 4
+    assert sorted(p.name for p in folder.iterdir()) == sorted(packed)
+    assert data.load("mnist", folder).sha256 == first.sha256
+    assert len(server.asked) == 4
+
+
+def test_a_damaged_cache_is_fetched_again(server, packed, registered, tmp_path):
+    serve(server, packed)
+    folder = fill(tmp_path, packed)
+    (folder / f"{PARTS[0]}.gz").write_bytes(b"damaged")
+    assert len(data.load("mnist", folder).train["label"]) == 20
+    assert server.asked == [f"/{PARTS[0]}.gz"]
+
+
+def fails(tmp_path, message, error=OSError, seconds=5.0):
+    began = time.monotonic()
+    with pytest.raises(error, match=message) as raised:
+        data.load("mnist", tmp_path / "mnist")
+    assert time.monotonic() - began < seconds
+    assert not list(tmp_path.rglob("*.part")), "a half-written file was left"
+    return str(raised.value)
+
+
+def test_no_network_is_named_with_a_way_out(monkeypatch, tmp_path):
+    monkeypatch.setitem(idx.SOURCES, "mnist", "http://127.0.0.1:9/")
+    monkeypatch.setattr(
+        idx, "_registered", lambda *_: types.SimpleNamespace(size=1, checksum="0")
+    )
+    text = fails(tmp_path, "cannot be reached")
+    assert "127.0.0.1:9" in text and "--data bundled" in text and "--data-dir" in text
+
+
+def test_a_silent_server_is_given_up(monkeypatch, server, registered, tmp_path):
+    monkeypatch.setattr(idx, "_TIMEOUT", 0.3)
+    server.answers[f"{PARTS[0]}.gz"] = (None, b"", 0)
+    fails(tmp_path, "timed out|cannot be reached")
+
+
+def test_an_address_that_moved_is_named(server, registered, tmp_path):
+    fails(tmp_path, "answers 404")
+
+
+def test_a_cut_download_says_where(server, packed, registered, tmp_path):
+    content = packed[f"{PARTS[0]}.gz"]
+    server.answers[f"{PARTS[0]}.gz"] = (200, content[:100], 100)
+    fails(tmp_path, rf"cut at 100 of {len(content)} bytes; run again")
+
+
+def test_a_connection_that_breaks_off_is_an_error(server, packed, registered, tmp_path):
+    content = packed[f"{PARTS[0]}.gz"]
+    server.answers[f"{PARTS[0]}.gz"] = (200, content[:100], len(content))
+    fails(tmp_path, "cut at|cannot be reached")
+
+
+def test_a_login_page_is_not_taken_for_data(server, registered, tmp_path):
+    page = b"<html>please log in</html>" * 2000
+    server.answers[f"{PARTS[0]}.gz"] = (200, page, len(page))
+    fails(tmp_path, "wrong bytes.*login page.*Nothing was kept")
+
+
+def test_a_broken_gzip_with_the_right_hash_names_the_file(
+    monkeypatch, packed, registered, tmp_path
+):
+    folder = fill(tmp_path / "mnist", packed)
+    broken = packed[f"{PARTS[0]}.gz"][:-20]
+    (folder / f"{PARTS[0]}.gz").write_bytes(broken)
+    checksum = hashlib.sha256(broken).hexdigest()
+    monkeypatch.setattr(
+        idx, "_registered", lambda *_: types.SimpleNamespace(size=1, checksum=checksum)
+    )
+    fails(tmp_path, f"{PARTS[0]}.gz cannot be unpacked", ValueError)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only directories")
+def test_a_read_only_directory_is_named(server, packed, registered, tmp_path):
+    serve(server, packed)
+    (tmp_path / "mnist").mkdir(mode=0o500)
+    fails(tmp_path, "cannot write to .*--data-dir")
+
+
+def test_a_directory_that_cannot_be_made_is_named(server, packed, registered, tmp_path):
+    (tmp_path / "mnist").write_text("a file where the directory should be")
+    fails(tmp_path, "cannot write to .*--data-dir")
+
+
+def test_a_complete_directory_needs_no_writing(
+    packed, registered, tmp_path, monkeypatch
+):
+    folder = fill(tmp_path, packed)
+    monkeypatch.setattr(idx, "_fetch", None)
+    folder.chmod(0o500)
+    assert len(data.load("mnist", folder).train["label"]) == 20
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not an IDX file"),
+        (b"\0\0\x0d\x01\0\0\0\0", "not an IDX file"),
+        (b"\0\0\x08\x03\0\0", "cut within its header"),
+        (idx_bytes(np.zeros((2, 3), np.uint8))[:-1], "header says"),
+        (idx_bytes(np.zeros((2, 3), np.uint8)) + b"x", "header says"),
+    ],
+)
+def test_bytes_that_are_no_idx_are_refused(content, message):
+    with pytest.raises(ValueError, match=message):
+        idx.parse(content, "file")
+
+
+def test_auto_takes_the_bundled_digits_when_the_network_fails(monkeypatch, tmp_path):
+    monkeypatch.setitem(idx.SOURCES, "mnist", "http://127.0.0.1:9/")
+    monkeypatch.setattr(
+        idx, "_registered", lambda *_: types.SimpleNamespace(size=1, checksum="0")
+    )
+    loaded = data.load("auto", tmp_path)
+    assert loaded.name == "bundled" and "bundled" in loaded.note
+    assert len(loaded.note.splitlines()) == 1
+
+
+def test_auto_takes_all_of_mnist_where_it_is_at_hand(packed, registered, tmp_path):
+    loaded = data.load("auto", fill(tmp_path, packed))
+    assert loaded.name == "mnist" and len(loaded.train["label"]) == 20
+
+
+def test_auto_gives_up_a_slow_server_in_time(
+    monkeypatch, server, packed, registered, tmp_path
+):
+    serve(server, packed)
+    monkeypatch.setattr(loading, "_AUTO_SECONDS", -1.0)
+    assert data.load("auto", tmp_path).name == "bundled"
+
+
+@pytest.mark.parametrize("name", ["mnits", "fashion-mnist", "", "npz", "tfds"])
+def test_an_unknown_name_lists_the_known_ones(name):
+    with pytest.raises(ValueError, match="unknown dataset.*Known: auto, bundled"):
+        data.load(name)
+
+
+def test_a_misspelled_name_gets_a_suggestion():
+    with pytest.raises(ValueError, match="Did you mean 'fashion_mnist'"):
+        data.load("fasion_mnist")
+
+
+def test_npz_of_four_arrays_and_of_one(tmp_path):
+    image = np.random.default_rng(0).random((20, 8, 8)).astype(np.float32)
+    label = np.arange(20)
+    np.savez(tmp_path / "one.npz", image=image, label=label)
+    loaded = data.load(f"npz:{tmp_path}/one.npz")
+    assert loaded.test["label"].tolist() == [9, 19]
+    expected = np.round(image[9] * 255)
+    np.testing.assert_array_equal(loaded.test["image"][0, ..., 0], expected)
+    np.savez(tmp_path / "four.npz", x_train=image, x_test=image[:3], y_test=label[:3])
+    loaded = data.load(f"npz:{tmp_path}/four.npz")
+    assert len(loaded.test["label"]) == 3 and set(loaded.train["label"]) == {-1}
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"pictures": np.zeros((2, 8, 8), np.uint8)},
+        {"image": np.zeros((2, 8), np.uint8)},
+        {"image": np.zeros((0, 8, 8), np.uint8)},
+        {"image": np.zeros((1, 8, 8), np.uint8)},
+        {"image": np.zeros((4, 8, 8, 2), np.uint8)},
+        {"image": np.zeros((4, 8, 8), np.int64)},
+        {"image": np.full((4, 8, 8), 2.0)},
+        {"image": np.full((4, 8, 8), np.nan)},
+        {"image": np.zeros((4, 8, 8), np.uint8), "label": np.zeros(3, int)},
+        {"image": np.zeros((4, 8, 8), np.uint8), "label": np.zeros(4)},
+        {"image": np.array([{}, {}, {}, {}], dtype=object)},
+    ],
+)
+def test_archives_that_hold_no_images_are_refused(arrays, tmp_path):
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(ValueError):
+        data.load(f"npz:{tmp_path}/x.npz")
+
+
+def test_files_that_are_missing_or_damaged_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        data.load(f"npz:{tmp_path}/none.npz")
+    (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(ValueError, match="cannot be read"):
+        data.load(f"npz:{tmp_path}/x.npz")
+
+
+def write_pictures(folder, names, size=(8, 8), mode="L"):
+    from PIL import Image
+
+    for i, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        color = 10 * i if mode == "L" else (10 * i, 0, 5)
+        Image.new(mode, size, color).save(folder / name)
+
+
+def test_a_folder_of_classes(tmp_path):
+    write_pictures(tmp_path, ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"])
+    loaded = data.load(f"folder:{tmp_path}")
+    assert loaded.image_shape == (8, 8, 1)
+    assert loaded.train["label"].tolist() == [0, 0, 1]
+    assert loaded.test["image"][0, 0, 0, 0] == 30
+    assert data.read_images(tmp_path)[:, 0, 0, 0].tolist() == [0, 10, 20, 30]
+
+
+def test_a_folder_of_colour_with_its_own_splits(tmp_path):
+    write_pictures(tmp_path, ["train/a.png", "train/b.png", "test/c.png"], mode="RGB")
+    loaded = data.load(f"folder:{tmp_path}")
+    assert loaded.image_shape == (8, 8, 3)
+    assert len(loaded.train["label"]) == 2 and set(loaded.train["label"]) == {-1}
+
+
+def test_folders_that_cannot_serve_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        data.load(f"folder:{tmp_path}/none")
+    with pytest.raises(ValueError, match="holds no images"):
+        data.load(f"folder:{tmp_path}")
+    write_pictures(tmp_path, ["a.png"])
+    write_pictures(tmp_path, ["b.png"], size=(9, 8))
+    with pytest.raises(ValueError, match="one size"):
+        data.load(f"folder:{tmp_path}")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="not a readable image"):
+        data.load(f"folder:{tmp_path}")
+
+
+def test_hold_out_keeps_every_image_once():
+    split = files.make_split(np.zeros((25, 4, 4), np.uint8), np.arange(25), "here")
+    train, test = files.hold_out(split)
+    assert sorted([*train["label"], *test["label"]]) == list(range(25))
+
+
+def test_a_batch_is_a_function_of_its_key(dataset):
+    on_device = jax.device_put(dataset)
+    one, two = (data.draw(on_device, jax.random.key(1), 8) for _ in range(2))
+    np.testing.assert_array_equal(one["image"], two["image"])
+    other = data.draw(on_device, jax.random.key(2), 8)
+    assert not np.array_equal(one["image"], other["image"])
+    images = np.asarray(one["image"])
+    rows = [np.flatnonzero((dataset["image"] == x).all((1, 2, 3)))[0] for x in images]
+    np.testing.assert_array_equal(dataset["label"][rows], one["label"])
+
+
+def test_draws_cover_the_dataset_evenly():
+    counting = {"image": jax.numpy.arange(10)}
+    rows = data.draw(counting, jax.random.key(0), 20_000)
+    counts = np.bincount(rows["image"], minlength=10)
+    assert abs(counts - 2000).max() < 5 * np.sqrt(2000)

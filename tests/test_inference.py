@@ -1,0 +1,89 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import infogan_jax
+
+
+def test_a_large_sample_begins_with_the_small_one(tiny, state, key):
+    many = infogan_jax.sample(tiny, state, key, 64)
+    few = infogan_jax.sample(tiny, state, key, 10)
+    np.testing.assert_array_equal(many.z[:10], few.z)
+    np.testing.assert_array_equal(many.c[:10], few.c)
+    np.testing.assert_allclose(many.images[:10], few.images, atol=1e-6)
+
+
+def test_samples_lie_in_the_unit_range_and_generate_gives_them_again(tiny, state, key):
+    images, z, c = infogan_jax.sample(tiny, state, key, 5)
+    assert images.shape == (5, 8, 8, 1) and images.dtype == jnp.float32
+    assert images.min() >= 0 and images.max() <= 1
+    again = infogan_jax.generate(tiny, state, z, c)
+    np.testing.assert_allclose(again, images, atol=1e-6)
+
+
+def test_codes_can_be_set_by_people_and_by_arrays(tiny, state, key):
+    free = infogan_jax.sample(tiny, state, key, 4)
+    by_name = infogan_jax.sample(tiny, state, key, 4, c={0: 2})
+    np.testing.assert_array_equal(by_name.c[:, :3], [[0, 0, 1]] * 4)
+    np.testing.assert_array_equal(by_name.c[:, 3], free.c[:, 3])
+    np.testing.assert_array_equal(by_name.z, free.z)
+    by_array = infogan_jax.sample(tiny, state, key, 4, c=np.array([1, 0, 0, 0.5]))
+    np.testing.assert_array_equal(by_array.c, [[1, 0, 0, 0.5]] * 4)
+
+
+def test_infer_reads_one_image_like_many(tiny, state, dataset):
+    many = infogan_jax.infer(tiny, state, dataset["image"][:8])
+    one = infogan_jax.infer(tiny, state, dataset["image"][3:4])
+    assert many.shape == (8, tiny.codes.n_params)
+    np.testing.assert_allclose(one[0], many[3], rtol=1e-4, atol=1e-6)
+
+
+def test_along_a_traversal_only_one_code_moves(tiny, state, key):
+    images = infogan_jax.traverse(tiny, state, key, 1, rows=2, steps=5)
+    assert images.shape == (2, 5, 8, 8, 1)
+    drawn = infogan_jax.sample(tiny, state, key, 2)
+    c = drawn.c.at[:, 3].set(-1.0)
+    first = infogan_jax.generate(tiny, state, drawn.z, c)
+    np.testing.assert_allclose(images[:, 0], first, atol=1e-6)
+
+
+def test_sampling_is_jittable_with_the_config_static(tiny, state, key):
+    jitted = jax.jit(lambda s, k: infogan_jax.sample(tiny, s, k, 3).images)
+    expected = infogan_jax.sample(tiny, state, key, 3).images
+    np.testing.assert_allclose(jitted(state, key), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        lambda *a: infogan_jax.sample(*a, 0),
+        lambda *a: infogan_jax.sample(*a, 2, c={5: 1}),
+        lambda *a: infogan_jax.sample(*a, 2, c={0: 3}),
+        lambda *a: infogan_jax.sample(*a, 2, c=np.zeros(7)),
+        lambda *a: infogan_jax.traverse(*a, 2),
+        lambda *a: infogan_jax.traverse(*a, 1, values=np.zeros((4, 2))),
+    ],
+)
+def test_impossible_samples_are_refused(tiny, state, key, wish):
+    with pytest.raises(ValueError):
+        wish(tiny, state, key)
+
+
+def test_latents_of_a_wrong_width_are_refused(tiny, state):
+    with pytest.raises(ValueError, match="z and c have shapes"):
+        infogan_jax.generate(tiny, state, jnp.zeros((2, 3)), jnp.zeros((2, 4)))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((2, 9, 8, 1), np.uint8),
+        np.zeros((8, 8, 1), np.uint8),
+        np.zeros((2, 8, 8, 1), np.int64),
+        np.full((2, 8, 8, 1), 2.0, np.float32),
+    ],
+)
+def test_impossible_images_are_refused(tiny, state, images):
+    with pytest.raises(ValueError):
+        infogan_jax.infer(tiny, state, images)

@@ -1,0 +1,83 @@
+import dataclasses
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+
+from infogan_jax import latents, plotting
+
+
+@pytest.fixture(scope="module")
+def config(tiny):
+    codes = latents.Product(
+        (latents.Categorical(3), latents.Uniform(), latents.Gaussian())
+    )
+    return dataclasses.replace(tiny, codes=codes)
+
+
+@pytest.fixture(scope="module")
+def model(config, key):
+    import infogan_jax
+
+    return infogan_jax.init(config, key)
+
+
+def pixels(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="rgba")
+    return buffer.getvalue()
+
+
+def test_same_key_draws_the_same_pictures_without_a_display(config, model, key):
+    import sys
+
+    first, second = (plotting.figures(config, model, key) for _ in range(2))
+    expected = {"categories.png", "sweep_1.png", "sweep_2.png", "plane.png"}
+    assert set(first) == expected
+    for name in expected:
+        assert pixels(first[name]) == pixels(second[name])
+    assert "matplotlib.pyplot" not in sys.modules  # no window system is ever asked
+
+
+def test_another_key_draws_another_picture(config, model, key):
+    import jax
+
+    one = plotting.sweep(config, model, key, 1)
+    assert pixels(one) != pixels(plotting.sweep(config, model, jax.random.key(5), 1))
+
+
+def test_sweep_marks_the_range_of_a_uniform_prior_only(config, model, key):
+    uniform, gaussian = (plotting.sweep(config, model, key, i) for i in (1, 2))
+    # 13 columns from -2 to 2, 8 pixels each: -1 is the fourth, 1 the tenth.
+    edges = [line.get_xdata()[0] for line in uniform.axes[0].lines]
+    assert edges == [3 * 8 - 0.5, 10 * 8 - 0.5]
+    assert len(gaussian.axes[0].lines) == 0
+
+
+def test_grid_lays_images_out_in_rows(tiny):
+    images = np.linspace(0, 1, 6).reshape(2, 3, 1, 1, 1) * np.ones((2, 3, 4, 4, 1))
+    (shown,) = plotting.grid(images).axes[0].images
+    data = np.asarray(shown.get_array())
+    assert data.shape == (8, 12)
+    assert data[0, 0] == 0 and data[7, 11] == 1 and data[0, 11] == pytest.approx(0.4)
+
+
+def test_categories_are_named_by_their_label(config, model, key):
+    figure = plotting.categories(config, model, key, 0, label_of=[7, 3, 5])
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["0 (is 7)", "1 (is 3)", "2 (is 5)"]
+
+
+def test_curves_draw_the_entropy_of_discrete_codes_only(config):
+    lines = [
+        {"step": s, "d/NonSaturating": 1.0, "info/0": 0.5, "info/1": 0.1, "info/2": 0.0}
+        for s in (1, 2)
+    ]
+    _, right = plotting.curves(config, lines).axes
+    dashed = [line for line in right.lines if line.get_linestyle() == "--"]
+    assert [line.get_ydata()[0] for line in dashed] == [pytest.approx(np.log(3))]
+
+
+def test_matplotlib_is_the_object_interface():
+    assert matplotlib.get_backend  # imported here, never by the package itself

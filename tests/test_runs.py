@@ -1,0 +1,376 @@
+"""Runs from the command line: what they leave, how they resume, how they refuse."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import tiny_experiment
+
+import infogan_jax
+from infogan_jax import __main__ as cli
+
+HERE = pathlib.Path(__file__).parent
+SCRIPT = str(HERE / "tiny_experiment.py")
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory, dataset):
+    path = tmp_path_factory.mktemp("images") / "images.npz"
+    np.savez(path, image=dataset["image"], label=dataset["label"])
+    return path
+
+
+def run(*arguments):
+    """A process of its own, as a user starts it."""
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(images, tmp_path_factory):
+    """A run of four updates that nothing interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    done = run("--data", f"npz:{images}", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_a_run_leaves_all_that_it_promises(finished):
+    out, printed = finished
+    left = {path.name for path in out.iterdir()}
+    assert left >= {
+        "config.json",
+        "run.json",
+        "environment.json",
+        "metrics.jsonl",
+        "timings.jsonl",
+        "accuracy.jsonl",
+        "evaluation.json",
+        "checkpoints",
+        "categories.png",
+        "sweep_1.png",
+        "sweep_2.png",
+        "plane.png",
+        "curves.png",
+    }
+    assert "held-out accuracy" in printed and "category -> label" in printed
+    assert f"python -m infogan_jax sample {out}" in printed
+
+
+def test_metrics_have_a_line_per_update_and_no_clock(finished):
+    lines = [json.loads(t) for t in (finished[0] / "metrics.jsonl").open()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert not any(re.search("time|second|clock", name) for name in lines[0])
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+
+
+def test_environment_names_versions_devices_data_and_seed(finished):
+    environment = json.loads((finished[0] / "environment.json").read_text())
+    assert environment["versions"]["jax"] == jax.__version__
+    assert len(environment["dataset"]["sha256"]) == 64
+    assert environment["seed"] == 0 and environment["devices"]
+
+
+def test_resumed_run_is_bitwise_the_uninterrupted_run(finished, images, tmp_path):
+    whole, _ = finished
+    out = tmp_path / "halves"
+    assert run("--data", f"npz:{images}", "--out", out, "--steps", 2).returncode == 0
+    assert run("--out", out, "--resume", "--steps", 4).returncode == 0
+    assert (out / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+    assert (out / "accuracy.jsonl").read_text() == (
+        whole / "accuracy.jsonl"
+    ).read_text()
+    (_, ours), (_, theirs) = infogan_jax.restore(out), infogan_jax.restore(whole)
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_checkpoint(out, step):
+    deadline = time.monotonic() + 180
+    while not (out / "checkpoints" / str(step)).is_dir():
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.02)
+
+
+def assert_log_is_whole(out, steps):
+    lines = [json.loads(t)["step"] for t in (out / "metrics.jsonl").open()]
+    assert lines == list(range(1, steps + 1))
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_an_interrupted_run_saves_and_says_how_to_resume(
+    images, tmp_path, number, status
+):
+    out = tmp_path / "run"
+    arguments = ("--data", f"npz:{images}", "--out", out, "--steps", 100_000)
+    process = start(*arguments)
+    wait_for_checkpoint(out, 2)
+    process.send_signal(number)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == status, errors
+    assert f"--out {out} --resume" in printed and "Traceback" not in errors
+    steps = int(re.search(r"saved after (\d+) of", printed).group(1))
+    assert infogan_jax.restore(out)[1].step == steps
+    assert_log_is_whole(out, steps)
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(images, tmp_path):
+    arguments = ("--data", f"npz:{images}", "--evaluate-every", 1000)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = start(*arguments, "--out", killed, "--steps", 40)
+    wait_for_checkpoint(killed, 6)
+    process.kill()
+    process.communicate()
+    assert run("--out", killed, "--resume").returncode == 0
+    assert run(*arguments, "--out", whole, "--steps", 40).returncode == 0
+    for name in ("metrics.jsonl", "accuracy.jsonl"):
+        assert (killed / name).read_text() == (whole / name).read_text()
+    states = [infogan_jax.restore(out)[1] for out in (killed, whole)]
+    jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+def refused(capsys, status, *words):
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.err.startswith("error: ") and "Traceback" not in captured.err
+    for word in words:
+        assert word in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", "mnits"], ["unknown dataset 'mnits'", "Did you mean"]),
+        (["--data", "npz:nowhere.npz"], ["no file nowhere.npz"]),
+        (["--data", "folder:nowhere"], ["no folder nowhere"]),
+        (["--data", "tfds:nothing", "--data-dir", "."], ["no prepared dataset"]),
+        (["--steps", "0"], ["--steps must be at least 1, not 0"]),
+        (["--batch-size", "0"], ["--batch-size must be at least 1"]),
+        (["--batch-size", "-3"], ["--batch-size must be at least 1"]),
+        (["--save-every", "0"], ["--save-every must be at least 1"]),
+        (["--evaluate-every", "0"], ["--evaluate-every must be at least 1"]),
+        (["--seed", "-1"], ["--seed must lie in"]),
+        (["--devices", "0"], ["--devices must be at least 1"]),
+        (["--devices", "99"], ["there are only 8 here"]),
+        (["--devices", "3"], ["cannot be split over 3 devices"]),
+        (["--resume"], ["no run to resume"]),
+    ],
+)
+def test_wrong_options_are_one_clear_line_and_leave_nothing(
+    images, tmp_path, capsys, monkeypatch, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    if "--data" not in arguments:
+        arguments = ["--data", f"npz:{images}", *arguments]
+    status = tiny_experiment.main([*arguments, "--out", "run"])
+    refused(capsys, status, *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--steps", "many"], ["--no-such-option"], ["--seed"]]
+)
+def test_arguments_that_cannot_be_parsed_are_status_two(capsys, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        tiny_experiment.main(arguments)
+    assert stopped.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_images_of_a_side_that_cannot_be_halved_are_refused(tmp_path, capsys):
+    np.savez(tmp_path / "odd.npz", image=np.zeros((20, 9, 8), np.uint8))
+    out = tmp_path / "run"
+    status = tiny_experiment.main(
+        ["--data", f"npz:{tmp_path}/odd.npz", "--out", str(out)]
+    )
+    refused(capsys, status, "9x8", "divisible by 4")
+    assert not out.exists()
+
+
+def test_an_existing_run_is_not_overwritten(finished, images, capsys):
+    out, _ = finished
+    before = (out / "metrics.jsonl").read_bytes()
+    status = tiny_experiment.main(["--data", f"npz:{images}", "--out", str(out)])
+    refused(capsys, status, "exists", "--resume")
+    assert (out / "metrics.jsonl").read_bytes() == before
+
+
+def test_out_that_is_a_file_is_refused(images, tmp_path, capsys):
+    (tmp_path / "run").write_text("mine")
+    status = tiny_experiment.main(
+        ["--data", f"npz:{images}", "--out", str(tmp_path / "run")]
+    )
+    refused(capsys, status, "exists")
+
+
+def test_out_below_a_file_is_refused(images, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / "run"
+    status = tiny_experiment.main(["--data", f"npz:{images}", "--out", str(out)])
+    refused(capsys, status, "cannot write to", "--out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--batch-size", "8"], "--batch-size 8 conflicts with the run's 16"),
+        (["--seed", "1"], "--seed 1 conflicts with the run's 0"),
+        (["--steps", "2"], "--steps 2 conflicts with the run's 4"),
+        (["--data", "bundled"], "--data bundled conflicts"),
+        (["--quick"], "--quick True conflicts"),
+    ],
+)
+def test_a_resumed_run_refuses_other_options(finished, capsys, arguments, word):
+    status = tiny_experiment.main(["--out", str(finished[0]), "--resume", *arguments])
+    refused(capsys, status, word)
+
+
+def copy_run(finished, tmp_path):
+    import shutil
+
+    return pathlib.Path(shutil.copytree(finished[0], tmp_path / "copy"))
+
+
+def test_a_resumed_run_refuses_other_data(finished, images, tmp_path, capsys, dataset):
+    out = copy_run(finished, tmp_path)
+    other = tmp_path / "other.npz"
+    np.savez(other, image=255 - dataset["image"], label=dataset["label"])
+    options = json.loads((out / "run.json").read_text()) | {"data": f"npz:{other}"}
+    (out / "run.json").write_text(json.dumps(options))
+    status = tiny_experiment.main(["--out", str(out), "--resume"])
+    refused(capsys, status, "not the data that this run began with")
+
+
+def test_damaged_files_of_a_run_are_named(finished, tmp_path, capsys):
+    out = copy_run(finished, tmp_path)
+    (out / "config.json").write_text("{")
+    refused(capsys, tiny_experiment.main(["--out", str(out), "--resume"]), "JSON")
+    (out / "run.json").write_text("{")
+    status = tiny_experiment.main(["--out", str(out), "--resume"])
+    refused(capsys, status, "run.json is damaged")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
+    images, tmp_path, capsys, monkeypatch
+):
+    import dataclasses
+
+    from infogan_jax import Update
+
+    wild = dataclasses.replace(
+        tiny_experiment.CONFIG,
+        updates=(
+            Update("d", ("trunk", "d"), lr=float("1e38")),
+            Update("g", ("g", "q"), lr=float("1e38")),
+        ),
+    )
+    monkeypatch.setattr(tiny_experiment, "CONFIG", wild)
+    out = tmp_path / "run"
+    status = tiny_experiment.main(
+        [
+            "--data",
+            f"npz:{images}",
+            "--out",
+            str(out),
+            "--steps",
+            "20",
+            "--save-every",
+            "1",
+        ]
+    )
+    assert status == 1
+    assert re.search(r"is (nan|-?inf) at update", capsys.readouterr().err)
+
+
+# The command line on a finished run.
+
+
+def test_sample_by_digit_writes_a_picture(finished, tmp_path, capsys):
+    out, _ = finished
+    report = json.loads((out / "evaluation.json").read_text())
+    picture = tmp_path / "ones.png"
+    digit = str(report["label_of"][1])
+    arguments = [
+        "sample",
+        str(out),
+        "--digit",
+        digit,
+        "--n",
+        "5",
+        "--out",
+        str(picture),
+    ]
+    assert cli.main(arguments) == 0
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert f"wrote {picture}" in capsys.readouterr().out
+
+
+def test_sample_as_arrays_fixes_what_was_asked(finished, tmp_path):
+    path = str(tmp_path / "s.npz")
+    arguments = ["sample", str(finished[0] / "checkpoints"), "--set", "0=2"]
+    assert cli.main([*arguments, "--set", "1=0.5", "--n", "3", "--out", path]) == 0
+    with np.load(path) as arrays:
+        np.testing.assert_array_equal(arrays["c"][:, :4], [[0, 0, 1, 0.5]] * 3)
+        assert arrays["images"].shape == (3, 8, 8, 1)
+
+
+def test_traverse_infer_and_evaluate_work_on_a_run(finished, images, tmp_path, capsys):
+    out = str(finished[0])
+    picture, table = tmp_path / "t.png", tmp_path / "codes.csv"
+    assert cli.main(["traverse", out, "--code", "1", "--out", str(picture)]) == 0
+    assert picture.stat().st_size > 1000
+    assert cli.main(["infer", out, str(images), "--out", str(table)]) == 0
+    assert np.loadtxt(table, delimiter=",").shape == (64, 5)
+    assert cli.main(["evaluate", out]) == 0
+    assert "held-out accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sample", "nowhere"], ["no checkpoint", "nowhere"]),
+        (["sample", "RUN", "--digit", "77"], ["no category", "digit 77"]),
+        (["sample", "RUN", "--n", "0"], ["n must be at least 1"]),
+        (["sample", "RUN", "--set", "9=0"], ["no code 9"]),
+        (["sample", "RUN", "--set", "1=7"], ["outside"]),
+        (["sample", "RUN", "--out", "no/such/dir/x.png"], ["cannot write"]),
+        (["traverse", "RUN", "--code", "5"], ["no code 5"]),
+        (["infer", "RUN", "nowhere.npz"], ["no file nowhere.npz"]),
+        (["evaluate", "RUN", "--data", "mnits"], ["unknown dataset"]),
+        (["evaluate", "RUN", "--data", "bundled"], ["do not fit"]),
+    ],
+)
+def test_wrong_wishes_are_one_clear_line(finished, capsys, arguments, words):
+    arguments = [str(finished[0]) if a == "RUN" else a for a in arguments]
+    refused(capsys, cli.main(arguments), *words)
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "infogan_jax", "sample", "nowhere"],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1

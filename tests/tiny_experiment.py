@@ -1,0 +1,44 @@
+"""A tiny experiment, run by the tests in processes of its own."""
+
+import dataclasses
+import sys
+
+from infogan_jax import Config, latents, networks, runs
+
+CONFIG = Config(
+    codes=latents.Product(
+        (latents.Categorical(3), latents.Uniform(), latents.Uniform())
+    ),
+    noise=latents.Uniform(size=4),
+    architecture=networks.Dcgan(
+        image_shape=(8, 8, 1), width=4, dense=16, q_hidden=8, init_std=None
+    ),
+    ema_decay=0.9,
+)
+
+
+def defaults(is_quick):
+    return runs.Options(
+        quick=is_quick,
+        data="auto",
+        data_dir=None,
+        steps=4,
+        batch_size=16,
+        seed=0,
+        save_every=2,
+        evaluate_every=2,
+        devices=1,
+    )
+
+
+def build(options, image_shape):
+    architecture = dataclasses.replace(CONFIG.architecture, image_shape=image_shape)
+    return dataclasses.replace(CONFIG, architecture=architecture)
+
+
+def main(argv=None):
+    return runs.main(argv, __doc__, defaults, build, out="runs/tiny")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
