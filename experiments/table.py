@@ -40,7 +40,8 @@ def summary(runs) -> str:
         minutes = lines(run, "timings.jsonl")[-1]["seconds"] / 60
         rows.append(
             f"| {options['seed']} | {report['accuracy']:.4f} | "
-            f"{report['hungarian']:.4f} | {report['nmi']:.3f} | {report['ari']:.3f} | {bounds} | {recovered} | "
+            f"{report['hungarian']:.4f} | {report['nmi']:.3f} | {report['ari']:.3f} | "
+            f"{bounds} | {recovered} | "
             f"{minutes:.1f} |"
         )
     environment = read(runs[0], "environment.json")

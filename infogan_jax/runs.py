@@ -315,8 +315,8 @@ def _run(directory, config, options, dataset, step_fn):
                 break
     if interrupted.signal:
         _say(
-            f"interrupted; saved after {int(state.step)} of {options.steps} updates. Go "
-            f"on with: {sys.argv[0]} --out {directory} --resume"
+            f"interrupted; saved after {int(state.step)} of {options.steps} updates. "
+            f"Go on with: python {sys.argv[0]} --out {directory} --resume"
         )
         return 128 + interrupted.signal
     _report(directory, config, state, dataset, key)

@@ -122,8 +122,8 @@ def _fetch(name, packed, deadline):
         if _hash(data) != info.checksum:
             raise OSError(
                 f"{address} gave wrong bytes (SHA-256 {_hash(data)[:12]}..., "
-                f"registered {info.checksum[:12]}...): a proxy or login page? Nothing was kept. "
-                f"{advice}"
+                f"registered {info.checksum[:12]}...): a proxy or login page? Nothing "
+                f"was kept. {advice}"
             )
         partial.write_bytes(data)
         partial.replace(packed)

@@ -30,9 +30,9 @@ def read(name: str, data_dir=None) -> tuple[dict, dict]:
         }
     except Exception as error:  # TFDS raises several unrelated types here.
         raise FileNotFoundError(
-            f"{where} holds no prepared dataset {name!r}: {_first_line(error)} Prepare "
-            "it where TensorFlow is installed, with file_format='array_record', and name "
-            "its data_dir with --data-dir."
+            f"{where} holds no prepared dataset {name!r}: {_first_line(error)} "
+            "Prepare it where TensorFlow is installed, with "
+            "file_format='array_record', and name its data_dir with --data-dir."
         ) from error
     if "train" not in sizes:
         raise ValueError(f"{name} in {where} has splits {sorted(sizes)}, but no train.")

@@ -1,0 +1,100 @@
+"""Every experiment imports, explains itself, and refuses nonsense."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+
+import pytest
+
+from infogan_jax import presets
+
+FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_shows_the_docstring_with_its_command(name, capsys):
+    module = load(name)
+    with pytest.raises(SystemExit) as stopped:
+        module.main(["--help"])
+    assert stopped.value.code == 0
+    assert f"python experiments/{name}.py" in capsys.readouterr().out
+
+
+def test_mnist_is_the_papers_setting():
+    mnist = load("mnist")
+    options = mnist.defaults(False)
+    assert (options.steps, options.batch_size) == (5000, 128)
+    assert mnist.build(options, (28, 28, 1)) == presets.PAPER
+
+
+def test_quick_is_the_same_experiment_with_a_small_network():
+    mnist = load("mnist")
+    config = mnist.build(mnist.defaults(True), (32, 32, 3))
+    assert config.image_shape == (32, 32, 3)
+    assert config.architecture.width < presets.PAPER.architecture.width
+    assert config.codes == presets.PAPER.codes and config.noise == presets.PAPER.noise
+
+
+def test_help_of_mnist_shows_every_option_with_both_defaults(capsys):
+    with pytest.raises(SystemExit):
+        load("mnist").main(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for option in dataclasses.asdict(load("mnist").defaults(False)):
+        assert "--" + option.replace("_", "-") in shown
+    assert "(default: 128, with --quick 64)" in shown
+
+
+@pytest.mark.parametrize("name", ["mnist", "figure1"])
+def test_misspelled_dataset_is_status_two(name, capsys, tmp_path):
+    out = tmp_path / "run"
+    assert load(name).main(["--data", "mnits", "--out", str(out)]) == 2
+    assert "unknown dataset 'mnits'" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_figure1_summary_takes_the_named_iterations():
+    curves = {"InfoGAN": [1.0] * 99 + [2.5] * 901, "GAN": [0.0] * 299 + [0.1] * 701}
+    found = load("figure1").summary(curves)
+    assert found["InfoGAN, mean over 400 to 900"] == pytest.approx(2.5)
+    assert found["GAN, mean over 300 to 900"] == pytest.approx(0.1)
+    assert found["InfoGAN, first update above 2.0"] == 100
+
+
+def test_table_of_what_is_no_run_is_status_two(tmp_path, capsys):
+    assert load("table").main([str(tmp_path)]) == 2
+    assert "not a finished run" in capsys.readouterr().err
+
+
+def test_table_shows_every_run_and_the_median(tmp_path, capsys):
+    for seed, accuracy in enumerate((0.5, 0.9, 0.7)):
+        run = tmp_path / f"run-{seed}"
+        run.mkdir()
+        code = {"information": 2.0, "recovered": 0.99}
+        report = {"accuracy": accuracy, "hungarian": 0.5, "nmi": 0.4, "ari": 0.3}
+        files = {
+            "evaluation.json": report | {"codes": [code]},
+            "run.json": {"seed": seed, "steps": 10},
+            "environment.json": {
+                "versions": {"jax": "0"},
+                "dataset": {"name": "d", "train": 1, "test": 1, "sha256": "0" * 64},
+                "cpus": 2,
+                "backend": "cpu",
+                "started": "2026-01-01 00:00:00",
+            },
+            "timings.jsonl": {"step": 10, "seconds": 90},
+        }
+        for name, content in files.items():
+            (run / name).write_text(json.dumps(content) + "\n")
+    assert load("table").main([str(run) for run in sorted(tmp_path.iterdir())]) == 0
+    shown = capsys.readouterr().out
+    assert "| 0 | 0.5000 |" in shown and "| 1 | 0.9000 |" in shown
+    assert "Median accuracy 0.7000 of 3 runs" in shown
