@@ -35,6 +35,12 @@ def category(config: Config, q) -> np.ndarray:
     )
 
 
+def can_cluster(config: Config, split: dict) -> bool:
+    """Whether there are a categorical code and labels to compare it with."""
+    categorical = any(isinstance(p, latents.Categorical) for p in config.codes.parts)
+    return categorical and bool((split["label"] >= 0).any())
+
+
 def clustering(config: Config, state: TrainState, split: dict) -> dict:
     """How categories and labels agree on a split: the usual unsupervised figures.
 
@@ -113,8 +119,7 @@ def evaluate(
         "parameters": "averaged G" if config.ema_decay else "live",
         "codes": recovery(config, state, key),
     }
-    labelled = (train["label"] >= 0).any() and (test["label"] >= 0).any()
-    if labelled and any(isinstance(p, latents.Categorical) for p in config.codes.parts):
+    if can_cluster(config, train) and can_cluster(config, test):
         fitted = metrics.match(clustering(config, state, train)["confusion"])
         report |= clustering(config, state, test)
         report["code"] = _code(config)

@@ -111,7 +111,7 @@ def main(
         _say(f"error: {stop}")
         return stop.status
     except KeyboardInterrupt:
-        _say("interrupted before there was anything to save.")
+        _say("interrupted.")
         return 128 + signal.SIGINT
     except (ValueError, OSError, ImportError) as error:
         _say(f"error: {error}")
@@ -378,10 +378,9 @@ class _Log:
             file.flush()
 
     def evaluate(self, config, state, step, test):
-        try:
-            report = evaluation.clustering(config, state, test)
-        except ValueError:  # no labels, or no categorical code
+        if not evaluation.can_cluster(config, test):
             return ""
+        report = evaluation.clustering(config, state, test)
         report.pop("confusion")
         self._accuracy.write(json.dumps({"step": step, **report}) + "\n")
         seconds = round(time.monotonic() - self._began, 1)

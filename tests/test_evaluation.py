@@ -1,0 +1,115 @@
+"""Evaluation of a model that is right by construction."""
+
+import math
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+
+import infogan_jax
+from infogan_jax import evaluation, latents, objectives
+
+
+class MirrorG(nn.Module):
+    """Writes its latents into the pixels."""
+
+    @nn.compact
+    def __call__(self, x, *, train, keys=None):
+        return ((x + 1) / 2).reshape(-1, 2, 4, 1)
+
+
+class Flat(nn.Module):
+    @nn.compact
+    def __call__(self, images, *, train, keys=None):
+        return 2 * images.reshape(len(images), -1) - 1
+
+
+class MirrorQ(nn.Module):
+    """Reads the codes off the pixels: sharp logits, and the exact mean."""
+
+    @nn.compact
+    def __call__(self, features, images, *, train, keys=None):
+        return features[:, 4:] * np.array([20.0, 20.0, 20.0, 1.0])[None]
+
+
+class ConstantD(nn.Module):
+    @nn.compact
+    def __call__(self, features, *, train, keys=None):
+        return features.sum(1)
+
+
+@infogan_jax.register
+@dataclass(frozen=True)
+class Mirror:
+    """An architecture of a user's own, without a single parameter."""
+
+    image_shape: tuple = (2, 4, 1)
+
+    def networks(self, latent_dim, n_params, axis_name):
+        return {"g": MirrorG(), "trunk": Flat(), "d": ConstantD(), "q": MirrorQ()}
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = infogan_jax.Config(
+        codes=latents.Product((latents.Categorical(3), latents.Uniform(sigma=0.1))),
+        noise=latents.Uniform(size=4),
+        architecture=Mirror(),
+    )
+    no_params = infogan_jax.Net({}, {})
+    nets = dict.fromkeys(config.networks(), no_params)
+    return config, infogan_jax.TrainState(np.int32(7), nets, {}, {})
+
+
+def pictures(categories, labels):
+    """Images on which Q is sure of a category, with labels beside them."""
+    pixels = np.full((len(categories), 8), 128, np.uint8)
+    pixels[:, 4:7] = 255 * np.eye(3, dtype=np.uint8)[categories]
+    return {"image": pixels.reshape(-1, 2, 4, 1), "label": np.asarray(labels, np.int32)}
+
+
+def test_codes_are_recovered_from_fakes_and_the_bound_is_tight(model):
+    category, number = evaluation.recovery(*model, jax.random.key(0))
+    assert category["recovered"] == 1.0
+    assert category["information"] == pytest.approx(math.log(3), abs=1e-5)
+    assert number["recovered"] == pytest.approx(1.0, abs=1e-6)
+    # r = 0 at sigma = 0.1: 2.077 nats, the ceiling of this convention.
+    assert number["information"] == pytest.approx(2.077, abs=1e-3)
+
+
+def test_map_is_fitted_on_training_labels_and_measured_on_the_test(model):
+    config, state = model
+    train = pictures([0, 1, 2] * 10, [1, 2, 0] * 10)
+    # One in four of the test images is labelled as its category's number instead.
+    test = pictures([0, 1, 2, 0] * 5, [1, 2, 0, 0] * 5)
+    report = evaluation.evaluate(config, state, train, test, jax.random.key(0))
+    assert report["label_of"] == [1, 2, 0]
+    assert report["accuracy"] == pytest.approx(0.75)
+    assert report["confusion"] == [[5, 5, 0], [0, 0, 5], [5, 0, 0]]
+    assert report["code"] == 0 and report["step"] == 7
+    assert "0 -> 1, 1 -> 2, 2 -> 0" in evaluation.describe(report)
+
+
+def test_without_labels_there_is_no_accuracy_but_the_rest(model):
+    unknown = pictures([0, 1, 2], [-1, -1, -1])
+    report = evaluation.evaluate(*model, unknown, unknown, jax.random.key(0))
+    assert "accuracy" not in report and len(report["codes"]) == 2
+    assert "accuracy" not in evaluation.describe(report)
+
+
+def test_long_inputs_are_read_in_pieces(model):
+    images = pictures([0, 1, 2, 1] * 600, [0] * 2400)["image"]
+    found = evaluation.category(model[0], evaluation.read(*model, images))
+    assert found.tolist() == [0, 1, 2, 1] * 600
+
+
+def test_config_without_a_categorical_code_cannot_be_compared_with_labels(model):
+    config = replace(
+        model[0],
+        codes=latents.Product((latents.Uniform(size=4, sigma=1.0),)),
+        objective=(objectives.NonSaturating(),),
+    )
+    with pytest.raises(ValueError, match="no categorical code"):
+        evaluation.category(config, np.zeros((2, 4), np.float32))
