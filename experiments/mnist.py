@@ -12,7 +12,7 @@ Times and results on named hardware stand in the README.
 import dataclasses
 import sys
 
-from infogan_jax import Config, Update, networks, objectives, presets, runs, schedules
+from infogan_jax import Config, Update, networks, presets, runs, schedules
 
 CONFIG = presets.PAPER
 
@@ -22,24 +22,15 @@ QUICK_STEPS, QUICK_RATE = 4000, 1e-3
 def quick(steps: int) -> Config:
     """A small network whose rates fall over `steps` updates.
 
-    Its weights are scaled by fan-in: at 0.02 D wins before G draws anything. The
-    continuous codes count for little until the categories have settled, or they take
-    over what the category should carry. BUILD_NOTES.md has the table of what was tried.
+    Its weights are scaled by fan-in: at 0.02 D wins before G draws anything.
     """
     rate = schedules.Cosine(QUICK_RATE, steps, end=QUICK_RATE / 20)
-    late = schedules.Linear(0.01, 0.1, begin=2 * steps // 3, finish=steps)
-    return dataclasses.replace(
-        CONFIG,
-        architecture=networks.Dcgan(width=32, dense=256, init_std=None),
-        objective=(
-            objectives.NonSaturating(),
-            objectives.MutualInformation(weight=(1.0, late, late)),
-        ),
-        updates=(
-            Update("d", ("trunk", "d"), lr=rate),
-            Update("g", ("g", "q", "trunk"), lr=rate),
-        ),
+    updates = (
+        Update("d", ("trunk", "d"), lr=rate),
+        Update("g", ("g", "q", "trunk"), lr=rate),
     )
+    architecture = networks.Dcgan(width=32, dense=256, init_std=None)
+    return dataclasses.replace(CONFIG, architecture=architecture, updates=updates)
 
 
 def defaults(is_quick: bool) -> runs.Options:

@@ -303,8 +303,13 @@ def _adjoint(kernel):
 
 
 def _norm(axis_name, train):
-    """Batch norm over all devices; Flax's momentum is the share that is kept."""
+    """Batch norm over all devices; Flax's momentum is the share that is kept.
+
+    The variance takes two passes: E[x^2] - E[x]^2 loses the digits of the first fakes,
+    which hardly differ from one another, and devices would then disagree.
+    """
     return nn.BatchNorm(
+        use_fast_variance=False,
         use_running_average=not train,
         momentum=0.9,
         epsilon=1e-5,

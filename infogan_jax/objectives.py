@@ -99,7 +99,9 @@ class MutualInformation:
 
     Attributes:
       weight: the paper's lambda, positive; a number or schedule, or a tuple with one
-        for each code.
+        for each code. None is 1, but 0.1 for a continuous code whose sigma is learned:
+        at sigma 0.1 its gradient is a hundred times that of the released code's sigma
+        of 1, and it would take over what a category should carry.
       updates: the updates that minimise it. Which networks then learn from it is for
         the nets of those updates to say: "g" alone is the paper's eq. 6; the released
         code adds it to "d" too, whose update there holds Q's head.
@@ -107,7 +109,7 @@ class MutualInformation:
     Source: Chen et al. 2016 (arXiv:1606.03657), eq. 5 and 6.
     """
 
-    weight: Any = 1.0
+    weight: Any = None
     updates: tuple = ("g",)
 
     def check(self, config) -> None:
@@ -123,7 +125,7 @@ class MutualInformation:
     def __call__(self, p: Pass) -> dict:
         """The same loss for every update in `updates`."""
         information = p.codes.information(p.q_fake, p.c)
-        return dict.fromkeys(self.updates, -_weighted(self.weight, information, p.step))
+        return dict.fromkeys(self.updates, -_weighted(self.weight, information, p))
 
 
 @registry.register
@@ -139,7 +141,7 @@ class Recognition:
       update: the update that trains Q.
     """
 
-    weight: Any = 1.0
+    weight: Any = None
     update: str = "g"
 
     def check(self, config) -> None:
@@ -156,7 +158,7 @@ class Recognition:
         """The loss of `update`."""
         q = p.recognise(jax.lax.stop_gradient(p.fake))
         information = p.codes.information(q, p.c)
-        return {self.update: -_weighted(self.weight, information, p.step)}
+        return {self.update: -_weighted(self.weight, information, p)}
 
 
 def discrimination(p: Pass) -> jax.Array:
@@ -165,17 +167,26 @@ def discrimination(p: Pass) -> jax.Array:
     return (jax.nn.softplus(-p.d_real) + jax.nn.softplus(p.d_fake)).mean()
 
 
-def _weighted(weight, information, step):
-    weights = weight if isinstance(weight, tuple) else (weight,) * len(information)
-    return jnp.stack([schedules.at(w, step) for w in weights]) @ information
+def _weighted(weight, information, p):
+    weights = [schedules.at(w, p.step) for w in _weights(weight, p.codes)]
+    return jnp.stack([jnp.asarray(w, information.dtype) for w in weights]) @ information
+
+
+def _weights(weight, codes):
+    """One weight for each code."""
+    if weight is None:
+        learned = [getattr(part, "sigma", 1.0) is None for part in codes.parts]
+        return tuple(0.1 if is_learned else 1.0 for is_learned in learned)
+    return weight if isinstance(weight, tuple) else (weight,) * len(codes.parts)
 
 
 def _check_weight(weight, codes):
-    if isinstance(weight, tuple) and len(weight) != len(codes.parts):
+    weights = _weights(weight, codes)
+    if len(weights) != len(codes.parts):
         raise ValueError(
-            f"{len(weight)} weights for {len(codes.parts)} codes; give one number, or "
+            f"{len(weights)} weights for {len(codes.parts)} codes; give one number, or "
             "one for each code."
         )
-    for number in weight if isinstance(weight, tuple) else (weight,):
+    for number in weights:
         if not callable(number) and not number >= 0:
             raise ValueError(f"a weight must be at least 0, not {number}.")

@@ -18,7 +18,7 @@ RELEASED = config.Config(
     architecture=networks.Dcgan(leak=0.01),
     objective=(
         objectives.NonSaturating(),
-        objectives.MutualInformation(updates=("d", "g")),
+        objectives.MutualInformation(weight=1.0, updates=("d", "g")),
     ),
     updates=(
         config.Update("d", ("trunk", "d", "q"), lr=2e-4),
@@ -34,6 +34,9 @@ TUTORIAL = config.Config(
 
 # The paper's control (Fig. 1): a plain GAN whose codes are read by a Q on the side.
 PLAIN_GAN = config.Config(
-    objective=(objectives.NonSaturating(), objectives.Recognition()),
+    objective=(
+        objectives.NonSaturating(),
+        objectives.Recognition(),
+    ),
     updates=(PAPER.updates[0], config.Update("g", ("g", "q"), lr=1e-3)),
 )

@@ -122,5 +122,6 @@ def test_presets_differ_as_paper_and_released_code_do():
     assert presets.PAPER.codes.parts[1].sigma is None
     assert presets.RELEASED.architecture.leak == 0.01
     assert presets.RELEASED.codes.parts[1].sigma == 1.0
-    assert presets.PAPER.objective[1] == MutualInformation(weight=1.0)
+    assert presets.PAPER.objective[1] == MutualInformation()
+    assert presets.RELEASED.objective[1].weight == 1.0
     assert isinstance(presets.MLP.architecture, networks.Mlp)

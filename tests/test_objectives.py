@@ -186,6 +186,12 @@ def test_weight_per_code_scales_each_bound(tiny, batch, key, state):
     assert float(metrics["g/MutualInformation"]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_default_weight_is_a_tenth_where_sigma_is_learned(tiny, stepped):
+    metrics = {name: float(value) for name, value in stepped[1].items()}
+    expected = -(metrics["info/0"] + 0.1 * metrics["info/1"])
+    assert metrics["g/MutualInformation"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_schedules_have_their_hand_values():
     cosine = schedules.Cosine(1.0, 100, end=0.2)
     assert [float(cosine(s)) for s in (0, 50, 100, 999)] == pytest.approx(
