@@ -84,8 +84,8 @@ def main(argv=None) -> int:
         out.mkdir(parents=True, exist_ok=True)
         curves = {}
         if options.infogan:
-            lines = (pathlib.Path(options.infogan) / "metrics.jsonl").open()
-            bounds = [json.loads(line)["info/0"] for line in lines]
+            text = (pathlib.Path(options.infogan) / "metrics.jsonl").read_text()
+            bounds = [json.loads(line)["info/0"] for line in text.splitlines()]
             curves["InfoGAN"] = bounds[: options.steps]
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -21,7 +21,8 @@ def read(run, name):
 
 def lines(run, name):
     """The lines of a JSON-lines file of a run."""
-    return [json.loads(line) for line in (pathlib.Path(run) / name).open()]
+    text = (pathlib.Path(run) / name).read_text()
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def summary(runs) -> str:

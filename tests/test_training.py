@@ -73,11 +73,12 @@ def test_train_steps_are_the_steps_of_the_loop(tiny, dataset, state, key):
     assert_close(scanned.nets, looped.nets)
 
 
-def test_bytes_and_floats_of_the_same_images_take_the_same_step(
-    tiny, state, batch, key, stepped
-):
-    floats = batch | {"image": batch["image"] / np.float32(255)}
-    assert_close(infogan_jax.train_step(tiny, state, floats, key)[0], stepped[0])
+def test_bytes_become_floats_in_the_unit_range(tiny, state, batch, key, stepped):
+    by_numpy = batch["image"] / np.float32(255)
+    np.testing.assert_allclose(training.to_float(batch["image"]), by_numpy, rtol=1e-6)
+    _, metrics = infogan_jax.train_step(tiny, state, batch | {"image": by_numpy}, key)
+    expected = float(stepped[1]["d/NonSaturating"])
+    assert float(metrics["d/NonSaturating"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_labels_are_optional_and_do_not_matter_to_infogan(

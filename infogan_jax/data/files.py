@@ -125,8 +125,9 @@ def _read_arrays(path):
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; give an .npz or .npy.")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        return {"image": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return {"image": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as error:  # zipfile, zlib, EOF and format errors alike
         raise ValueError(f"{path} cannot be read as .npz or .npy: {error}") from error
 

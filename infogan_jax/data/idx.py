@@ -128,6 +128,7 @@ def _fetch(name, packed, deadline):
         partial.write_bytes(data)
         partial.replace(packed)
     except urllib.error.HTTPError as error:
+        error.close()
         raise OSError(
             f"{address} answers {error.code} {error.reason}: it may have moved. "
             f"{advice}"
