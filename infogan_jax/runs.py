@@ -8,7 +8,7 @@ A run directory holds
     metrics.jsonl     one line per update: "step" and the metrics; no clock values
     accuracy.jsonl    clustering of the test images every so many updates
     timings.jsonl     seconds since the start of this process
-    checkpoints/      every saved step, restorable by path
+    checkpoints/      the newest three saved steps, restorable by path
     evaluation.json   the final report, with the label of each category
     *.png             figures
 
@@ -45,6 +45,7 @@ _PACKAGES = (
     "orbax-checkpoint",
     "numpy",
 )
+_KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
 _FIGURE_KEY = 1_000_000  # A stream of the run's key that no step uses.
 
 
@@ -278,14 +279,20 @@ def _run(directory, config, options, dataset, step_fn):
     from infogan_jax import checkpoint
 
     began, key = time.monotonic(), jax.random.key(options.seed)
-    done = checkpoint.steps(directory)
-    state = checkpoint.restore(directory)[1] if done else training.init(config, key)
+    state = training.init(config, key)
+    if checkpoint.steps(directory):
+        saved, state = checkpoint.restore(directory)
+        if saved != config:
+            raise Stop(
+                f"{directory}/config.json is not the config that its checkpoints were "
+                "saved with; put it back, or start another run by --out."
+            )
     first = int(state.step)
     _cut(directory / "metrics.jsonl", first)
     _cut(directory / "accuracy.jsonl", first)
     with contextlib.ExitStack() as stack:
         interrupted = stack.enter_context(_Interrupts())
-        writer = stack.enter_context(checkpoint.Writer(directory, config))
+        writer = stack.enter_context(checkpoint.Writer(directory, config, _KEEP))
         log = stack.enter_context(_Log(directory, began))
         bar = stack.enter_context(
             tqdm.tqdm(

@@ -16,6 +16,7 @@ import tiny_experiment
 
 import infogan_jax
 from infogan_jax import __main__ as cli
+from infogan_jax import checkpoint
 
 HERE = pathlib.Path(__file__).parent
 SCRIPT = str(HERE / "tiny_experiment.py")
@@ -109,7 +110,7 @@ def start(*arguments):
 
 def wait_for_checkpoint(out, step):
     deadline = time.monotonic() + 180
-    while not (out / "checkpoints" / str(step)).is_dir():
+    while not any(saved >= step for saved in checkpoint.steps(out)):
         assert time.monotonic() < deadline, "no checkpoint came"
         time.sleep(0.02)
 
@@ -263,6 +264,16 @@ def test_a_resumed_run_refuses_other_data(finished, images, tmp_path, capsys, da
     (out / "run.json").write_text(json.dumps(options))
     status = tiny_experiment.main(["--out", str(out), "--resume"])
     refused(capsys, status, "not the data that this run began with")
+
+
+def test_a_resumed_run_refuses_a_config_that_its_state_was_not_made_with(
+    finished, tmp_path, capsys
+):
+    out = copy_run(finished, tmp_path)
+    stored = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(stored | {"ema_decay": 0.5}))
+    status = tiny_experiment.main(["--out", str(out), "--resume"])
+    refused(capsys, status, "config.json is not the config")
 
 
 def test_damaged_files_of_a_run_are_named(finished, tmp_path, capsys):
