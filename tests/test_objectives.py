@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import math
 
 import jax
@@ -141,22 +142,35 @@ class OnlyG:
         return {"g": self.term(p)["g"]}
 
 
-def test_trunk_in_both_updates_costs_no_second_forward(tiny, batch, key):
+def flops(config, batch, key, devices):
+    """Of one compiled step on each device; mapped if there are several."""
+    state = infogan_jax.init(config, key)
+    if devices == 1:
+        step = jax.jit(infogan_jax.step, static_argnums=0)
+        return step.lower(config, state, batch, key).compile().cost_analysis()["flops"]
+    step = functools.partial(infogan_jax.step, config, axis_name="batch")
+    step = jax.pmap(
+        step,
+        axis_name="batch",
+        in_axes=(None, 0, None),
+        out_axes=None,
+        devices=jax.devices()[:devices],
+    )
+    split = {name: np.stack([array] * devices) for name, array in batch.items()}
+    return step.lower(state, split, key).compile().cost_analysis()["flops"]
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_trunk_in_both_updates_costs_no_second_forward(tiny, batch, key, devices):
     # d_fake and d_fooled are equal programs; XLA must merge them, mapped or not.
-    def flops(g_nets):
+    def cost(g_nets):
         updates = (Update("d", D, lr=1e-2), Update("g", g_nets, lr=1e-2))
-        config = dataclasses.replace(tiny, updates=updates)
-        state = infogan_jax.init(config, key)
-        lowered = jax.jit(infogan_jax.step, static_argnums=0).lower(
-            config, state, batch, key
-        )
-        return lowered.compile().cost_analysis()["flops"]
+        return flops(dataclasses.replace(tiny, updates=updates), batch, key, devices)
 
     # Learning L_I adds the trunk's weight gradients, about as much as one forward;
     # a forward that is done twice would add as much again.
     trunk_forward = 16 * 2 * (4 * 4 * 16 * 4 + 2 * 2 * 4 * 16 * 8 + 32 * 16)
-    extra = flops((*G, "trunk")) - flops(G)
-    assert extra < 1.6 * trunk_forward
+    assert cost((*G, "trunk")) - cost(G) < 1.6 * trunk_forward
 
 
 @pytest.mark.parametrize("weight", [(1.0,), (1.0, 1.0, 1.0), -1.0, (1.0, -0.1)])
