@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import jax
+import numpy as np
 
 from infogan_jax import config as config_lib
 from infogan_jax import training
@@ -31,6 +32,9 @@ def pmap_step(
     """
     devices = jax.local_devices() if devices is None else list(devices)
     n = len(devices)
+    mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    shares = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
     mapped = jax.pmap(
         functools.partial(training.step, config, axis_name="batch"),
         axis_name="batch",
@@ -49,7 +53,10 @@ def pmap_step(
                 f"batch of {size} images cannot be split over {n} devices; use a "
                 f"multiple of {n}."
             )
-        split = jax.tree.map(lambda x: x.reshape(n, size // n, *x.shape[1:]), batch)
+        split = {x: a.reshape(n, size // n, *a.shape[1:]) for x, a in batch.items()}
+        # Wherever they come from: pmap compiles anew for another placement of the state
+        # (a restored one is on one device), and refuses one of the batch.
+        state, split = jax.device_put((state, split), (everywhere, shares))
         return mapped(state, split, key)
 
     return run

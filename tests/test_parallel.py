@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import jax
 import numpy as np
@@ -60,6 +61,19 @@ def test_metrics_are_those_of_the_whole_batch(ten_steps):
 def test_state_comes_back_without_a_device_axis(ten_steps):
     one, eight, *_ = ten_steps
     assert jax.tree.map(np.shape, one) == jax.tree.map(np.shape, eight)
+
+
+def test_training_loop_runs_on_eight_devices_as_on_one(tiny, dataset, key, state):
+    # From the second step on, the batch is drawn with the help of a state on all eight.
+    step = infogan_jax.pmap_step(tiny, donate=True)
+    losses = []
+    for step_fn in (None, step):
+        steps = infogan_jax.train(
+            tiny, dataset, key, batch_size=16, state=state, step_fn=step_fn
+        )
+        taken = itertools.islice(steps, 3)
+        losses.append([float(metrics["d/NonSaturating"]) for _, metrics in taken])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 def test_batch_that_does_not_divide_is_refused(tiny, state, batch, key):

@@ -96,7 +96,8 @@ def test_step_vmaps_over_seeds(tiny, batch):
     alone, _ = infogan_jax.train_step(
         tiny, jax.tree.map(lambda x: x[1], states), batch, keys[1]
     )
-    assert_close(jax.tree.map(lambda x: x[1], together.nets), alone.nets)
+    # The moments: at the start some true gradients are 0, and Adam hides what is noise.
+    assert_close(jax.tree.map(lambda x: x[1], together.opt), alone.opt)
 
 
 def test_average_follows_g_and_starts_at_it(tiny, batch, key):
