@@ -1,5 +1,7 @@
 """A small dataset, prepared by TensorFlow Datasets without TensorFlow, and damaged."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -60,23 +62,21 @@ def test_what_is_not_prepared_is_said(prepared, tmp_path):
         data.load("tfds:mnist", tmp_path)
 
 
-def test_a_cut_shard_is_found_while_loading(prepared, tmp_path):
-    import shutil
+@pytest.fixture
+def copied(prepared, tmp_path):
+    """A copy of the prepared directory, to be damaged."""
+    return shutil.copytree(prepared[0], tmp_path / "copy")
 
-    directory = tmp_path / "copy"
-    shutil.copytree(prepared[0], directory)
-    (shard,) = directory.rglob("*train*array_record*")
+
+def test_a_cut_shard_is_found_while_loading(copied):
+    (shard,) = copied.rglob("*train*array_record*")
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 3])
     with pytest.raises(ValueError, match="split train of tiny_images.*cannot be read"):
-        data.load("tfds:tiny_images", directory)
+        data.load("tfds:tiny_images", copied)
 
 
-def test_a_missing_shard_is_found_while_loading(prepared, tmp_path):
-    import shutil
-
-    directory = tmp_path / "copy"
-    shutil.copytree(prepared[0], directory)
-    (shard,) = directory.rglob("*test*array_record*")
+def test_a_missing_shard_is_found_while_loading(copied):
+    (shard,) = copied.rglob("*test*array_record*")
     shard.unlink()
     with pytest.raises((ValueError, FileNotFoundError), match="tiny_images"):
-        data.load("tfds:tiny_images", directory)
+        data.load("tfds:tiny_images", copied)
