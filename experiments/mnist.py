@@ -30,7 +30,7 @@ def quick(steps: int) -> Config:
     )
     updates = (
         Update("d", ("trunk", "d"), lr=rate),
-        Update("g", ("g", "q", "trunk"), lr=rate),
+        Update("g", ("g", "q"), lr=rate),
     )
     architecture = networks.Dcgan(width=32, dense=256, init_std=None)
     return dataclasses.replace(CONFIG, architecture=architecture, updates=updates)

@@ -1,66 +1,70 @@
 """What was tried for the quick setting: one arm, one seed, its accuracy curve.
 
-    python experiments/tries.py fan --seed 0
+    python experiments/tries.py head --seed 0
 
-Prints a JSON line at every 500 updates: Hungarian accuracy on the bundled 2,000 test
-digits, L_I per code, D's loss. BUILD_NOTES.md has the table of what came of it.
+Every arm is `mnist.py --quick` with one thing changed. Prints a JSON line at every 500
+updates: Hungarian accuracy on the bundled 2,000 test digits, L_I per code, D's loss.
+BUILD_NOTES.md has the table of what came of it.
 """
 
 import argparse
 import dataclasses
-import itertools
 import json
 import sys
 
 import jax
+import mnist
 
-from infogan_jax import (
-    Config,
-    Update,
-    data,
-    evaluation,
-    networks,
-    objectives,
-    schedules,
-    training,
-)
+import infogan_jax
+from infogan_jax import Update, data, evaluation, latents, objectives
 
-STEPS, BATCH = 4500, 64
-LATE = schedules.Linear(0.01, 0.1, begin=3000, finish=4500)
-RAMP = schedules.Linear(0.0, 0.1, begin=1500, finish=3000)
+BATCH, EVERY = 64, 500
 
 
-def arm(
-    init_std=None, d_rate=1e-3, continuous=0.1, trunk_learns=True, taught=("g",)
-) -> Config:
-    """The quick network with one thing changed; `continuous` is those codes' weight."""
-    g_nets = ("g", "q", "trunk") if trunk_learns else ("g", "q")
-    weights = (1.0, continuous, continuous)
+def teach(config, g_nets: tuple, taught=("g",)):
+    """The config in which L_I reaches other networks, in other updates."""
+    d, g = config.updates
+    game, information = config.objective
     return dataclasses.replace(
-        Config(),
-        architecture=networks.Dcgan(width=32, dense=256, init_std=init_std),
-        objective=(
-            objectives.NonSaturating(),
-            objectives.MutualInformation(weight=weights, updates=taught),
-        ),
-        updates=(
-            Update("d", ("trunk", "d"), lr=schedules.Cosine(d_rate, STEPS, 5e-5)),
-            Update("g", g_nets, lr=schedules.Cosine(1e-3, STEPS, 5e-5)),
-        ),
+        config,
+        updates=(d, dataclasses.replace(g, nets=g_nets)),
+        objective=(game, dataclasses.replace(information, updates=taught)),
     )
 
 
+def rates(config, d: float, g: float):
+    """The config with the rates of its two updates multiplied."""
+
+    def scaled(update: Update, factor: float) -> Update:
+        start, end = factor * update.lr.start, factor * update.lr.end
+        return dataclasses.replace(
+            update, lr=dataclasses.replace(update.lr, start=start, end=end)
+        )
+
+    old_d, old_g = config.updates
+    return dataclasses.replace(config, updates=(scaled(old_d, d), scaled(old_g, g)))
+
+
+def weigh(config, continuous: float):
+    """The config with another weight on the continuous codes."""
+    game, _ = config.objective
+    weight = (1.0, continuous, continuous)
+    objective = (game, objectives.MutualInformation(weight=weight))
+    return dataclasses.replace(config, objective=objective)
+
+
 ARMS = {
-    "base": arm(init_std=0.02),
-    "fan05": arm(init_std=0.05),
-    "fan": arm(),
-    "lrd4f": arm(d_rate=4e-4),
-    "c01f": arm(continuous=0.01),
-    "ramplrd4": arm(d_rate=4e-4, continuous=RAMP),
-    "late": arm(continuous=LATE),
-    "latelrd4": arm(d_rate=4e-4, continuous=LATE),
-    "latenotrunk": arm(continuous=LATE, trunk_learns=False),
-    "latemid": arm(continuous=LATE, trunk_learns=False, taught=("d", "g")),
+    "quick": lambda config: config,
+    # Who learns L_I beside Q's head: the trunk, in D's update or in the other.
+    "trunk-in-d": lambda config: teach(config, ("g", "q"), taught=("d", "g")),
+    "trunk-in-g": lambda config: teach(config, ("g", "q", "trunk")),
+    "slow-d": lambda config: rates(config, d=0.4, g=1.0),
+    "rates-2": lambda config: rates(config, d=2.0, g=2.0),
+    "rates-4": lambda config: rates(config, d=4.0, g=4.0),
+    "continuous-.01": lambda config: weigh(config, 0.01),
+    "noise-16": lambda config: dataclasses.replace(
+        config, noise=latents.Uniform(size=16)
+    ),
 }
 
 
@@ -71,19 +75,33 @@ def main(argv=None) -> int:
     )
     parser.add_argument("arm", choices=ARMS)
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--steps", type=int, default=STEPS, help="(default: 4500)")
-    options = parser.parse_args(argv)
-    config, dataset = ARMS[options.arm], data.load("bundled")
-    steps = training.train(
-        config, dataset.train, jax.random.key(options.seed), batch_size=BATCH
+    parser.add_argument(
+        "--steps", type=int, default=mnist.QUICK_STEPS, help="(default: %(default)s)"
     )
-    for step, (state, metrics) in enumerate(itertools.islice(steps, options.steps), 1):
-        if step % 500 == 0 or step == options.steps:
-            found = evaluation.clustering(config, state, dataset.test)
-            line = {"arm": options.arm, "seed": options.seed, "step": step}
-            line |= {"hungarian": found["hungarian"], "nmi": found["nmi"]}
-            line |= {name: float(value) for name, value in metrics.items()}
-            print(json.dumps(line), flush=True)
+    options = parser.parse_args(argv)
+    config, dataset = (
+        ARMS[options.arm](mnist.quick(options.steps)),
+        data.load("bundled"),
+    )
+    key = jax.random.key(options.seed)
+    state, train = infogan_jax.init(config, key), jax.device_put(dataset.train)
+    for begin in range(0, options.steps, EVERY):
+        n = min(EVERY, options.steps - begin)
+        state, metrics = infogan_jax.train_steps(
+            config,
+            state,
+            train,
+            key,
+            steps=n,
+            batch_size=BATCH,
+            at_most=EVERY,
+            donate=True,
+        )
+        found = evaluation.clustering(config, state, dataset.test)
+        line = {"arm": options.arm, "seed": options.seed, "step": begin + n}
+        line |= {"hungarian": found["hungarian"], "nmi": found["nmi"]}
+        line |= {name: float(values[n - 1]) for name, values in metrics.items()}
+        print(json.dumps(line), flush=True)
     return 0
 
 

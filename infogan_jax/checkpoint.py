@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from infogan_jax import config as config_lib
-from infogan_jax import training
+from infogan_jax import forward, training
 
 Config, TrainState = config_lib.Config, training.TrainState
 
@@ -124,8 +124,8 @@ def restore(
             tree = manager.restore(step, args=items)["state"]
         except Exception as error:
             raise _damaged(folder / str(step), error) from error
-    loaded = {name: training.Net(**net) for name, net in tree["nets"].items()}
-    ema = {name: training.Net(**net) for name, net in tree.get("ema", {}).items()}
+    loaded = {name: forward.Net(**net) for name, net in tree["nets"].items()}
+    ema = {name: forward.Net(**net) for name, net in tree.get("ema", {}).items()}
     return config, TrainState(tree["step"], loaded, tree.get("opt", {}), ema)
 
 

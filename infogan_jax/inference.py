@@ -12,8 +12,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from infogan_jax import checks, forward, training
 from infogan_jax import config as config_lib
-from infogan_jax import training
 
 Config, TrainState = config_lib.Config, training.TrainState
 
@@ -97,8 +97,8 @@ def infer(config: Config, state: TrainState, images: jax.Array) -> jax.Array:
     Raises:
       ValueError: images of another shape, dtype or range.
     """
-    training.check_images(config, images)
-    training.check_range(images)
+    checks.check_images(config, images)
+    checks.check_range(images)
     return _infer(config, state, images)
 
 
@@ -143,14 +143,14 @@ def traverse(
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _draw_latents(config, key, n):
-    keys = jax.vmap(jax.random.split)(training.example_keys(key, n))
+    keys = jax.vmap(jax.random.split)(forward.example_keys(key, n))
     noise = jax.vmap(config.noise.sample)(keys[:, 0])
     return noise, jax.vmap(config.codes.sample)(keys[:, 1])
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _infer(config, state, images):
-    modules, images = config.networks(), training.to_float(images)
+    modules, images = config.networks(), checks.to_float(images)
     features = _apply(modules["trunk"], state.nets["trunk"], images)
     return _apply(modules["q"], state.nets["q"], features, images)
 

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from infogan_jax import registry
+from infogan_jax import ops, registry
 
 _OUTPUTS = ("sigmoid", "tanh")
 
@@ -76,9 +76,7 @@ class Dcgan:
 
     def kernel_init(self):
         """Initialiser of dense and convolution kernels."""
-        if self.init_std is None:
-            return nn.initializers.lecun_normal()
-        return nn.initializers.normal(self.init_std)
+        return ops.normal(0.0, self.init_std)
 
 
 @registry.register
@@ -130,7 +128,7 @@ class ConvTrunk(nn.Module):
         x = _enter(images, size.output)
         for level in range(size.depth):
             features, first = size.width << level, level == 0
-            x = nn.Conv(features, (4, 4), 2, use_bias=first, kernel_init=init)(x)
+            x = DownConv(features, use_bias=first, kernel_init=init)(x)
             x = x if first else _norm(self.axis_name, train)(x)
             x = nn.leaky_relu(x, size.leak)
         x = nn.Dense(size.dense, use_bias=False, kernel_init=init)(_flat(x))
@@ -143,7 +141,7 @@ class LinearD(nn.Module):
     @nn.compact
     def __call__(self, features, *, train, keys=None):  # noqa: D102
         del train, keys
-        return nn.Dense(1, kernel_init=nn.initializers.normal(0.02))(features)[:, 0]
+        return nn.Dense(1, kernel_init=ops.normal(0.0, 0.02))(features)[:, 0]
 
 
 class ConvQ(nn.Module):
@@ -239,6 +237,18 @@ class DenseG(nn.Module):
         return _leave(x.reshape(-1, *self.image_shape), self.output)
 
 
+class DownConv(nn.Module):
+    """4x4 convolution of stride 2: [B, H, W, C] to [B, H/2, W/2, features]."""
+
+    features: int
+    kernel_init: Callable
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x):  # noqa: D102
+        return _convolve(self, ops.strided_conv, x)
+
+
 class UpConv(nn.Module):
     """Transposed 4x4 convolution of stride 2: [B, H, W, C] to [B, 2H, 2W, features]."""
 
@@ -248,58 +258,16 @@ class UpConv(nn.Module):
 
     @nn.compact
     def __call__(self, x):  # noqa: D102
-        kernel = self.param(
-            "kernel", self.kernel_init, (4, 4, x.shape[-1], self.features)
-        )
-        x = conv_transpose(x, kernel)
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
-            x = x + bias.reshape(1, 1, 1, -1)
-        return x
+        return _convolve(self, ops.conv_transpose, x)
 
 
-@jax.custom_vjp
-def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`lax.conv_transpose` of stride 2 and SAME padding, with a fast gradient.
-
-    XLA:CPU computes the kernel gradient of a strided transposed convolution some
-    twenty times slower than that of a convolution, so the backward pass swaps the
-    roles: the transposed convolution is the adjoint of a strided convolution, and its
-    gradients are that convolution and the kernel gradient of it. Exact; the second
-    derivative is reverse over reverse (forward mode is given up).
-
-    Args:
-      x: [B, H, W, C].
-      kernel: [h, w, C, features].
-
-    Returns:
-      [B, 2H, 2W, features].
-    """
-    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME")
-
-
-def _conv_transpose_forward(x, kernel):
-    return conv_transpose(x, kernel), (x, kernel)
-
-
-def _conv_transpose_backward(residuals, g):
-    x, kernel = residuals
-    dx, pull = jax.vjp(lambda k: _strided_conv(g, k), _adjoint(kernel))
-    return dx, _adjoint(pull(x)[0])
-
-
-conv_transpose.defvjp(_conv_transpose_forward, _conv_transpose_backward)
-
-
-def _strided_conv(x, kernel):
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(
-        x, kernel, (2, 2), "SAME", dimension_numbers=dimensions
-    )
-
-
-def _adjoint(kernel):
-    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+def _convolve(layer, operation, x):
+    shape = (4, 4, x.shape[-1], layer.features)
+    x = operation(x, layer.param("kernel", layer.kernel_init, shape))
+    if layer.use_bias:
+        bias = layer.param("bias", nn.initializers.zeros, (layer.features,))
+        x = x + bias.reshape(1, 1, 1, -1)
+    return x
 
 
 def _norm(axis_name, train):
@@ -313,7 +281,7 @@ def _norm(axis_name, train):
         use_running_average=not train,
         momentum=0.9,
         epsilon=1e-5,
-        scale_init=lambda *args: 1.0 + nn.initializers.normal(0.02)(*args),
+        scale_init=ops.normal(1.0, 0.02),
         axis_name=axis_name,
     )
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from infogan_jax import checks, training
 from infogan_jax import config as config_lib
-from infogan_jax import training
 
 
 def pmap_step(
@@ -45,8 +45,8 @@ def pmap_step(
     )
 
     def run(state, batch, key):
-        training.check_images(config, batch.get("image"))
-        training.check_range(batch["image"])
+        checks.check_images(config, batch.get("image"))
+        checks.check_range(batch["image"])
         size = len(batch["image"])
         if size % n:
             raise ValueError(

@@ -15,61 +15,29 @@ A run directory holds
 `metrics.jsonl` of a resumed run equals that of an uninterrupted one, line by line.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import json
-import math
 import os
-import platform
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 
 import jax
-import numpy as np
 import tqdm
 
 from infogan_jax import config as config_lib
-from infogan_jax import data, evaluation, parallel, training
+from infogan_jax import data, evaluation, parallel, records, training
+from infogan_jax import options as options_lib
 
-_PACKAGES = (
-    "infogan_jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-)
+Options, Stop = options_lib.Options, options_lib.Stop
+
 _KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
 _FIGURE_KEY = 1_000_000  # A stream of the run's key that no step uses.
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Where and how long a run goes on; see `parser` for the meanings."""
-
-    quick: bool
-    data: str
-    data_dir: str | None
-    steps: int
-    batch_size: int
-    seed: int
-    save_every: int
-    evaluate_every: int
-    devices: int | None
-
-
-class Stop(Exception):
-    """An error for people: one line, and the exit status."""
-
-    def __init__(self, message: str, status: int = 2):
-        super().__init__(message)
-        self.status = status
+_AT_MOST = 100  # updates per dispatch,
+_SECONDS = 1.0  # and how long one may take: what Ctrl-C and the bar have to wait for.
 
 
 def main(
@@ -88,16 +56,17 @@ def main(
       build: (options, image shape) -> Config.
       out: the default run directory.
     """
-    arguments = parser(description, defaults, out).parse_args(argv)
+    arguments = options_lib.parser(description, defaults, out).parse_args(argv)
     try:
         given = vars(arguments)
         directory, resume = Path(given.pop("out")), given.pop("resume")
         if resume:
-            options = _resumed_options(directory, given)
+            options = options_lib.resumed(directory, given)
         else:
             options = dataclasses.replace(defaults(given.get("quick", False)), **given)
-            _check_new(directory)
-        _check_options(options)
+            options_lib.check_new(directory)
+        options_lib.check(options)
+        _keep_compiled_programs()
         dataset = data.load(options.data, options.data_dir)
         _say(f"data: {dataset.note}")
         options = dataclasses.replace(options, data=dataset.name)
@@ -106,7 +75,7 @@ def main(
         else:
             config = build(options, dataset.image_shape)
         step_fn = _step_fn(config, options)
-        _write_header(directory, config, options, dataset, resume)
+        records.write_header(directory, config, options, dataset, resume)
         return _run(directory, config, options, dataset, step_fn)
     except Stop as stop:
         _say(f"error: {stop}")
@@ -117,94 +86,6 @@ def main(
     except (ValueError, OSError, ImportError) as error:
         _say(f"error: {error}")
         return 2
-
-
-def parser(description, defaults, out) -> argparse.ArgumentParser:
-    """The command line of an experiment."""
-    full, quick = defaults(False), defaults(True)
-    p = argparse.ArgumentParser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-    )
-
-    def option(name, help, type=str, metavar=None):
-        field = name.strip("-").replace("-", "_")
-        values = (getattr(full, field), getattr(quick, field))
-        shown = (
-            f"{values[0]}, with --quick {values[1]}"
-            if len(set(values)) > 1
-            else values[0]
-        )
-        p.add_argument(
-            name, type=type, metavar=metavar, help=f"{help} (default: {shown})"
-        )
-
-    p.add_argument(
-        "--quick", action="store_true", help="a small network for a laptop's CPU"
-    )
-    option("--data", f"dataset: {', '.join(data.NAMES)}", metavar="NAME")
-    option("--data-dir", "directory that holds, or gets, the data", metavar="DIR")
-    option("--steps", "updates in all, of D and of G", int, "N")
-    option("--batch-size", "images per update, over all devices", int, "N")
-    option("--seed", "of everything random; an integer", int, "N")
-    option("--save-every", "updates between checkpoints", int, "N")
-    option("--evaluate-every", "updates between accuracies", int, "N")
-    option(
-        "--devices", "local devices to use; None: as many as divide the batch", int, "N"
-    )
-    p.add_argument(
-        "--out", default=out, metavar="DIR", help="run directory (default: %(default)s)"
-    )
-    p.add_argument(
-        "--resume",
-        action="store_true",
-        default=False,
-        help="go on with the run in --out and its options; only --steps may be raised",
-    )
-    return p
-
-
-def _check_options(options):
-    for name in ("steps", "batch_size", "save_every", "evaluate_every", "devices"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            flag = "--" + name.replace("_", "-")
-            raise Stop(f"{flag} must be at least 1, not {value}.")
-    if not 0 <= options.seed < 2**32:
-        raise Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
-
-
-def _check_new(directory):
-    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
-        raise Stop(
-            f"{directory} exists. Go on with it by --resume, or name another by --out."
-        )
-
-
-def _resumed_options(directory, given):
-    path = directory / "run.json"
-    if not path.is_file():
-        raise Stop(f"{directory} holds no run to resume (no run.json).")
-    try:
-        options = Options(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise Stop(f"{path} is damaged: {error}") from error
-    for name, value in given.items():
-        stored = getattr(options, name)
-        if value == stored or (name == "data" and value == "auto"):
-            continue
-        if name == "steps" and value > stored:
-            options = dataclasses.replace(options, steps=value)
-        elif name in ("data_dir", "devices"):
-            options = dataclasses.replace(options, **{name: value})
-        else:
-            flag = "--" + name.replace("_", "-")
-            raise Stop(
-                f"{flag} {value} conflicts with the run's {stored}; leave it out, or "
-                "start another run by --out. Only --steps may be raised."
-            )
-    return options
 
 
 def _resumed_config(directory, dataset):
@@ -235,46 +116,6 @@ def _step_fn(config, options):
     return parallel.pmap_step(config, devices=jax.local_devices()[:n], donate=True)
 
 
-def _write_header(directory, config, options, dataset, resume):
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        _write_json(directory / "run.json", dataclasses.asdict(options))
-        if not resume:
-            (directory / "config.json").write_text(config.to_json() + "\n")
-            _write_json(directory / "environment.json", _environment(options, dataset))
-    except OSError as error:
-        raise Stop(
-            f"cannot write to {directory}: {error.strerror}; name another by --out."
-        ) from error
-
-
-def _environment(options, dataset):
-    return {
-        "versions": {name: _version(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "devices": [device.device_kind for device in jax.local_devices()],
-        "backend": jax.default_backend(),
-        "dataset": {
-            "name": dataset.name,
-            "note": dataset.note,
-            "sha256": dataset.sha256,
-            "train": len(dataset.train["label"]),
-            "test": len(dataset.test["label"]),
-        },
-        "seed": options.seed,
-        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    }
-
-
-def _version(name):
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
 def _run(directory, config, options, dataset, step_fn):
     from infogan_jax import checkpoint
 
@@ -288,17 +129,52 @@ def _run(directory, config, options, dataset, step_fn):
                 "saved with; put it back, or start another run by --out."
             )
     first = int(state.step)
-    _cut(directory / "metrics.jsonl", first)
-    _cut(directory / "accuracy.jsonl", first)
+    records.cut(directory / "metrics.jsonl", first)
+    # The last line of accuracy.jsonl comes after the last checkpoint.
+    records.cut(directory / "accuracy.jsonl", min(first, options.steps - 1))
     with contextlib.ExitStack() as stack:
         interrupted = stack.enter_context(_Interrupts())
         writer = stack.enter_context(checkpoint.Writer(directory, config, _KEEP))
-        log = stack.enter_context(_Log(directory, began))
+        log = stack.enter_context(records.Log(directory, began))
         bar = stack.enter_context(
             tqdm.tqdm(
                 total=options.steps, initial=first, unit="update", mininterval=1.0
             )
         )
+        advance, pace = _advance(config, options, dataset, key, state, step_fn), _Pace()
+        step = first
+        while step < options.steps and not interrupted.signal:
+            n = min(pace.length(), _next_stop(step, options) - step)
+            state, metrics = advance(n)
+            log.add(step, n, metrics)
+            step += n
+            bar.update(n)
+            last = step == options.steps
+            if step % options.evaluate_every == 0 and not last:
+                if evaluation.can_cluster(config, dataset.test):
+                    found = evaluation.clustering(config, state, dataset.test)
+                    bar.set_postfix_str(log.accuracy(step, found))
+            if step % options.save_every == 0 or last or interrupted.signal:
+                log.flush()
+                writer.save(state)
+        if step == options.steps:
+            report = _report(directory, config, state, dataset, key)
+            if "hungarian" in report:
+                log.accuracy(step, report)
+    if step < options.steps:
+        _say(
+            f"interrupted; saved after {step} of {options.steps} updates. "
+            f"Go on with: python {sys.argv[0]} --out {directory} --resume"
+        )
+        return 128 + interrupted.signal
+    _draw_figures_and_tell(directory, config, state, key, report)
+    _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
+    return 0
+
+
+def _advance(config, options, dataset, key, state, step_fn):
+    """A function of n: the state after n more updates, and their metrics."""
+    if step_fn is not None:
         steps = training.train(
             config,
             dataset.train,
@@ -307,36 +183,50 @@ def _run(directory, config, options, dataset, step_fn):
             state=state,
             step_fn=step_fn,
         )
-        for step in range(first + 1, options.steps + 1):
-            state, metrics = next(steps)
-            log.add(step, metrics)
-            bar.update()
-            last = step == options.steps
-            if step % options.evaluate_every == 0 or last:
-                accuracy = log.evaluate(config, state, step, dataset.test)
-                bar.set_postfix_str(accuracy)
-            if step % options.save_every == 0 or last or interrupted.signal:
-                log.flush()
-                writer.save(state)
-            if interrupted.signal:
-                break
-    if interrupted.signal:
-        _say(
-            f"interrupted; saved after {int(state.step)} of {options.steps} updates. "
-            f"Go on with: python {sys.argv[0]} --out {directory} --resume"
+
+        def one_by_one(n):
+            seen = [next(steps) for _ in range(n)]
+            rows = {name: [metrics[name] for _, metrics in seen] for name in seen[0][1]}
+            return seen[-1][0], rows
+
+        return one_by_one
+
+    on_device, current = jax.device_put(dataset.train), training.copy(state)
+
+    def in_one_dispatch(n):
+        nonlocal current
+        current, rows = training.train_steps(
+            config,
+            current,
+            on_device,
+            key,
+            steps=n,
+            batch_size=options.batch_size,
+            at_most=_AT_MOST,
+            donate=True,
         )
-        return 128 + interrupted.signal
-    _report(directory, config, state, dataset, key)
-    _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
-    return 0
+        return current, rows
+
+    return in_one_dispatch
+
+
+def _next_stop(step, options):
+    """The next step after which there is something to do."""
+    periods = (options.save_every, options.evaluate_every)
+    return min(options.steps, *(step - step % period + period for period in periods))
 
 
 def _report(directory, config, state, dataset, key):
     key = jax.random.fold_in(key, _FIGURE_KEY)
     report = evaluation.evaluate(config, state, dataset.train, dataset.test, key)
     report["test_set"] = f"{dataset.name} test"
-    _write_json(directory / "evaluation.json", report)
+    records.write_json(directory / "evaluation.json", report)
+    return report
+
+
+def _draw_figures_and_tell(directory, config, state, key, report):
     _say(evaluation.describe(report))
+    key = jax.random.fold_in(key, _FIGURE_KEY)
     draw(directory, config, state, key, report.get("label_of"))
     _say(f"figures, checkpoints and numbers are in {directory}; sample from it with:")
     digit = " --digit 3" if "label_of" in report else ""
@@ -359,55 +249,21 @@ def draw(directory, config, state, key, label_of=None) -> None:
         figure.savefig(directory / name)
 
 
-class _Log:
-    """The lines of a run; metrics are read a step late: the device stays busy."""
+class _Pace:
+    """How many updates to dispatch at once: as many as take about a second."""
 
-    def __init__(self, directory, began):
-        self._directory, self._began, self._waiting = directory, began, None
+    def __init__(self):
+        self._length, self._when = 1, None
 
-    def __enter__(self):
-        self._metrics = (self._directory / "metrics.jsonl").open("a")
-        self._timings = (self._directory / "timings.jsonl").open("a")
-        self._accuracy = (self._directory / "accuracy.jsonl").open("a")
-        return self
-
-    def __exit__(self, *_):
-        for file in (self._metrics, self._timings, self._accuracy):
-            file.close()
-
-    def add(self, step, metrics):
-        self._write_waiting()
-        self._waiting = (step, metrics)
-
-    def flush(self):
-        self._write_waiting()
-        for file in (self._metrics, self._timings, self._accuracy):
-            file.flush()
-
-    def evaluate(self, config, state, step, test):
-        if not evaluation.can_cluster(config, test):
-            return ""
-        report = evaluation.clustering(config, state, test)
-        report.pop("confusion")
-        self._accuracy.write(json.dumps({"step": step, **report}) + "\n")
-        seconds = round(time.monotonic() - self._began, 1)
-        self._timings.write(json.dumps({"step": step, "seconds": seconds}) + "\n")
-        return f"test accuracy {report['hungarian']:.3f}"
-
-    def _write_waiting(self):
-        if self._waiting is None:
-            return
-        step, metrics = self._waiting
-        values = {name: float(x) for name, x in jax.device_get(metrics).items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise Stop(
-                f"{bad[0]} is {values[bad[0]]} at update {step}: training has failed; "
-                "the last checkpoint is from before.",
-                status=1,
-            )
-        self._metrics.write(json.dumps({"step": step, **values}) + "\n")
-        self._waiting = None
+    def length(self):
+        """Asked once before each dispatch."""
+        now = time.monotonic()
+        if self._when is not None:
+            fits = self._length * _SECONDS / max(now - self._when, 1e-6)
+            # Doubling at most: the first dispatches only tell of compilation.
+            self._length = max(1, min(_AT_MOST, 2 * self._length, int(fits)))
+        self._when = now
+        return self._length
 
 
 class _Interrupts:
@@ -429,20 +285,15 @@ class _Interrupts:
         signal.signal(number, self._old[number])
 
 
-def _cut(path, step):
-    """Drops the lines after `step`, and a line that a kill left half written."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        with contextlib.suppress(ValueError):
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-    path.write_text("".join(kept))
-
-
-def _write_json(path, value):
-    path.write_text(json.dumps(value, indent=2, default=np.ndarray.tolist) + "\n")
+def _keep_compiled_programs():
+    """Compiles once for all runs: programs stay in the user's cache directory."""
+    if jax.config.jax_compilation_cache_dir:
+        where = jax.config.jax_compilation_cache_dir
+    else:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        where = Path(home) / "infogan_jax" / "compiled"
+        jax.config.update("jax_compilation_cache_dir", str(where))
+    _say(f"compiled programs are kept in {where}")
 
 
 def _say(text):

@@ -17,19 +17,11 @@ from collections.abc import Iterator
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from infogan_jax import checks, data, forward, ops
 from infogan_jax import config as config_lib
-from infogan_jax import data, objectives
 
-Config = config_lib.Config
-
-
-class Net(flax.struct.PyTreeNode):
-    """One network's arrays: what learns, and its running statistics."""
-
-    params: dict
-    stats: dict
+Config, Net = config_lib.Config, forward.Net
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -84,7 +76,7 @@ def step(
 
     Source: Chen et al. 2016 (arXiv:1606.03657); the five steps of one iteration.
     """
-    batch = _check_batch(config, batch)
+    batch = checks.check_batch(config, batch)
     key, metrics = jax.random.fold_in(key, state.step), {}
     for position, update in enumerate(config.updates):
         update_key = jax.random.fold_in(key, 1 + position)
@@ -104,12 +96,11 @@ def train_step(
     Raises:
       ValueError: as `step`; float images in host memory outside [0, 1] too.
     """
-    check_images(config, batch.get("image"))
-    check_range(batch["image"])
+    checks.check_images(config, batch.get("image"))
+    checks.check_range(batch["image"])
     return _jitted_step(config, state, batch, key)
 
 
-@functools.partial(jax.jit, static_argnums=0, static_argnames=("steps", "batch_size"))
 def train_steps(
     config: Config,
     state: TrainState,
@@ -118,8 +109,10 @@ def train_steps(
     *,
     steps: int,
     batch_size: int,
+    at_most: int | None = None,
+    donate: bool = False,
 ) -> tuple[TrainState, dict]:
-    """`steps` steps in one dispatch, their batches drawn inside; metrics are [steps].
+    """`steps` steps in one dispatch, their batches drawn inside.
 
     Args:
       config: what to compute; static.
@@ -128,13 +121,43 @@ def train_steps(
       key: the run's key.
       steps: how many.
       batch_size: images per step.
-    """
+      at_most: the length of the metrics; `steps` by default. One program serves every
+        number of steps up to it.
+      donate: reuse the memory of `state`, which is then gone.
 
-    def body(state, _):
+    Returns:
+      The state after them, and metrics [at_most], 0 after the first `steps`.
+
+    Raises:
+      ValueError: the data do not fit the config, or a number is out of range.
+    """
+    at_most = steps if at_most is None else at_most
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
+    if isinstance(steps, int) and not 1 <= steps <= at_most:
+        raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
+    checks.check_images(config, dataset.get("image"))
+    run = _donating_steps if donate else _jitted_steps
+    return run(config, state, dataset, key, steps, batch_size, at_most)
+
+
+def _steps(config, state, dataset, key, steps, batch_size, at_most):
+    def one(state):
         batch = draw(dataset, key, state.step, batch_size)
         return step(config, state, batch, key)
 
-    return jax.lax.scan(body, state, length=steps)
+    def body(i, carry):
+        state, rows = carry
+        state, metrics = one(state)
+        return state, {name: rows[name].at[i].set(x) for name, x in metrics.items()}
+
+    metrics = jax.eval_shape(one, state)[1]
+    rows = {name: jnp.zeros((at_most,), x.dtype) for name, x in metrics.items()}
+    return jax.lax.fori_loop(0, steps, body, (state, rows))
+
+
+_jitted_steps = jax.jit(_steps, static_argnums=(0, 5, 6))
+_donating_steps = jax.jit(_steps, static_argnums=(0, 5, 6), donate_argnums=1)
 
 
 def draw(dataset: dict, key: jax.Array, step: jax.Array, batch_size: int) -> dict:
@@ -174,8 +197,8 @@ def train(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-    check_images(config, dataset.get("image"))
-    check_range(dataset["image"])
+    checks.check_images(config, dataset.get("image"))
+    checks.check_range(dataset["image"])
     dataset = jax.device_put(dict(dataset))
     state = init(config, key) if state is None else copy(state)
     while True:
@@ -206,35 +229,42 @@ def _create(modules, latent_dim, image_shape, key):
     """Every network, initialised on an example of what it will be given.
 
     Jitted by its networks alone, so that configs which differ in anything else share
-    the program: most of its compilation is the random draws.
+    the program.
     """
     modules = dict(modules)
+    key, key_draw = jax.random.split(key)
     keys = dict(zip(modules, jax.random.split(key, len(modules)), strict=True))
     image = jnp.zeros((1, *image_shape))
-    nets = {}
 
-    def create(name, *inputs):
-        variables = modules[name].init(keys[name], *inputs, train=False)
-        stats = {k: v for k, v in variables.items() if k != "params"}
-        nets[name] = Net(variables["params"], stats)
-        return variables
+    def create_all():
+        nets = {}
 
-    create("g", jnp.zeros((1, latent_dim)))
-    features = modules["trunk"].apply(create("trunk", image), image, train=False)
-    create("d", features)
-    create("q", features, image)
-    return nets
+        def create(name, *inputs):
+            variables = modules[name].init(keys[name], *inputs, train=False)
+            stats = {k: v for k, v in variables.items() if k != "params"}
+            nets[name] = Net(variables["params"], stats)
+            return variables
+
+        create("g", jnp.zeros((1, latent_dim)))
+        features = modules["trunk"].apply(create("trunk", image), image, train=False)
+        create("d", features)
+        create("q", features, image)
+        return nets
+
+    return ops.one_draw(create_all, key_draw)
 
 
 def _apply_update(config, update, state, batch, key, axis_name):
     """The state after one update, and what was seen."""
-    keys = example_keys(key, len(batch["image"]), axis_name)
+    keys = forward.example_keys(key, len(batch["image"]), axis_name)
 
     def loss(live):
         nets = state.nets | {
             name: state.nets[name].replace(params=live[name]) for name in update.nets
         }
-        p, stats = forward(config, nets, batch, keys, state.step, axis_name)
+        p, stats = forward.run(
+            config, nets, batch, keys, state.step, update.nets, axis_name
+        )
         seen = _losses(config, update, p)
         total = sum(seen.values(), jnp.zeros(()))
         if "g" in update.nets:
@@ -258,129 +288,6 @@ def _apply_update(config, update, state, batch, key, axis_name):
         keep = stats[name] if _writes(config, update, name) else nets[name].stats
         nets[name] = Net(params, keep)
     return state.replace(nets=nets, opt=state.opt | {update.name: opt}), seen
-
-
-def forward(config, nets, batch, keys, step, axis_name=None):
-    """One training pass over all networks.
-
-    Args:
-      config: the configuration.
-      nets: a Net for each name.
-      batch: as in `step`, its images already float.
-      keys: [B], one for each example.
-      step: updates done.
-      axis_name: as in `step`.
-
-    Returns:
-      The Pass, and each network's new statistics.
-    """
-    modules = config.networks(axis_name)
-    key_z, key_c, key_fake, key_real, key_term = jax.vmap(
-        lambda key: jax.random.split(key, 5), out_axes=1
-    )(keys)
-    stats = {}
-
-    def apply(name, *inputs, keys, params=None):
-        net = nets[name]
-        params = net.params if params is None else params
-        output, stats[name] = modules[name].apply(
-            {"params": params, **net.stats},
-            *inputs,
-            train=True,
-            keys=keys,
-            mutable=list(net.stats),
-        )
-        return output
-
-    def generate(z, c):
-        return apply("g", jnp.concatenate([z, c], -1), keys=key_fake)
-
-    def score(images, keys=key_fake):
-        return apply("d", apply("trunk", images, keys=keys), keys=keys)
-
-    def recognise(images, keys=key_fake):
-        return apply("q", apply("trunk", images, keys=keys), images, keys=keys)
-
-    def fooled(images):
-        frozen = jax.lax.stop_gradient((nets["trunk"].params, nets["d"].params))
-        features = apply("trunk", images, keys=key_fake, params=frozen[0])
-        return apply("d", features, keys=key_fake, params=frozen[1])
-
-    real = batch["image"]
-    z, c = jax.vmap(config.noise.sample)(key_z), jax.vmap(config.codes.sample)(key_c)
-    fake = generate(z, c)
-    # The last pass through a network is the one whose statistics count.
-    q_real = recognise(real, key_real)
-    q_fake, d_fake, d_fooled = recognise(fake), score(fake), fooled(fake)
-    d_real = score(real, key_real)
-    counted = dict(stats)
-    p = objectives.Pass(
-        codes=config.codes,
-        step=step,
-        keys=key_term,
-        real=real,
-        fake=fake,
-        label=batch.get("label"),
-        z=z,
-        c=c,
-        d_real=d_real,
-        d_fake=d_fake,
-        d_fooled=d_fooled,
-        q_real=q_real,
-        q_fake=q_fake,
-        generate=generate,
-        score=score,
-        recognise=recognise,
-    )
-    return p, counted
-
-
-def example_keys(key: jax.Array, n: int, axis_name: str | None = None) -> jax.Array:
-    """[n] keys, one per example, by its index in the global batch."""
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n))
-
-
-def to_float(images: jax.Array) -> jax.Array:
-    """Images as float32 in [0, 1]; uint8 is divided by 255."""
-    return images / jnp.float32(255) if images.dtype == jnp.uint8 else images
-
-
-def check_range(images) -> None:
-    """Raises unless float images in host memory lie in [0, 1]."""
-    if isinstance(images, np.ndarray) and np.issubdtype(images.dtype, np.floating):
-        low, high = images.min(initial=0), images.max(initial=1)
-        if not (low >= 0 and high <= 1):
-            raise ValueError(
-                f"float images must lie in [0, 1], not [{low:g}, {high:g}]; "
-                "rescale them, or pass uint8 in 0 .. 255."
-            )
-
-
-def check_images(config: Config, images) -> None:
-    """Raises unless the images have the config's shape and a dtype of the library."""
-    if images is None:
-        raise ValueError("there are no images: a batch needs an array named 'image'.")
-    if images.dtype not in (jnp.uint8, jnp.float32):
-        raise ValueError(
-            f"images must be float32 in [0, 1] or uint8, not {images.dtype}."
-        )
-    if images.ndim != 4 or images.shape[1:] != config.image_shape:
-        raise ValueError(
-            f"images of shape {images.shape} do not fit this config; give "
-            f"[B, {', '.join(map(str, config.image_shape))}]."
-        )
-
-
-def _check_batch(config, batch):
-    check_images(config, batch.get("image"))
-    label = batch.get("label")
-    if label is not None and label.shape != batch["image"].shape[:1]:
-        raise ValueError(
-            f"batch['label'] has shape {label.shape} for {len(batch['image'])} images; "
-            "give one integer per image."
-        )
-    return batch | {"image": to_float(batch["image"])}
 
 
 def _losses(config, update, p):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import Update, training
+from infogan_jax import Update, checks, training
 
 
 def assert_equal(a, b):
@@ -73,9 +73,45 @@ def test_train_steps_are_the_steps_of_the_loop(tiny, dataset, state, key):
     assert_close(scanned.nets, looped.nets)
 
 
+def test_one_program_serves_any_number_of_steps(tiny, dataset, state, key):
+    def go(state, steps):
+        return infogan_jax.train_steps(
+            tiny, state, data, key, steps=steps, batch_size=16, at_most=3
+        )
+
+    data = jax.device_put(dataset)
+    whole, metrics = go(state, 3)
+    programs = training._jitted_steps._cache_size()
+    halfway, first = go(state, 2)
+    assert_equal(go(halfway, 1)[0], whole)
+    assert training._jitted_steps._cache_size() == programs
+    loss = "d/NonSaturating"
+    assert_equal(first[loss], metrics[loss].at[2].set(0.0))
+
+
+def test_donated_state_is_gone(tiny, dataset, state, key):
+    given = training.copy(state)
+    numbers = dict(steps=1, batch_size=16, at_most=3, donate=True)
+    infogan_jax.train_steps(tiny, given, jax.device_put(dataset), key, **numbers)
+    assert given.nets["g"].params["Dense_0"]["kernel"].is_deleted()
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        dict(steps=0, batch_size=16),
+        dict(steps=4, at_most=3, batch_size=16),
+        dict(steps=1, batch_size=0),
+    ],
+)
+def test_impossible_numbers_of_steps_are_refused(tiny, dataset, state, key, numbers):
+    with pytest.raises(ValueError, match="must"):
+        infogan_jax.train_steps(tiny, state, dataset, key, **numbers)
+
+
 def test_bytes_become_floats_in_the_unit_range(tiny, state, batch, key, stepped):
     by_numpy = batch["image"] / np.float32(255)
-    np.testing.assert_allclose(training.to_float(batch["image"]), by_numpy, rtol=1e-6)
+    np.testing.assert_allclose(checks.to_float(batch["image"]), by_numpy, rtol=1e-6)
     _, metrics = infogan_jax.train_step(tiny, state, batch | {"image": by_numpy}, key)
     expected = float(stepped[1]["d/NonSaturating"])
     assert float(metrics["d/NonSaturating"]) == pytest.approx(expected, rel=1e-5)
@@ -126,13 +162,13 @@ def test_trunks_statistics_follow_the_real_images(tiny, state, batch, stepped):
     # By NumPy: SAME padding of a 4x4 stride-2 convolution is one pixel on each side.
     params = state.nets["trunk"].params
     x = batch["image"] / np.float32(255)
-    for layer in ("Conv_0", "Conv_1"):
+    for layer in ("DownConv_0", "DownConv_1"):
         kernel = np.asarray(params[layer]["kernel"])
         padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), (1, 2))
         x = np.einsum("bhwcij,ijcf->bhwf", windows[:, ::2, ::2], kernel)
         x = x + np.asarray(params[layer].get("bias", 0))
-        if layer == "Conv_0":
+        if layer == "DownConv_0":
             x = np.where(x > 0, x, 0.1 * x)
     found = stepped[0].nets["trunk"].stats["batch_stats"]["BatchNorm_0"]["mean"]
     np.testing.assert_allclose(found, 0.1 * x.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)

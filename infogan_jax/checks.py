@@ -1,0 +1,52 @@
+"""What images must look like, checked where they come in from users."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from infogan_jax import config as config_lib
+
+Config = config_lib.Config
+
+
+def to_float(images: jax.Array) -> jax.Array:
+    """Images as float32 in [0, 1]; uint8 is divided by 255."""
+    return images / jnp.float32(255) if images.dtype == jnp.uint8 else images
+
+
+def check_range(images) -> None:
+    """Raises unless float images in host memory lie in [0, 1]."""
+    if isinstance(images, np.ndarray) and np.issubdtype(images.dtype, np.floating):
+        low, high = images.min(initial=0), images.max(initial=1)
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"float images must lie in [0, 1], not [{low:g}, {high:g}]; "
+                "rescale them, or pass uint8 in 0 .. 255."
+            )
+
+
+def check_images(config: Config, images) -> None:
+    """Raises unless the images have the config's shape and a dtype of the library."""
+    if images is None:
+        raise ValueError("there are no images: a batch needs an array named 'image'.")
+    if images.dtype not in (jnp.uint8, jnp.float32):
+        raise ValueError(
+            f"images must be float32 in [0, 1] or uint8, not {images.dtype}."
+        )
+    if images.ndim != 4 or images.shape[1:] != config.image_shape:
+        raise ValueError(
+            f"images of shape {images.shape} do not fit this config; give "
+            f"[B, {', '.join(map(str, config.image_shape))}]."
+        )
+
+
+def check_batch(config: Config, batch: dict) -> dict:
+    """The batch of a step, its images as floats; raises unless it fits the config."""
+    check_images(config, batch.get("image"))
+    label = batch.get("label")
+    if label is not None and label.shape != batch["image"].shape[:1]:
+        raise ValueError(
+            f"batch['label'] has shape {label.shape} for {len(batch['image'])} images; "
+            "give one integer per image."
+        )
+    return batch | {"image": to_float(batch["image"])}

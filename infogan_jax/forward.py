@@ -1,0 +1,105 @@
+"""One training pass over all networks: the `Pass` that the objective's terms read.
+
+Statistics. A network's new running statistics are those of its last application here:
+the trunk's and D's head's from the real images, G's and Q's from the fakes.
+"""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from infogan_jax import objectives
+
+
+class Net(flax.struct.PyTreeNode):
+    """One network's arrays: what learns, and its running statistics."""
+
+    params: dict
+    stats: dict
+
+
+def run(config, nets, batch, keys, step, learners, axis_name=None):
+    """One training pass over all networks.
+
+    Args:
+      config: the configuration.
+      nets: a Net for each name.
+      batch: {"image": float [B, H, W, C], ...}.
+      keys: [B], one for each example.
+      step: updates done.
+      learners: the networks that learn from this pass.
+      axis_name: of the mapped axis that the batch is split over, if any.
+
+    Returns:
+      The Pass, and each network's new statistics.
+    """
+    modules = config.networks(axis_name)
+    key_z, key_c, key_fake, key_real, key_term = jax.vmap(
+        lambda key: jax.random.split(key, 5), out_axes=1
+    )(keys)
+    stats = {}
+
+    def apply(name, *inputs, keys, params=None):
+        net = nets[name]
+        params = net.params if params is None else params
+        output, stats[name] = modules[name].apply(
+            {"params": params, **net.stats},
+            *inputs,
+            train=True,
+            keys=keys,
+            mutable=list(net.stats),
+        )
+        return output
+
+    def frozen(name, *inputs):
+        params = jax.lax.stop_gradient(nets[name].params)
+        return apply(name, *inputs, keys=key_fake, params=params)
+
+    def generate(z, c):
+        return apply("g", jnp.concatenate([z, c], -1), keys=key_fake)
+
+    def score(images):
+        return apply("d", apply("trunk", images, keys=key_fake), keys=key_fake)
+
+    def recognise(images):
+        features = apply("trunk", images, keys=key_fake)
+        return apply("q", features, images, keys=key_fake)
+
+    real = batch["image"]
+    z, c = jax.vmap(config.noise.sample)(key_z), jax.vmap(config.codes.sample)(key_c)
+    fake = generate(z, c)
+    of_fake = apply("trunk", fake, keys=key_fake)
+    # A second pass only where the trunk learns: its gradients of L_I are then kept
+    # apart from those of fooling D. The backward pass through D and Q is one otherwise.
+    of_fooling = frozen("trunk", fake) if "trunk" in learners else of_fake
+    of_real = apply("trunk", real, keys=key_real)
+    q_real = apply("q", of_real, real, keys=key_real)
+    q_fake = apply("q", of_fake, fake, keys=key_fake)
+    d_fake, d_fooled = apply("d", of_fake, keys=key_fake), frozen("d", of_fooling)
+    d_real = apply("d", of_real, keys=key_real)
+    counted = dict(stats)
+    p = objectives.Pass(
+        codes=config.codes,
+        step=step,
+        keys=key_term,
+        real=real,
+        fake=fake,
+        label=batch.get("label"),
+        z=z,
+        c=c,
+        d_real=d_real,
+        d_fake=d_fake,
+        d_fooled=d_fooled,
+        q_real=q_real,
+        q_fake=q_fake,
+        generate=generate,
+        score=score,
+        recognise=recognise,
+    )
+    return p, counted
+
+
+def example_keys(key: jax.Array, n: int, axis_name: str | None = None) -> jax.Array:
+    """[n] keys, one per example, by its index in the global batch."""
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n))

@@ -1,0 +1,178 @@
+"""Operations that XLA:CPU does slowly, written so that it does them fast. All exact.
+
+`strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2; what
+differs is how their gradients are computed. On a CPU the gradient of a kernel is one
+matrix product with the image's patches: XLA's own form is up to twenty times slower
+for a transposed convolution, and slower again inside a loop, which would rule out
+`lax.scan` over steps. Elsewhere it is XLA's own.
+
+`one_draw` makes all of a network's initial weights one draw of random numbers: a draw
+for each array takes half a second of compilation each.
+
+The price: no forward-mode derivatives (`jax.jvp`) through the convolutions. Reverse
+over reverse, as gradient penalties need it, works to any order.
+"""
+
+import contextlib
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+@jax.custom_vjp
+def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolution of stride 2 and SAME padding.
+
+    Args:
+      x: [B, 2H, 2W, C].
+      kernel: [4, 4, C, F].
+
+    Returns:
+      [B, H, W, F].
+    """
+    return lax.conv_general_dilated(
+        x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
+    )
+
+
+@jax.custom_vjp
+def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Transposed convolution of stride 2 and SAME padding, as `lax.conv_transpose`.
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [4, 4, C, F].
+
+    Returns:
+      [B, 2H, 2W, F].
+    """
+    return lax.conv_transpose(x, kernel, (2, 2), "SAME")
+
+
+def _conv_forward(x, kernel):
+    return strided_conv(x, kernel), (x, kernel)
+
+
+def _conv_backward(residuals, g):
+    x, kernel = residuals
+    return conv_transpose(g, _adjoint(kernel)), _kernel_gradient(x, g)
+
+
+def _transpose_forward(x, kernel):
+    return conv_transpose(x, kernel), (x, kernel)
+
+
+def _transpose_backward(residuals, g):
+    x, kernel = residuals
+    return strided_conv(g, _adjoint(kernel)), _adjoint(_kernel_gradient(g, x))
+
+
+strided_conv.defvjp(_conv_forward, _conv_backward)
+conv_transpose.defvjp(_transpose_forward, _transpose_backward)
+
+
+def _adjoint(kernel):
+    """The kernel by which the transposed convolution undoes the strides of the other.
+
+    <g, conv(x, k)> = <conv_transpose(g, adjoint(k)), x>, and the other way round.
+    """
+    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+
+
+def _kernel_gradient(x, g):
+    """Gradient of <g, strided_conv(x, kernel)> in the kernel: [4, 4, C, F]."""
+    return lax.platform_dependent(x, g, cpu=_by_patches, default=_by_convolution)
+
+
+def _by_patches(x, g):
+    """One matrix product; in g's transpose first, the order that XLA:CPU does fast."""
+    (_, height, width, n_features), n_channels = g.shape, x.shape[3]
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    # Two neighbouring columns and their channels lie side by side: pairs are copied.
+    pairs = [
+        x[:, row : row + 2 * height : 2, column : column + 2 * width].reshape(
+            -1, 2 * n_channels
+        )
+        for row in range(4)
+        for column in (0, 2)
+    ]
+    product = g.reshape(-1, n_features).T @ jnp.concatenate(pairs, -1)
+    return product.reshape(n_features, 4, 4, n_channels).transpose(1, 2, 3, 0)
+
+
+def _by_convolution(x, g):
+    def conv(kernel):
+        return lax.conv_general_dilated(
+            x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
+        )
+
+    shape = (4, 4, x.shape[3], g.shape[3])
+    return jax.vjp(conv, jnp.zeros(shape, g.dtype))[1](g)[0]
+
+
+class _Draws:
+    """Hands out slices of one draw; before it is made, counts what will be needed."""
+
+    def __init__(self):
+        self.numbers, self.used = None, 0
+
+    def take(self, shape):
+        size, start = math.prod(shape), self.used
+        self.used += size
+        if self.numbers is None:
+            return jnp.zeros(shape)
+        return self.numbers[start : start + size].reshape(shape)
+
+
+_open_draws: list[_Draws] = []
+
+
+def one_draw(create, key: jax.Array):
+    """`create()`, in which every `normal` initialiser takes its share of one draw.
+
+    Args:
+      create: builds parameters; called twice, the first time for its shapes alone.
+      key: of the draw.
+
+    Returns:
+      What `create` does.
+    """
+    draws = _Draws()
+    with _taking_from(draws):
+        jax.eval_shape(create)
+    draws.numbers, draws.used = jax.random.normal(key, (draws.used,)), 0
+    with _taking_from(draws):
+        return create()
+
+
+@contextlib.contextmanager
+def _taking_from(draws):
+    _open_draws.append(draws)
+    try:
+        yield
+    finally:
+        _open_draws.pop()
+
+
+def normal(mean: float, std: float | None):
+    """Initialiser N(mean, std**2) that takes part in `one_draw`.
+
+    Args:
+      mean: of every number.
+      std: standard deviation; None for 1 / sqrt(inputs of the layer), which keeps the
+        variance of what the layer passes on (LeCun et al. 1998, "Efficient BackProp").
+    """
+
+    def initialise(key, shape, dtype=jnp.float32):
+        scale = math.prod(shape[:-1]) ** -0.5 if std is None else std
+        if _open_draws:
+            numbers = _open_draws[-1].take(shape).astype(dtype)
+        else:
+            numbers = jax.random.normal(key, shape, dtype)
+        return mean + scale * numbers
+
+    return initialise

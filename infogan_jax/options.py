@@ -1,0 +1,125 @@
+"""The command line of an experiment: its options, and every rule that they keep."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from infogan_jax import data
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Where and how long a run goes on; see `parser` for the meanings."""
+
+    quick: bool
+    data: str
+    data_dir: str | None
+    steps: int
+    batch_size: int
+    seed: int
+    save_every: int
+    evaluate_every: int
+    devices: int | None
+
+
+class Stop(Exception):
+    """An error for people: one line, and the exit status."""
+
+    def __init__(self, message: str, status: int = 2):
+        super().__init__(message)
+        self.status = status
+
+
+def parser(
+    description: str, defaults: Callable[[bool], Options], out: str
+) -> argparse.ArgumentParser:
+    """The command line; an option that is not given is missing from the result."""
+    full, quick = defaults(False), defaults(True)
+    p = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+
+    def option(name, help, type=str, metavar=None):
+        field = name.strip("-").replace("-", "_")
+        values = (getattr(full, field), getattr(quick, field))
+        shown = (
+            f"{values[0]}, with --quick {values[1]}"
+            if len(set(values)) > 1
+            else values[0]
+        )
+        p.add_argument(
+            name, type=type, metavar=metavar, help=f"{help} (default: {shown})"
+        )
+
+    p.add_argument(
+        "--quick", action="store_true", help="a small network for a laptop's CPU"
+    )
+    option("--data", f"dataset: {', '.join(data.NAMES)}", metavar="NAME")
+    option("--data-dir", "directory that holds, or gets, the data", metavar="DIR")
+    option("--steps", "updates in all, of D and of G", int, "N")
+    option("--batch-size", "images per update, over all devices", int, "N")
+    option("--seed", "of everything random; an integer", int, "N")
+    option("--save-every", "updates between checkpoints", int, "N")
+    option("--evaluate-every", "updates between accuracies", int, "N")
+    option(
+        "--devices", "local devices to use; None: as many as divide the batch", int, "N"
+    )
+    p.add_argument(
+        "--out", default=out, metavar="DIR", help="run directory (default: %(default)s)"
+    )
+    p.add_argument(
+        "--resume",
+        action="store_true",
+        default=False,
+        help="go on with the run in --out and its options; only --steps may be raised",
+    )
+    return p
+
+
+def check(options: Options) -> None:
+    """Raises Stop for a number that no run can have."""
+    for name in ("steps", "batch_size", "save_every", "evaluate_every", "devices"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            flag = "--" + name.replace("_", "-")
+            raise Stop(f"{flag} must be at least 1, not {value}.")
+    if not 0 <= options.seed < 2**32:
+        raise Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
+
+
+def check_new(directory: Path) -> None:
+    """Raises Stop where another run's files may be."""
+    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
+        raise Stop(
+            f"{directory} exists. Go on with it by --resume, or name another by --out."
+        )
+
+
+def resumed(directory: Path, given: dict) -> Options:
+    """The options that a run began with; of those given, only a few may differ."""
+    path = directory / "run.json"
+    if not path.is_file():
+        raise Stop(f"{directory} holds no run to resume (no run.json).")
+    try:
+        options = Options(**json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise Stop(f"{path} is damaged: {error}") from error
+    for name, value in given.items():
+        stored = getattr(options, name)
+        if value == stored or (name == "data" and value == "auto"):
+            continue
+        if name == "steps" and value > stored:
+            options = dataclasses.replace(options, steps=value)
+        elif name in ("data_dir", "devices"):
+            options = dataclasses.replace(options, **{name: value})
+        else:
+            flag = "--" + name.replace("_", "-")
+            raise Stop(
+                f"{flag} {value} conflicts with the run's {stored}; leave it out, or "
+                "start another run by --out. Only --steps may be raised."
+            )
+    return options

@@ -1,0 +1,105 @@
+"""The fast forms against the plain ones, in float64, wherever they may be used."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from infogan_jax import ops
+
+
+def plain_conv(x, kernel):
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(
+        x, kernel, (2, 2), "SAME", dimension_numbers=dimensions
+    )
+
+
+def plain_transpose(x, kernel):
+    return lax.conv_transpose(x, kernel, (2, 2), "SAME")
+
+
+PAIRS = [(plain_conv, ops.strided_conv), (plain_transpose, ops.conv_transpose)]
+N = 3  # seeds, steps or devices
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def arrays():
+    """Images and kernels, N of each."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(N, 2, 6, 4, 5)), rng.normal(size=(N, 4, 4, 5, 3))
+
+
+def gradients(conv):
+    return jax.grad(lambda x, kernel: (conv(x, kernel) ** 3).sum(), argnums=(0, 1))
+
+
+def penalty(conv):
+    """A gradient penalty's gradient: reverse over reverse."""
+
+    def squared(x, kernel):
+        return sum((g**2).sum() for g in gradients(conv)(x, kernel))
+
+    return jax.grad(squared, argnums=(0, 1))
+
+
+def one_by_one(f, x, kernel):
+    each = [f(*pair) for pair in zip(x, kernel, strict=True)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+
+def scanned(f, x, kernel):
+    return lax.scan(lambda carry, pair: (carry, f(*pair)), 0, (x, kernel))[1]
+
+
+def jitted(f, x, kernel):
+    return one_by_one(jax.jit(f), x, kernel)
+
+
+def vmapped(f, x, kernel):
+    return jax.vmap(f)(x, kernel)
+
+
+def pmapped(f, x, kernel):
+    return jax.pmap(f)(x, kernel)
+
+
+@pytest.mark.parametrize("way", [jitted, scanned, vmapped, pmapped])
+@pytest.mark.parametrize("of", [lambda conv: conv, gradients, penalty])
+@pytest.mark.parametrize(("plain", "fast"), PAIRS)
+def test_fast_form_is_the_plain_form(plain, fast, of, way, arrays):
+    expected, found = one_by_one(of(plain), *arrays), way(of(fast), *arrays)
+    for ours, theirs in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_both_kernel_gradients_are_the_same(arrays):
+    x, g = arrays[0][0], np.random.default_rng(1).normal(size=(2, 3, 2, 3))
+    by_patches, by_convolution = ops._by_patches(x, g), ops._by_convolution(x, g)
+    np.testing.assert_allclose(by_patches, by_convolution, rtol=1e-9)
+
+
+def test_one_draw_is_shared_out_without_overlap():
+    shapes = [(30, 20), (50,), (4, 4, 3, 2)]
+
+    def create():
+        return [ops.normal(5.0, 2.0)(jax.random.key(1), shape) for shape in shapes]
+
+    created = jax.jit(lambda key: ops.one_draw(create, key))(jax.random.key(0))
+    assert [array.shape for array in created] == shapes
+    drawn = 5.0 + 2.0 * jax.random.normal(jax.random.key(0), (600 + 50 + 96,))
+    np.testing.assert_allclose(
+        np.concatenate([array.ravel() for array in created]), drawn, atol=1e-5
+    )
+
+
+def test_scale_by_fan_in_keeps_the_variance():
+    kernel = ops.normal(0.0, None)(jax.random.key(0), (4, 4, 50, 100))
+    assert kernel.std() == pytest.approx((4 * 4 * 50) ** -0.5, rel=0.02)
