@@ -53,6 +53,12 @@ def weigh(config, continuous: float):
     return dataclasses.replace(config, objective=objective)
 
 
+def sigma(config, code: latents.Uniform):
+    """The config with its two continuous codes replaced."""
+    codes = latents.Product((latents.Categorical(10), code, code))
+    return dataclasses.replace(config, codes=codes)
+
+
 ARMS = {
     "quick": lambda config: config,
     # Who learns L_I beside Q's head: the trunk, in D's update or in the other.
@@ -62,6 +68,9 @@ ARMS = {
     "rates-2": lambda config: rates(config, d=2.0, g=2.0),
     "rates-4": lambda config: rates(config, d=4.0, g=4.0),
     "continuous-.01": lambda config: weigh(config, 0.01),
+    # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
+    "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
+    "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
     "noise-16": lambda config: dataclasses.replace(
         config, noise=latents.Uniform(size=16)
     ),

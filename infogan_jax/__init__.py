@@ -12,6 +12,7 @@ from infogan_jax import (
     metrics,
     networks,
     objectives,
+    population,
     presets,
     schedules,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "networks",
     "objectives",
     "pmap_step",
+    "population",
     "presets",
     "register",
     "restore",

@@ -23,6 +23,7 @@ RANKS = {
     "presets": 4,
     "training": 5,
     "parallel": 6,
+    "population": 6,
     "inference": 6,
     "checkpoint": 6,
     "evaluation": 7,

@@ -1,0 +1,75 @@
+"""Many seeds at once: what makes a distribution over seeds cheap.
+
+States and keys carry a leading axis of seeds. Each seed is its single run, to rounding.
+"""
+
+import functools
+
+import jax
+
+from infogan_jax import config as config_lib
+from infogan_jax import training
+
+Config, TrainState = config_lib.Config, training.TrainState
+
+_WAYS = ("map", "vmap")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def init(config: Config, keys: jax.Array) -> TrainState:
+    """Fresh states [S, ...], one for each of keys [S]."""
+    return jax.vmap(functools.partial(training.init, config))(keys)
+
+
+def train_steps(
+    config: Config,
+    states: TrainState,
+    dataset: dict,
+    keys: jax.Array,
+    *,
+    steps: int,
+    batch_size: int,
+    how: str | None = None,
+) -> tuple[TrainState, dict]:
+    """`training.train_steps` for every seed, in one dispatch.
+
+    Args:
+      config: what to compute; static.
+      states: [S, ...], from `init`; not donated.
+      dataset: {"image": uint8 [N, H, W, C], ...} on the device, shared by all seeds.
+      keys: [S], the seeds' own; the same at every call.
+      steps: how many.
+      batch_size: images per step and seed.
+      how: "vmap" does every seed's step together, "map" one seed after another. By
+        default "map" on a CPU, where `vmap` over weights turns convolutions into
+        grouped ones, many times slower; "vmap" elsewhere.
+
+    Returns:
+      The states after them, and metrics [S, steps].
+
+    Raises:
+      ValueError: the data do not fit the config, or an argument is out of range.
+    """
+    if how is None:
+        how = "map" if jax.default_backend() == "cpu" else "vmap"
+    if how not in _WAYS:
+        raise ValueError(f"how must be one of {_WAYS} or None, not {how!r}.")
+    return _train(config, states, dataset, keys, steps, batch_size, how)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6))
+def _train(config, states, dataset, keys, steps, batch_size, how):
+    def one(seed):
+        state, key = seed
+        return training.train_steps(
+            config, state, dataset, key, steps=steps, batch_size=batch_size
+        )
+
+    if how == "map":
+        return jax.lax.map(one, (states, keys))
+    return jax.vmap(one)((states, keys))
+
+
+def of_seed(states, index: int):
+    """One seed's state (or metrics) out of a population's."""
+    return jax.tree.map(lambda array: array[index], states)
