@@ -11,7 +11,6 @@ The second takes InfoGAN's curve from the metrics of a finished run of
 """
 
 import argparse
-import itertools
 import json
 import pathlib
 import sys
@@ -19,19 +18,32 @@ import sys
 import jax
 import tqdm
 
-from infogan_jax import data, plotting, presets, training
+import infogan_jax
+from infogan_jax import data, plotting, presets
 
 CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
-BATCH = 128
+BATCH, EVERY = 128, 10
 
 
 def information(config, dataset, steps, seed, name):
     """L_I of code 0 at every update, a list."""
     key, bounds = jax.random.key(seed), []
-    steps_taken = training.train(config, dataset, key, batch_size=BATCH)
-    taken = itertools.islice(steps_taken, steps)
-    for _, metrics in tqdm.tqdm(taken, total=steps, desc=name, mininterval=1.0):
-        bounds.append(float(metrics["info/0"]))
+    state, dataset = infogan_jax.init(config, key), jax.device_put(dataset)
+    with tqdm.tqdm(total=steps, desc=name, unit="update") as bar:
+        while len(bounds) < steps:
+            n = min(EVERY, steps - len(bounds))
+            state, metrics = infogan_jax.train_steps(
+                config,
+                state,
+                dataset,
+                key,
+                steps=n,
+                batch_size=BATCH,
+                at_most=EVERY,
+                donate=True,
+            )
+            bounds += metrics["info/0"][:n].tolist()
+            bar.update(n)
     return bounds
 
 

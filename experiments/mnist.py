@@ -16,7 +16,7 @@ from infogan_jax import Config, Update, networks, presets, runs, schedules
 
 CONFIG = presets.PAPER
 
-QUICK_STEPS, QUICK_RATE = 4000, 1e-3
+QUICK_STEPS, QUICK_RATE = 5000, 2e-3
 
 
 def quick(steps: int) -> Config:

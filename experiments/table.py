@@ -29,7 +29,7 @@ def summary(runs) -> str:
     """One row per run, and the median of the accuracies."""
     rows = [
         "| seed | held-out accuracy | Hungarian on test | NMI | ARI | L_I per code "
-        "[nats] | recovered from fakes | minutes to the last update |",
+        "[nats] | recovered from fakes | minutes, evaluated |",
         "|---|---|---|---|---|---|---|---|",
     ]
     accuracies = []

@@ -65,8 +65,8 @@ ARMS = {
     "trunk-in-d": lambda config: teach(config, ("g", "q"), taught=("d", "g")),
     "trunk-in-g": lambda config: teach(config, ("g", "q", "trunk")),
     "slow-d": lambda config: rates(config, d=0.4, g=1.0),
+    "rates-half": lambda config: rates(config, d=0.5, g=0.5),
     "rates-2": lambda config: rates(config, d=2.0, g=2.0),
-    "rates-4": lambda config: rates(config, d=4.0, g=4.0),
     "continuous-.01": lambda config: weigh(config, 0.01),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),

@@ -78,6 +78,8 @@ class Config:
         shares one optimizer state.
       ema_decay: share that G's running average keeps per step, in [0, 1); 0 for none.
         `generate`, `sample` and `traverse` use the average where there is one.
+      compute_dtype: "float32" or "bfloat16", what the networks compute in while they
+        train; parameters, statistics, losses and optimizers are float32 with both.
     """
 
     codes: Any = latents.Product(
@@ -93,12 +95,18 @@ class Config:
         )
     )
     ema_decay: float = 0.0
+    compute_dtype: str = "float32"
 
     def __post_init__(self):
         if not isinstance(self.codes, latents.Product):
             raise ValueError(f"codes must be a Product of latents, not {self.codes!r}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), not {self.ema_decay}.")
+        if self.compute_dtype not in ("float32", "bfloat16"):
+            raise ValueError(
+                "compute_dtype must be 'float32' or 'bfloat16', not "
+                f"{self.compute_dtype!r}."
+            )
         if not self.objective or not self.updates:
             raise ValueError("a Config needs at least one term and one update.")
         known, by_name = set(self.networks()), {}

@@ -2,6 +2,9 @@
 
 Statistics. A network's new running statistics are those of its last application here:
 the trunk's and D's head's from the real images, G's and Q's from the fakes.
+
+Precision. With `Config.compute_dtype` "bfloat16" the networks compute in it; what they
+hand on, their statistics, every loss and the optimizers stay float32.
 """
 
 import flax.struct
@@ -42,6 +45,7 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
     def apply(name, *inputs, keys, params=None):
         net = nets[name]
         params = net.params if params is None else params
+        params, inputs = _cast((params, inputs), config.compute_dtype)
         output, stats[name] = modules[name].apply(
             {"params": params, **net.stats},
             *inputs,
@@ -49,7 +53,7 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
             keys=keys,
             mutable=list(net.stats),
         )
-        return output
+        return _cast(output, "float32")
 
     def frozen(name, *inputs):
         params = jax.lax.stop_gradient(nets[name].params)
@@ -97,6 +101,12 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
         recognise=recognise,
     )
     return p, counted
+
+
+def _cast(tree, dtype):
+    """Between float32 and bfloat16; other dtypes, such as a test's float64, stay."""
+    between = (jnp.float32, jnp.bfloat16)
+    return jax.tree.map(lambda x: x.astype(dtype) if x.dtype in between else x, tree)
 
 
 def example_keys(key: jax.Array, n: int, axis_name: str | None = None) -> jax.Array:

@@ -1,7 +1,7 @@
 """Measures on arrays; no GAN inside. Information is in nats."""
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 
 def entropy(p) -> float:
@@ -56,9 +56,11 @@ def match(counts) -> np.ndarray:
     One to one (Hungarian method) as far as labels last; clusters beyond their number
     take their most frequent label.
     """
+    from scipy.optimize import linear_sum_assignment  # Half a second to import.
+
     counts = np.asarray(counts)
     labels = counts.argmax(1)
-    rows, columns = optimize.linear_sum_assignment(counts, maximize=True)
+    rows, columns = linear_sum_assignment(counts, maximize=True)
     labels[rows] = columns
     return labels
 

@@ -88,6 +88,7 @@ def test_field_that_is_absent_takes_its_default(tiny):
         {"objective": ()},
         {"updates": ()},
         {"objective": (NonSaturating(), NonSaturating())},
+        {"compute_dtype": "float16"},
         {"updates": (Update("d", ("trunk", "head"), lr=1e-3),)},
         {"updates": (Update("d", ("d",), lr=1e-3), Update("d", ("d",), lr=1e-4))},
     ],
