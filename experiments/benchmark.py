@@ -254,16 +254,18 @@ def cold_start():
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/cache"}
         for name in ("cold", "warm"):
             out = f"{folder}/{name}"
-            command = [sys.executable, script, "--quick", "--data", "bundled"]
+            options = ["--quick", "--data", "bundled", "--steps", "1", "--out", out]
             began = time.perf_counter()
             with subprocess.Popen(
-                [*command, "--out", out],
+                [sys.executable, script, *options],
                 env=environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             ) as process:
-                timings = pathlib.Path(out, "timings.jsonl")
-                while not (timings.exists() and timings.stat().st_size):
+                metrics = pathlib.Path(out, "metrics.jsonl")
+                while not (metrics.exists() and metrics.stat().st_size):
+                    if process.poll() is not None:
+                        raise RuntimeError(f"{script} ended before its first update.")
                     time.sleep(0.05)
                 found[f"first_step_{name}_s"] = time.perf_counter() - began
                 process.kill()

@@ -144,7 +144,7 @@ def _run(directory, config, options, dataset, step_fn):
         advance, pace = _advance(config, options, dataset, key, state, step_fn), _Pace()
         step = first
         while step < options.steps and not interrupted.signal:
-            n = min(pace.length(), _next_stop(step, options) - step)
+            n = pace.next(_next_stop(step, options) - step)
             state, metrics = advance(n)
             log.add(step, n, metrics)
             step += n
@@ -253,17 +253,17 @@ class _Pace:
     """How many updates to dispatch at once: as many as take about a second."""
 
     def __init__(self):
-        self._length, self._when = 1, None
+        self._length, self._dispatched, self._when = 1, 0, None
 
-    def length(self):
-        """Asked once before each dispatch."""
+    def next(self, limit):
+        """The number for the next dispatch, at most `limit`."""
         now = time.monotonic()
         if self._when is not None:
-            fits = self._length * _SECONDS / max(now - self._when, 1e-6)
+            fits = self._dispatched * _SECONDS / max(now - self._when, 1e-6)
             # Doubling at most: the first dispatches only tell of compilation.
             self._length = max(1, min(_AT_MOST, 2 * self._length, int(fits)))
-        self._when = now
-        return self._length
+        self._dispatched, self._when = min(self._length, limit), now
+        return self._dispatched
 
 
 class _Interrupts:
