@@ -25,6 +25,13 @@ def lines(run, name):
     return [json.loads(line) for line in text.splitlines()]
 
 
+def seconds(timings) -> float:
+    """Of all the processes of a run; each counts from its own start."""
+    times = [line["seconds"] for line in timings]
+    ends = [now for now, then in zip(times, times[1:], strict=False) if then < now]
+    return sum(ends) + times[-1]
+
+
 def summary(runs) -> str:
     """One row per run, and the median of the accuracies."""
     rows = [
@@ -38,7 +45,7 @@ def summary(runs) -> str:
         accuracies.append(report["accuracy"])
         bounds = ", ".join(f"{code['information']:.2f}" for code in report["codes"])
         recovered = ", ".join(f"{code['recovered']:.3f}" for code in report["codes"])
-        minutes = lines(run, "timings.jsonl")[-1]["seconds"] / 60
+        minutes = seconds(lines(run, "timings.jsonl")) / 60
         rows.append(
             f"| {options['seed']} | {report['accuracy']:.4f} | "
             f"{report['hungarian']:.4f} | {report['nmi']:.3f} | {report['ari']:.3f} | "

@@ -15,6 +15,7 @@ over reverse, as gradient penalties need it, works to any order.
 
 import contextlib
 import math
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,12 @@ def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Returns:
       [B, H, W, F].
+
+    Raises:
+      ValueError: an odd height or width.
     """
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        raise ValueError(f"sides must be even to be halved, not {x.shape[1:3]}.")
     return lax.conv_general_dilated(
         x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
     )
@@ -128,7 +134,7 @@ class _Draws:
         return self.numbers[start : start + size].reshape(shape)
 
 
-_open_draws: list[_Draws] = []
+_open = threading.local()  # `_open.draws`: the draw that is being shared out, if any.
 
 
 def one_draw(create, key: jax.Array):
@@ -140,22 +146,33 @@ def one_draw(create, key: jax.Array):
 
     Returns:
       What `create` does.
+
+    Raises:
+      RuntimeError: the second call asked for other numbers than the first, as it does
+        if `create` jits an initialiser.
     """
     draws = _Draws()
     with _taking_from(draws):
-        jax.eval_shape(create)
-    draws.numbers, draws.used = jax.random.normal(key, (draws.used,)), 0
+        jax.eval_shape(lambda: create())  # A new function: eval_shape caches by it.
+    total, draws.used = draws.used, 0
+    draws.numbers = jax.random.normal(key, (total,))
     with _taking_from(draws):
-        return create()
+        created = create()
+    if draws.used != total:
+        raise RuntimeError(
+            f"asked for {total} numbers first and for {draws.used} then."
+        )
+    return created
 
 
 @contextlib.contextmanager
 def _taking_from(draws):
-    _open_draws.append(draws)
+    before = getattr(_open, "draws", None)
+    _open.draws = draws
     try:
         yield
     finally:
-        _open_draws.pop()
+        _open.draws = before
 
 
 def normal(mean: float, std: float | None):
@@ -163,14 +180,16 @@ def normal(mean: float, std: float | None):
 
     Args:
       mean: of every number.
-      std: standard deviation; None for 1 / sqrt(inputs of the layer), which keeps the
-        variance of what the layer passes on (LeCun et al. 1998, "Efficient BackProp").
+      std: standard deviation; None for 1 / sqrt(inputs of the kernel), which keeps the
+        variance in a dense layer and a convolution (LeCun et al. 1998, "Efficient
+        BackProp"); a transposed convolution of stride 2 passes on a quarter of it.
     """
 
     def initialise(key, shape, dtype=jnp.float32):
         scale = math.prod(shape[:-1]) ** -0.5 if std is None else std
-        if _open_draws:
-            numbers = _open_draws[-1].take(shape).astype(dtype)
+        draws = getattr(_open, "draws", None)
+        if draws is not None:
+            numbers = draws.take(shape).astype(dtype)
         else:
             numbers = jax.random.normal(key, shape, dtype)
         return mean + scale * numbers

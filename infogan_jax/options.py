@@ -60,7 +60,12 @@ def parser(
     )
     option("--data", f"dataset: {', '.join(data.NAMES)}", metavar="NAME")
     option("--data-dir", "directory that holds, or gets, the data", metavar="DIR")
-    option("--steps", "updates in all, of D and of G", int, "N")
+    option(
+        "--steps",
+        "updates in all, of D and of G; a rate's schedule keeps its first length",
+        int,
+        "N",
+    )
     option("--batch-size", "images per update, over all devices", int, "N")
     option("--seed", "of everything random; an integer", int, "N")
     option("--save-every", "updates between checkpoints", int, "N")

@@ -126,6 +126,8 @@ def curves(config: Config, lines: Sequence[dict]):
     left.set(xlabel="update", ylabel="loss", title="losses")
     left.legend(fontsize=7)
     for index, part in enumerate(config.codes.parts):
+        if f"info/{index}" not in lines[0]:  # no update teaches G
+            continue
         bound = [line[f"info/{index}"] for line in lines]
         label = f"code {index} ({type(part).__name__})"
         (drawn,) = right.plot(steps, bound, label=label, linewidth=0.7)

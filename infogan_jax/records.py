@@ -31,10 +31,11 @@ def write_header(directory, config, options, dataset, resume) -> None:
     """What is known before the first update; raises Stop where it cannot be written."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / "run.json", dataclasses.asdict(options))
         if not resume:
-            (directory / "config.json").write_text(config.to_json() + "\n")
+            _write(directory / "config.json", config.to_json() + "\n")
             write_json(directory / "environment.json", _environment(options, dataset))
+        # Last: a run can be resumed once it is there.
+        write_json(directory / "run.json", dataclasses.asdict(options))
     except OSError as error:
         raise Stop(
             f"cannot write to {directory}: {error.strerror}; name another by --out."
@@ -124,14 +125,22 @@ def cut(path, step) -> None:
     """Drops the lines after `step`, and a line that a kill left half written."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text().splitlines():
+    kept, text = [], path.read_text()
+    for line in text.splitlines():
         with contextlib.suppress(ValueError):
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
-    path.write_text("".join(kept))
+    if "".join(kept) != text:
+        _write(path, "".join(kept))
 
 
 def write_json(path, value) -> None:
     """A JSON file; arrays become lists."""
-    path.write_text(json.dumps(value, indent=2, default=np.ndarray.tolist) + "\n")
+    _write(path, json.dumps(value, indent=2, default=np.ndarray.tolist) + "\n")
+
+
+def _write(path, text):
+    """All or nothing: a kill half-way leaves the file that was there."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    new.replace(path)

@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import tqdm
 
 from infogan_jax import config as config_lib
@@ -129,6 +130,8 @@ def _run(directory, config, options, dataset, step_fn):
                 "saved with; put it back, or start another run by --out."
             )
     first = int(state.step)
+    if first < options.steps:  # A report of an earlier end is not this run's.
+        (directory / "evaluation.json").unlink(missing_ok=True)
     records.cut(directory / "metrics.jsonl", first)
     # The last line of accuracy.jsonl comes after the last checkpoint.
     records.cut(directory / "accuracy.jsonl", min(first, options.steps - 1))
@@ -142,7 +145,7 @@ def _run(directory, config, options, dataset, step_fn):
             )
         )
         advance, pace = _advance(config, options, dataset, key, state, step_fn), _Pace()
-        step = first
+        step = saved = first
         while step < options.steps and not interrupted.signal:
             n = pace.next(_next_stop(step, options) - step)
             state, metrics = advance(n)
@@ -154,22 +157,43 @@ def _run(directory, config, options, dataset, step_fn):
                 if evaluation.can_cluster(config, dataset.test):
                     found = evaluation.clustering(config, state, dataset.test)
                     bar.set_postfix_str(log.accuracy(step, found))
-            if step % options.save_every == 0 or last or interrupted.signal:
-                log.flush()
-                writer.save(state)
+            if step % options.save_every == 0 or last:
+                saved = _save(log, writer, state, step)
+        if saved != step:
+            _save(log, writer, state, step)
         if step == options.steps:
             report = _report(directory, config, state, dataset, key)
             if "hungarian" in report:
                 log.accuracy(step, report)
     if step < options.steps:
+        done = f"saved after {step}" if step else "nothing was done yet"
         _say(
-            f"interrupted; saved after {step} of {options.steps} updates. "
+            f"interrupted; {done} of {options.steps} updates. "
             f"Go on with: python {sys.argv[0]} --out {directory} --resume"
         )
         return 128 + interrupted.signal
     _draw_figures_and_tell(directory, config, state, key, report)
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
     return 0
+
+
+def _save(log, writer, state, step):
+    """Saves the state and the lines up to it; returns its step."""
+    log.flush()
+    if not _is_finite(state):
+        raise Stop(
+            f"a parameter is not finite after update {step}: training has failed; the "
+            "last checkpoint is from before.",
+            status=1,
+        )
+    writer.save(state)
+    return step
+
+
+@jax.jit
+def _is_finite(state):
+    arrays = jax.tree.leaves((state.nets, state.opt, state.ema))
+    return jnp.stack([jnp.isfinite(array).all() for array in arrays]).all()
 
 
 def _advance(config, options, dataset, key, state, step_fn):

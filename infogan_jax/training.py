@@ -12,6 +12,7 @@ normalises by the batch; `infer`, `sample` and `generate` use the running statis
 """
 
 import functools
+import operator
 from collections.abc import Iterator
 
 import flax.struct
@@ -119,7 +120,7 @@ def train_steps(
       state: the state to go on from.
       dataset: {"image": uint8 [N, H, W, C], ...} on the device.
       key: the run's key.
-      steps: how many.
+      steps: how many; a traced number needs `at_most`.
       batch_size: images per step.
       at_most: the length of the metrics; `steps` by default. One program serves every
         number of steps up to it.
@@ -131,12 +132,13 @@ def train_steps(
     Raises:
       ValueError: the data do not fit the config, or a number is out of range.
     """
-    at_most = steps if at_most is None else at_most
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-    if isinstance(steps, int) and not 1 <= steps <= at_most:
+    at_most = operator.index(steps) if at_most is None else at_most
+    if not isinstance(steps, jax.core.Tracer) and not 1 <= steps <= at_most:
         raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
     checks.check_images(config, dataset.get("image"))
+    checks.check_range(dataset["image"])
     run = _donating_steps if donate else _jitted_steps
     return run(config, state, dataset, key, steps, batch_size, at_most)
 

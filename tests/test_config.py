@@ -89,6 +89,8 @@ def test_field_that_is_absent_takes_its_default(tiny):
         {"updates": ()},
         {"objective": (NonSaturating(), NonSaturating())},
         {"compute_dtype": "float16"},
+        {"objective": [NonSaturating()]},
+        {"updates": []},
         {"updates": (Update("d", ("trunk", "head"), lr=1e-3),)},
         {"updates": (Update("d", ("d",), lr=1e-3), Update("d", ("d",), lr=1e-4))},
     ],
@@ -100,7 +102,14 @@ def test_impossible_configs_are_refused(tiny, change):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"nets": ()}, {"nets": "gq"}, {"lr": -1.0}, {"lr": (1.0,)}, {"beta1": 1.0}],
+    [
+        {"nets": ()},
+        {"nets": "gq"},
+        {"lr": -1.0},
+        {"lr": (1.0,)},
+        {"lr": [1.0, 1.0]},
+        {"beta1": 1.0},
+    ],
 )
 def test_impossible_updates_are_refused(fields):
     with pytest.raises(ValueError):

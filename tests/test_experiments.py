@@ -10,7 +10,13 @@ import pytest
 from infogan_jax import presets
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if "def main(" in p.read_text())
+
+
+@pytest.fixture(autouse=True)
+def beside_each_other(monkeypatch):
+    """As in `python experiments/NAME.py`: they import one another."""
+    monkeypatch.syspath_prepend(FOLDER)
 
 
 def load(name):

@@ -100,6 +100,17 @@ def test_one_draw_is_shared_out_without_overlap():
     )
 
 
+def test_a_draw_that_cannot_be_shared_out_is_refused():
+    jitted = jax.jit(lambda: ops.normal(0.0, 1.0)(jax.random.key(1), (3,)))
+    with pytest.raises(RuntimeError, match="asked for 3 numbers first and for 0"):
+        ops.one_draw(jitted, jax.random.key(0))
+
+
+def test_odd_sides_are_refused():
+    with pytest.raises(ValueError, match="even"):
+        ops.strided_conv(jnp.zeros((1, 7, 8, 1)), jnp.zeros((4, 4, 1, 2)))
+
+
 def test_scale_by_fan_in_keeps_the_variance():
     kernel = ops.normal(0.0, None)(jax.random.key(0), (4, 4, 50, 100))
     assert kernel.std() == pytest.approx((4 * 4 * 50) ** -0.5, rel=0.02)
