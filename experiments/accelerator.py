@@ -99,13 +99,13 @@ def main(argv=None) -> int:
         pathlib.Path(options.out).write_text(text + "\n")
         print(name, json.dumps(value), flush=True)
 
-    contenders = benchmark.compare(batch, width, dense, turn)
-    seen = benchmark.time_each(contenders, rounds, turn)
-    keep("table", benchmark.rows(contenders, seen, peak))
     keep("one_seed", one_run(config, dataset, batch, steps))
     for how in ("vmap", "map"):
         numbers = (batch, steps, every, options.seeds, how)
         keep(f"seeds_by_{how}", many_seeds(config, dataset, *numbers))
+    contenders = benchmark.compare(batch, width, dense, turn)
+    seen = benchmark.time_each(contenders, rounds, turn)
+    keep("table", benchmark.rows(contenders, seen, peak))
     return 0
 
 

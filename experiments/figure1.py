@@ -19,7 +19,7 @@ import jax
 import tqdm
 
 import infogan_jax
-from infogan_jax import data, plotting, presets
+from infogan_jax import Config, data, plotting, presets
 
 CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
 BATCH, EVERY = 128, 10
@@ -64,6 +64,18 @@ def summary(curves) -> dict:
     }
 
 
+def check_is_infogan(run, dataset, seed):
+    """Raises unless a run's first updates are those that this figure would compute."""
+    config = Config.from_json((run / "config.json").read_text())
+    made = json.loads((run / "run.json").read_text())
+    found = (config, made["data"], made["batch_size"], made["seed"])
+    if found != (presets.PAPER, dataset.name, BATCH, seed):
+        raise ValueError(
+            f"{run} is not the paper's setting on {dataset.name} with batch {BATCH} "
+            f"and seed {seed}; leave --infogan out to compute it."
+        )
+
+
 def draw(curves):
     """Both curves, and H(c)."""
     figure, axes = plotting.blank(6, 4)
@@ -95,7 +107,10 @@ def main(argv=None) -> int:
         dataset = data.load(options.data, options.data_dir)
         out.mkdir(parents=True, exist_ok=True)
         curves = {}
+        if options.steps < 1:
+            raise ValueError(f"--steps must be at least 1, not {options.steps}.")
         if options.infogan:
+            check_is_infogan(pathlib.Path(options.infogan), dataset, options.seed)
             text = (pathlib.Path(options.infogan) / "metrics.jsonl").read_text()
             bounds = [json.loads(line)["info/0"] for line in text.splitlines()]
             curves["InfoGAN"] = bounds[: options.steps]

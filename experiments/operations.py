@@ -7,6 +7,7 @@ matrix product of `ops`, alone and inside a loop; and a large matrix product in 
 and bfloat16. Milliseconds: the median of several calls.
 """
 
+import argparse
 import statistics
 import sys
 import time
@@ -52,8 +53,11 @@ def looped(form):
     return run
 
 
-def main() -> int:
+def main(argv=None) -> int:
     """Prints both tables; returns the exit status."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(argv)
     print("| images | features | form | alone [ms] | GFLOP/s | in a loop [ms] |")
     print("|---|---|---|---|---|---|")
     for batch, side, channels, features in LAYERS:

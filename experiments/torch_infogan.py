@@ -37,6 +37,9 @@ class InfoGan:
     ):
         self.batch, self.bfloat16, self.device = batch, bfloat16, device
         self.images = torch.from_numpy(np.array(images)).to(device)
+        # As XLA does without being asked: TF32 products, and the fastest algorithms.
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
         leak = nn.LeakyReLU(0.1)
         flat = 7 * 7 * 2 * width
         self.g = nn.Sequential(

@@ -1,6 +1,6 @@
 """What was tried for the quick setting: one arm, one seed, its accuracy curve.
 
-    python experiments/tries.py head --seed 0
+    python experiments/tries.py trunk-in-d --seed 0
 
 Every arm is `mnist.py --quick` with one thing changed. Prints a JSON line at every 500
 updates: Hungarian accuracy on the bundled 2,000 test digits, L_I per code, D's loss.
@@ -88,10 +88,10 @@ def main(argv=None) -> int:
         "--steps", type=int, default=mnist.QUICK_STEPS, help="(default: %(default)s)"
     )
     options = parser.parse_args(argv)
-    config, dataset = (
-        ARMS[options.arm](mnist.quick(options.steps)),
-        data.load("bundled"),
-    )
+    if options.steps < 1:
+        parser.error(f"--steps must be at least 1, not {options.steps}.")
+    config = ARMS[options.arm](mnist.quick(options.steps))
+    dataset = data.load("bundled")
     key = jax.random.key(options.seed)
     state, train = infogan_jax.init(config, key), jax.device_put(dataset.train)
     for begin in range(0, options.steps, EVERY):

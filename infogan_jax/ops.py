@@ -159,9 +159,7 @@ def one_draw(create, key: jax.Array):
     with _taking_from(draws):
         created = create()
     if draws.used != total:
-        raise RuntimeError(
-            f"asked for {total} numbers first and for {draws.used} then."
-        )
+        raise RuntimeError(f"asked for {total} numbers first, for {draws.used} then.")
     return created
 
 

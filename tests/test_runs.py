@@ -1,5 +1,6 @@
 """Runs from the command line: what they leave, how they resume, how they refuse."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -15,8 +16,8 @@ import pytest
 import tiny_experiment
 
 import infogan_jax
+from infogan_jax import Update, checkpoint
 from infogan_jax import __main__ as cli
-from infogan_jax import checkpoint
 
 HERE = pathlib.Path(__file__).parent
 SCRIPT = str(HERE / "tiny_experiment.py")
@@ -288,10 +289,6 @@ def test_damaged_files_of_a_run_are_named(finished, tmp_path, capsys):
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     images, tmp_path, capsys, monkeypatch
 ):
-    import dataclasses
-
-    from infogan_jax import Update
-
     wild = dataclasses.replace(
         tiny_experiment.CONFIG,
         updates=(
@@ -315,6 +312,27 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     )
     assert status == 1
     assert re.search(r"is (nan|-?inf) at update", capsys.readouterr().err)
+
+
+@infogan_jax.register
+@dataclasses.dataclass(frozen=True)
+class FiniteButSteep:
+    """A loss of 0 whose gradient is not a number."""
+
+    def __call__(self, p):
+        return {"g": jax.numpy.sqrt(0.0 * p.d_fooled.sum())}
+
+
+def test_parameters_that_are_not_finite_are_never_saved(
+    images, tmp_path, capsys, monkeypatch
+):
+    steep = dataclasses.replace(tiny_experiment.CONFIG, objective=(FiniteButSteep(),))
+    monkeypatch.setattr(tiny_experiment, "CONFIG", steep)
+    out = tmp_path / "run"
+    arguments = ["--data", f"npz:{images}", "--out", str(out), "--save-every", "1"]
+    assert tiny_experiment.main(arguments) == 1
+    assert "not finite after update 1" in capsys.readouterr().err
+    assert checkpoint.steps(out) == []
 
 
 # The command line on a finished run.
