@@ -71,8 +71,8 @@ class Config:
 
     The defaults are the paper's MNIST experiment. L_I reaches G and Q's head; D alone
     teaches the trunk. `Update("g", ("g", "q", "trunk"), ...)` lets the trunk learn L_I
-    too (and never to be fooled): it costs a fifth of the step, and over the few seeds
-    that were compared it gained nothing.
+    too (and never to be fooled): it costs a second way back through the trunk, and over
+    the few seeds that were compared it gained nothing.
 
     Attributes:
       codes: what G is told and Q recovers.
