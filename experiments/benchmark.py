@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib import metadata
 from unittest import mock
 
 import jax
@@ -30,7 +29,7 @@ import jax.numpy as jnp
 from flax import linen
 
 import infogan_jax
-from infogan_jax import networks, population, presets, training
+from infogan_jax import networks, population, presets, records, training
 
 IMAGES, N_IMAGES = (28, 28, 1), 2_000
 PACKAGES = ("infogan_jax", "jax", "jaxlib", "flax", "torch")
@@ -313,18 +312,13 @@ def print_table(made):
 
 def machine(peak):
     """Where the numbers come from."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    versions = {name: records.version(name) for name in PACKAGES}
     return {
         "device": jax.local_devices()[0].device_kind,
         "backend": jax.default_backend(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": {name: v for name, v in versions.items() if v != "unknown"},
         "matmul_gflop_per_s": peak,
         "date": time.strftime("%Y-%m-%d"),
     }

@@ -237,8 +237,8 @@ class DenseG(nn.Module):
         return _leave(x.reshape(-1, *self.image_shape), self.output)
 
 
-class DownConv(nn.Module):
-    """4x4 convolution of stride 2: [B, H, W, C] to [B, H/2, W/2, features]."""
+class _StridedConv(nn.Module):
+    """A 4x4 kernel and a bias around the `operation` of a subclass."""
 
     features: int
     kernel_init: Callable
@@ -246,28 +246,24 @@ class DownConv(nn.Module):
 
     @nn.compact
     def __call__(self, x):  # noqa: D102
-        return _convolve(self, ops.strided_conv, x)
+        shape = (4, 4, x.shape[-1], self.features)
+        x = self.operation(x, self.param("kernel", self.kernel_init, shape))
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            x = x + bias.reshape(1, 1, 1, -1)
+        return x
 
 
-class UpConv(nn.Module):
-    """Transposed 4x4 convolution of stride 2: [B, H, W, C] to [B, 2H, 2W, features]."""
+class DownConv(_StridedConv):
+    """Convolution of stride 2: [B, H, W, C] to [B, H/2, W/2, features]."""
 
-    features: int
-    kernel_init: Callable
-    use_bias: bool = True
-
-    @nn.compact
-    def __call__(self, x):  # noqa: D102
-        return _convolve(self, ops.conv_transpose, x)
+    operation = staticmethod(ops.strided_conv)
 
 
-def _convolve(layer, operation, x):
-    shape = (4, 4, x.shape[-1], layer.features)
-    x = operation(x, layer.param("kernel", layer.kernel_init, shape))
-    if layer.use_bias:
-        bias = layer.param("bias", nn.initializers.zeros, (layer.features,))
-        x = x + bias.reshape(1, 1, 1, -1)
-    return x
+class UpConv(_StridedConv):
+    """Transposed convolution of stride 2: [B, H, W, C] to [B, 2H, 2W, features]."""
+
+    operation = staticmethod(ops.conv_transpose)
 
 
 def _norm(axis_name, train):

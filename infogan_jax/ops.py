@@ -2,12 +2,12 @@
 
 `strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2; what
 differs is how their gradients are computed. On a CPU the gradient of a kernel is one
-matrix product with the image's patches: XLA's own form is up to twenty times slower
-for a transposed convolution, and slower again inside a loop, which would rule out
-`lax.scan` over steps. Elsewhere it is XLA's own.
+matrix product with the image's patches: XLA's own form is far slower for a transposed
+convolution, and for both inside a loop, which would rule out `lax.scan` over steps
+(`experiments/operations.py` measures it). Elsewhere it is XLA's own.
 
 `one_draw` makes all of a network's initial weights one draw of random numbers: a draw
-for each array takes half a second of compilation each.
+for each array would take most of the compilation of `init`.
 
 The price: no forward-mode derivatives (`jax.jvp`) through the convolutions. Reverse
 over reverse, as gradient penalties need it, works to any order.
@@ -40,9 +40,7 @@ def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     if x.shape[1] % 2 or x.shape[2] % 2:
         raise ValueError(f"sides must be even to be halved, not {x.shape[1:3]}.")
-    return lax.conv_general_dilated(
-        x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
-    )
+    return _plain_conv(x, kernel)
 
 
 @jax.custom_vjp
@@ -57,6 +55,12 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
       [B, 2H, 2W, F].
     """
     return lax.conv_transpose(x, kernel, (2, 2), "SAME")
+
+
+def _plain_conv(x, kernel):
+    return lax.conv_general_dilated(
+        x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
+    )
 
 
 def _conv_forward(x, kernel):
@@ -111,13 +115,8 @@ def _by_patches(x, g):
 
 
 def _by_convolution(x, g):
-    def conv(kernel):
-        return lax.conv_general_dilated(
-            x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
-        )
-
-    shape = (4, 4, x.shape[3], g.shape[3])
-    return jax.vjp(conv, jnp.zeros(shape, g.dtype))[1](g)[0]
+    kernel = jnp.zeros((4, 4, x.shape[3], g.shape[3]), g.dtype)
+    return jax.vjp(lambda kernel: _plain_conv(x, kernel), kernel)[1](g)[0]
 
 
 class _Draws:

@@ -44,7 +44,7 @@ def write_header(directory, config, options, dataset, resume) -> None:
 
 def _environment(options, dataset):
     return {
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
@@ -62,7 +62,8 @@ def _environment(options, dataset):
     }
 
 
-def _version(name):
+def version(name: str) -> str:
+    """Of an installed package; "unknown" without one."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

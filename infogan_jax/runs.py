@@ -162,6 +162,7 @@ def _run(directory, config, options, dataset, step_fn):
         if saved != step:
             _save(log, writer, state, step)
         if step == options.steps:
+            key = jax.random.fold_in(key, _FIGURE_KEY)
             report = _report(directory, config, state, dataset, key)
             if "hungarian" in report:
                 log.accuracy(step, report)
@@ -241,7 +242,6 @@ def _next_stop(step, options):
 
 
 def _report(directory, config, state, dataset, key):
-    key = jax.random.fold_in(key, _FIGURE_KEY)
     report = evaluation.evaluate(config, state, dataset.train, dataset.test, key)
     report["test_set"] = f"{dataset.name} test"
     records.write_json(directory / "evaluation.json", report)
@@ -250,7 +250,6 @@ def _report(directory, config, state, dataset, key):
 
 def _draw_figures_and_tell(directory, config, state, key, report):
     _say(evaluation.describe(report))
-    key = jax.random.fold_in(key, _FIGURE_KEY)
     draw(directory, config, state, key, report.get("label_of"))
     _say(f"figures, checkpoints and numbers are in {directory}; sample from it with:")
     digit = " --digit 3" if "label_of" in report else ""
