@@ -1,0 +1,235 @@
+"""Disentanglement from a table: a representation beside the factors of the images.
+
+`codes` [N, L] is the representation (Q's means), `factors` [N, K] the values that made
+the images; a factor's values are names, not numbers, unless a metric says otherwise.
+Every metric raises ValueError on NaN or infinite codes, on factors of one value, on
+wrong shapes and on too few rows. scikit-learn fits what has to be fitted.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from infogan_jax.metrics import information, inputs
+
+_REGRESSORS = ("lasso", "forest", "boosted_trees")
+
+
+def mig(codes, factors, *, bins: int = inputs.BINS) -> float:
+    """Mutual information gap: how far the best code of a factor is ahead of the second.
+
+    (I(c_1; v) - I(c_2; v)) / H(v), averaged over factors, in [0, 1]; information of
+    codes in `bins` intervals of equal width. Both protocols do so; 10,000 rows are
+    usual. A factor of more values than bins cannot reach 1.
+
+    Source: Chen et al. 2018 (arXiv:1802.04942), section 4.
+    """
+    shared, entropies = _information(codes, factors, bins)
+    if len(shared) == 1:
+        shared = np.vstack([shared, np.zeros_like(shared)])
+    ordered = np.sort(shared, 0)
+    return float(((ordered[-1] - ordered[-2]) / entropies).mean())
+
+
+def modularity(codes, factors, *, bins: int = inputs.BINS) -> float:
+    """How far each code informs of one factor only, in [0, 1]; a dead code counts 0.
+
+    Source: Ridgeway and Mozer 2018 (arXiv:1802.05312), section 3.
+
+    Raises:
+      ValueError: a single factor, for which it says nothing.
+    """
+    shared, _ = _information(codes, factors, bins)
+    squares = shared**2
+    n_factors = squares.shape[1]
+    if n_factors < 2:
+        raise ValueError("modularity compares factors; give at least two.")
+    best = squares.max(1)
+    others = (squares.sum(1) - best) / (n_factors - 1)
+    alive = best > 1e-12  # Of a constant code rounding is all that is left.
+    scores = np.where(alive, 1 - others / np.where(alive, best, 1.0), 0.0)
+    return float(scores.mean())
+
+
+def sap(codes, factors, *, protocol: str = "infogan-cr", discrete: tuple = ()) -> float:
+    """Separated attribute predictability: the gap of the two codes that predict best.
+
+    Args:
+      codes: [N, L].
+      factors: [N, K]; of continuous factors the values are numbers.
+      protocol: "infogan-cr" takes R^2 of a line for continuous factors and the
+        accuracy of a linear SVM (C .01, balanced, scored on its own rows) for those in
+        `discrete`. "disentanglement-lib" takes the SVM for all, trained on the first
+        two thirds of the rows and scored on the last (10,000 and 5,000 are usual).
+      discrete: indices of factors without an order, such as a shape.
+
+    Returns:
+      Mean gap over factors, in [0, 1].
+
+    Source: Kumar et al. 2018 (arXiv:1711.00848), section 3.
+    """
+    inputs.check_protocol(protocol)
+    values = np.asarray(factors)
+    codes, numbered = inputs.check(codes, factors, rows=6)
+    n_factors = numbered.shape[1]
+    if not all(k in range(n_factors) for k in discrete):
+        raise ValueError(
+            f"discrete names factors {discrete}, but there are {n_factors}."
+        )
+    held_out = protocol == "disentanglement-lib"
+    gaps = []
+    for k in range(n_factors):
+        if held_out or k in discrete:
+            train = inputs.hold_out(len(codes)) if held_out else len(codes)
+            scores = [_svm_accuracy(code, numbered[:, k], train) for code in codes.T]
+        else:
+            scores = [information.correlation(code, values[:, k]) for code in codes.T]
+            scores = np.square(scores)
+        best = np.sort([*scores, 0.0])  # A lone code has nothing to be ahead of.
+        gaps.append(best[-1] - best[-2])
+    return float(np.mean(gaps))
+
+
+class Dci(NamedTuple):
+    """Scores in [0, 1] (informativeness may fall below 0), and what they come from.
+
+    Attributes:
+      disentanglement: of codes: each informs of one factor; weighted by use.
+      completeness: of factors: each is held by one code; mean over factors.
+      informativeness: R^2 of a regressor on held-out rows, or accuracy of a classifier.
+      importance: [L, K].
+    """
+
+    disentanglement: float
+    completeness: float
+    informativeness: float
+    importance: np.ndarray
+
+
+def dci(codes, factors, *, regressor: str = "lasso", seed: int = 0) -> Dci:
+    """Disentanglement, completeness, informativeness.
+
+    Args:
+      codes: [N, L].
+      factors: [N, K]; the regressors take their values as numbers.
+      regressor: "lasso" (standardised, alpha .02) or "forest" (random, 10 trees of
+        depth 10), as InfoGAN-CR's table may have used: it does not say. Or
+        "boosted_trees", disentanglement_lib's classifier: minutes per 10,000 rows.
+      seed: of forests and boosted trees.
+
+    Trained on the first two thirds of the rows, scored on the last.
+
+    Source: Eastwood and Williams 2018 (ICLR), section 2.
+    """
+    if regressor not in _REGRESSORS:
+        raise ValueError(f"regressor must be one of {_REGRESSORS}, not {regressor!r}.")
+    values = np.asarray(factors, np.float64)
+    codes, numbered = inputs.check(codes, factors, rows=6)
+    codes = (codes - codes.mean(0)) / np.maximum(codes.std(0), 1e-12)
+    train, importance, scores = inputs.hold_out(len(codes)), [], []
+    for k in range(values.shape[1]):
+        target = numbered[:, k] if regressor == "boosted_trees" else values[:, k]
+        if regressor != "boosted_trees":
+            target = (target - target.mean()) / target.std()
+        if len(np.unique(target[:train])) < 2:
+            raise ValueError(
+                f"factor {k} takes one value only in the first {train} rows, which "
+                "train; shuffle the rows."
+            )
+        model = _regressor(regressor, seed).fit(codes[:train], target[:train])
+        weights = model.coef_ if regressor == "lasso" else model.feature_importances_
+        importance.append(np.abs(weights))
+        scores.append(model.score(codes[train:], target[train:]))
+    importance = np.stack(importance, 1)
+    use = importance.sum(1) / max(importance.sum(), 1e-12)
+    return Dci(
+        float((_concentration(importance) * use).sum()),
+        float(_concentration(importance.T).mean()),
+        float(np.mean(scores)),
+        importance,
+    )
+
+
+def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
+    """How well logistic regression reads each factor from all codes: mean ROC AUC.
+
+    Args:
+      codes: [N, L].
+      factors: [N, K].
+      protocol: "infogan-cr" scores on the rows that train; "disentanglement-lib" on
+        the last third, which do not.
+
+    Returns:
+      Mean over the values of a factor, one against the rest, then over factors: 0.5
+      at chance, 1 at best.
+
+    Source: Ridgeway and Mozer 2018 (arXiv:1802.05312), section 3.
+    """
+    inputs.check_protocol(protocol)
+    codes, numbered = inputs.check(codes, factors, rows=6)
+    linear, measures = inputs.sklearn("linear_model", "metrics")
+    held_out = protocol == "disentanglement-lib"
+    train = inputs.hold_out(len(codes)) if held_out else len(codes)
+    scored = slice(train, None) if held_out else slice(None)
+    areas = []
+    for labels in numbered.T:
+        model = linear.LogisticRegression(max_iter=1000)
+        model.fit(codes[:train], labels[:train])
+        shares = model.predict_proba(codes[scored])
+        if shares.shape[1] == 2:
+            present = [(model.classes_[1], shares[:, 1])]
+        else:
+            present = zip(model.classes_, shares.T, strict=True)
+        truth = labels[scored]
+        areas.append(
+            np.mean(
+                [
+                    measures.roc_auc_score(truth == value, share)
+                    for value, share in present
+                    if 0 < (truth == value).sum() < len(truth)
+                ]
+            )
+        )
+    return float(np.mean(areas))
+
+
+def _information(codes, factors, bins):
+    """I(code; factor) in nats, [L, K], and H(factor), [K]."""
+    codes, factors = inputs.check(codes, factors)
+    binned = inputs.bin_codes(codes, bins)
+    shared = np.zeros((codes.shape[1], factors.shape[1]))
+    for i, code in enumerate(binned.T):
+        for k, factor in enumerate(factors.T):
+            table = np.zeros((bins, factor.max() + 1))
+            np.add.at(table, (code, factor), 1 / len(codes))
+            shared[i, k] = max(information.mutual_information(table), 0.0)
+    shares = [np.bincount(factor) / len(factor) for factor in factors.T]
+    return shared, np.array([information.entropy(share) for share in shares])
+
+
+def _svm_accuracy(code, labels, train):
+    svm = inputs.sklearn("svm").LinearSVC(C=0.01, class_weight="balanced")
+    svm.fit(code[:train, None], labels[:train])
+    scored = slice(train, None) if train < len(code) else slice(None)
+    return svm.score(code[scored, None], labels[scored])
+
+
+def _regressor(name, seed):
+    linear, ensemble = inputs.sklearn("linear_model", "ensemble")
+    if name == "lasso":
+        return linear.Lasso(alpha=0.02)
+    if name == "forest":
+        return ensemble.RandomForestRegressor(10, max_depth=10, random_state=seed)
+    return ensemble.GradientBoostingClassifier(random_state=seed)
+
+
+def _concentration(importance):
+    """1 - normalised entropy of each row: 1 where a row has one entry, 0 where flat."""
+    n = importance.shape[1]
+    if n == 1:
+        return np.ones(len(importance))
+    shares = importance / np.maximum(importance.sum(1, keepdims=True), 1e-12)
+    # A row of zeros uses nothing: it is not concentrated on anything.
+    used = importance.sum(1) > 0
+    logs = np.log(np.where(shares > 0, shares, 1.0))
+    return np.where(used, 1 + (shares * logs).sum(1) / np.log(n), 0.0)

@@ -1,0 +1,82 @@
+"""What every disentanglement metric asks of its arrays, and of scikit-learn."""
+
+import numpy as np
+
+BINS = 20
+PROTOCOLS = ("infogan-cr", "disentanglement-lib")
+
+
+def check_protocol(protocol: str) -> None:
+    """Raises ValueError unless it is one of PROTOCOLS."""
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol must be one of {PROTOCOLS}, not {protocol!r}.")
+
+
+def check(codes, factors, rows: int = 2):
+    """`codes` [N, L] as float64 and `factors` [N, K] as numbered values, int64.
+
+    Raises:
+      ValueError: wrong shapes, too few rows, NaN or infinite numbers, or a factor that
+        takes one value only.
+    """
+    codes, factors = np.asarray(codes, np.float64), np.asarray(factors)
+    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
+        raise ValueError(
+            "codes must be [N, L] and factors [N, K] with the same N, not "
+            f"{codes.shape} and {factors.shape}."
+        )
+    if not codes.shape[1] or not factors.shape[1]:
+        raise ValueError("there must be at least one code and one factor.")
+    if len(codes) < rows:
+        raise ValueError(f"{len(codes)} rows are too few; give at least {rows}.")
+    if not np.isfinite(codes).all():
+        bad = int((~np.isfinite(codes)).any(1).sum())
+        raise ValueError(f"codes hold NaN or infinity in {bad} of {len(codes)} rows.")
+    if not np.isfinite(factors.astype(np.float64)).all():
+        raise ValueError("factors hold NaN or infinity.")
+    numbered = number_values(factors)
+    for k, n_values in enumerate(numbered.max(0) + 1):
+        if n_values < 2:
+            raise ValueError(
+                f"factor {k} takes one value only; leave out its column, or sample "
+                "more of it."
+            )
+    return codes, numbered
+
+
+def number_values(factors) -> np.ndarray:
+    """Each factor's values as 0, 1, ... in ascending order, int64 [N, K]."""
+    columns = [np.unique(column, return_inverse=True)[1] for column in factors.T]
+    return np.stack(columns, 1).astype(np.int64)
+
+
+def bin_codes(codes, bins: int) -> np.ndarray:
+    """Each code in `bins` intervals of equal width over its own range, int64 [N, L]."""
+    if bins < 2:
+        raise ValueError(f"bins must be at least 2, not {bins}.")
+    low, high = codes.min(0), codes.max(0)
+    width = np.where(high > low, high - low, 1.0) / bins
+    return np.minimum(((codes - low) / width).astype(np.int64), bins - 1)
+
+
+def hold_out(n: int) -> int:
+    """How many of n rows train; the last third tests, as in disentanglement_lib."""
+    return n - n // 3
+
+
+def sklearn(*modules):
+    """Submodules of scikit-learn by name.
+
+    Raises:
+      ImportError: it is not installed; says how to install it.
+    """
+    import importlib
+
+    try:
+        found = [importlib.import_module(f"sklearn.{name}") for name in modules]
+    except ImportError as error:
+        raise ImportError(
+            "this metric needs scikit-learn; install it with "
+            "pip install 'infogan_jax[metrics]'."
+        ) from error
+    return found[0] if len(found) == 1 else found

@@ -1,0 +1,84 @@
+"""Choosing a run without labels: the run that the others agree with most."""
+
+import numpy as np
+from scipy import stats
+
+from infogan_jax.metrics import information
+
+
+def model_centrality(scores) -> np.ndarray:
+    """ModelCentrality of each of R runs, [R]; the largest is the run to take.
+
+    Args:
+      scores: [R, R]; entry [i, j] is FactorVAE's score of run j's representation on
+        votes that run i made, one of its own codes fixed in each.
+
+    Returns:
+      The mean of the symmetrised scores with all other runs.
+
+    Source: Lin et al. 2020 (arXiv:1906.06034), section 5.
+    """
+    scores = np.asarray(scores, np.float64)
+    n = len(scores)
+    if scores.shape != (n, n) or n < 2:
+        raise ValueError(
+            f"scores must be [R, R] of at least two runs, not {scores.shape}."
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError("scores hold NaN or infinity.")
+    agreement = (scores + scores.T) / 2
+    return (agreement.sum(1) - np.diag(agreement)) / (n - 1)
+
+
+def udr(representations, informative=None) -> np.ndarray:
+    """Unsupervised disentanglement ranking (Spearman) of each of R runs, [R].
+
+    Two disentangled runs differ by a permutation and signs of their codes: the matrix
+    of rank correlations between their codes has one large entry in each row and column.
+
+    Args:
+      representations: R arrays [N, L], of the same images.
+      informative: R boolean arrays [L], codes in use; those that vary by default.
+
+    Returns:
+      The median of each run's scores with all others, in [0, 1].
+
+    Source: Duan et al. 2020 (arXiv:1905.12614), section 4, with Spearman's correlation.
+    """
+    runs = [np.asarray(x, np.float64) for x in representations]
+    if len(runs) < 2 or any(x.ndim != 2 or len(x) != len(runs[0]) for x in runs):
+        raise ValueError(
+            "give at least two representations [N, L] of the same images, not "
+            f"{[x.shape for x in runs]}."
+        )
+    if not all(np.isfinite(x).all() for x in runs):
+        raise ValueError("representations hold NaN or infinity.")
+    if informative is None:
+        informative = [x.std(0) > 1e-6 for x in runs]
+    ranks = [stats.rankdata(x, axis=0) for x in runs]
+    n = len(runs)
+    scores = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i):
+            similar = _similarity(ranks[i], ranks[j])
+            scores[i, j] = scores[j, i] = _one_to_one(
+                similar, informative[i], informative[j]
+            )
+    return np.array([np.median(np.delete(scores[i], i)) for i in range(n)])
+
+
+def _similarity(a, b):
+    pairs = [[abs(information.correlation(x, y)) for y in b.T] for x in a.T]
+    return np.array(pairs)
+
+
+def _one_to_one(similar, rows, columns):
+    """Share of each informative code's similarity that lies in its best partner."""
+
+    def side(matrix, used):
+        total = matrix.sum(0)
+        best = matrix.max(0)
+        return (best**2 / np.where(total > 0, total, 1.0))[used].sum()
+
+    used = rows.sum() + columns.sum()
+    return (side(similar, columns) + side(similar.T, rows)) / used if used else 0.0

@@ -1,0 +1,173 @@
+"""BetaVAE's and FactorVAE's scores: which factor was held fixed in a group of images?
+
+A vote is a group of images that share one factor's value; all other factors vary. From
+the codes of the group one point is made, and a classifier names the factor from it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from infogan_jax.metrics import inputs
+
+PROTOCOLS = inputs.PROTOCOLS
+
+
+class Votes(NamedTuple):
+    """Codes of groups of images, and the factor that each group shares.
+
+    Attributes:
+      codes: [V, M, L], M images a vote.
+      fixed: int [V].
+    """
+
+    codes: np.ndarray
+    fixed: np.ndarray
+
+
+def draw_votes(codes, factors, n: int, size: int, seed: int) -> Votes:
+    """`n` votes of `size` rows each, drawn with replacement from a table.
+
+    A factor is drawn, then a row whose value of it is to be shared. The table should
+    have many rows for each value; where images can be made on demand, make the groups
+    from them instead (`sprites.sample_fixed`).
+
+    Args:
+      codes: [N, L].
+      factors: [N, K].
+      n: votes.
+      size: images per vote.
+      seed: of the drawing.
+    """
+    codes, factors = inputs.check(codes, factors)
+    if n < 1 or size < 2:
+        raise ValueError(f"give at least 1 vote of 2 images, not {n} of {size}.")
+    rng = np.random.default_rng(seed)
+    order = np.argsort(factors, 0, kind="stable")  # Rows of one value lie together.
+    counts = [np.bincount(column) for column in factors.T]
+    starts = [np.cumsum(count) - count for count in counts]
+    fixed = rng.integers(factors.shape[1], size=n)
+    shared = factors[rng.integers(len(codes), size=n), fixed]
+    first = np.array([starts[k][v] for k, v in zip(fixed, shared, strict=True)])
+    number = np.array([counts[k][v] for k, v in zip(fixed, shared, strict=True)])
+    picked = first[:, None] + rng.integers(number[:, None], size=(n, size))
+    return Votes(codes[order[picked, fixed[:, None]]], fixed)
+
+
+def factor_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -> float:
+    """FactorVAE's score of a table: accuracy of a majority vote, in [0, 1].
+
+    Args:
+      codes: [N, L]; all rows give the spread of each code.
+      factors: [N, K].
+      protocol: "infogan-cr" has 500 votes of 100 images, scored on themselves, and
+        keeps all codes. "disentanglement-lib" has 10,000 votes of 64 images to learn
+        from and 5,000 others to score, without codes of a spread under .05.
+      seed: of the votes.
+
+    Source: Kim and Mnih 2018 (arXiv:1802.05983), section 4.
+    """
+    train, test = _protocol_votes(codes, factors, protocol, seed)
+    spread = np.asarray(codes, np.float64).std(0)
+    prune = 0.0 if protocol == "infogan-cr" else 0.05
+    return factor_vae_score(train, spread, test, prune=prune)
+
+
+def factor_vae_score(
+    train: Votes, spread, test: Votes | None = None, *, prune: float = 0.0
+) -> float:
+    """Share of `test` votes whose least varying code votes for the right factor.
+
+    Args:
+      train: teach each code its factor, by majority.
+      spread: [L], each code's standard deviation over images in general.
+      test: is scored; `train` itself by default.
+      prune: codes of a smaller spread are left out; 0 leaves out constants only.
+
+    Returns:
+      Accuracy in [0, 1]; 0 if no code is left.
+    """
+    spread = np.asarray(spread, np.float64)
+    _check_votes(train, len(spread))
+    alive = (spread >= prune) & (spread > 0)
+    if not alive.any():
+        return 0.0
+
+    def least(votes):
+        variance = np.asarray(votes.codes, np.float64)[:, :, alive].var(1, ddof=1)
+        return (variance / spread[alive] ** 2).argmin(1)
+
+    n_factors = int(np.max(train.fixed)) + 1
+    counts = np.zeros((int(alive.sum()), n_factors), np.int64)
+    np.add.at(counts, (least(train), train.fixed), 1)
+    if test is None:
+        return float(counts.max(1).sum() / counts.sum())
+    _check_votes(test, len(spread))
+    return float((counts.argmax(1)[least(test)] == test.fixed).mean())
+
+
+def beta_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -> float:
+    """BetaVAE's (Higgins') score of a table: accuracy of a linear classifier.
+
+    Args:
+      codes: [N, L].
+      factors: [N, K].
+      protocol: "infogan-cr" has 500 votes of 50 pairs, scored on themselves;
+        "disentanglement-lib" 10,000 votes of 64 pairs, and 5,000 others to score.
+      seed: of the votes.
+
+    Source: Higgins et al. 2017 (ICLR), section 3.
+    """
+    pairs = protocol == "disentanglement-lib"
+    train, test = _protocol_votes(codes, factors, protocol, seed, 2 if pairs else 1)
+    return beta_vae_score(train, test)
+
+
+def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
+    """Accuracy of logistic regression from mean |difference| in pairs to the factor.
+
+    Args:
+      train: is learned from; rows 0 and 1, 2 and 3, ... of a vote are its pairs.
+      test: is scored; `train` itself by default.
+    """
+    model = inputs.sklearn("linear_model").LogisticRegression(max_iter=1000)
+
+    def points(votes):
+        _check_votes(votes, votes.codes.shape[-1])
+        codes = np.asarray(votes.codes, np.float64)
+        even = codes.shape[1] // 2 * 2
+        return np.abs(codes[:, 0:even:2] - codes[:, 1:even:2]).mean(1)
+
+    fixed = np.asarray(train.fixed)
+    if len(np.unique(fixed)) < 2:
+        raise ValueError("all votes fix the same factor; there is nothing to tell.")
+    model.fit(points(train), fixed)
+    scored = train if test is None else test
+    return float(model.score(points(scored), scored.fixed))
+
+
+def _protocol_votes(codes, factors, protocol, seed, rows_per_image=1):
+    inputs.check_protocol(protocol)
+    if protocol == "infogan-cr":
+        return draw_votes(codes, factors, 500, 100, seed), None
+    size = 64 * rows_per_image
+    votes = draw_votes(codes, factors, 15_000, size, seed)
+    train, test = (Votes(*(x[half] for x in votes)) for half in _HALVES)
+    return train, test
+
+
+_HALVES = (slice(10_000), slice(10_000, None))
+
+
+def _check_votes(votes, n_codes):
+    codes, fixed = np.asarray(votes.codes), np.asarray(votes.fixed)
+    if codes.ndim != 3 or codes.shape[1] < 2 or codes.shape[2] != n_codes:
+        raise ValueError(
+            f"votes must be [V, M, {n_codes}] with M of at least 2, not {codes.shape}."
+        )
+    if fixed.shape != codes.shape[:1] or not len(fixed):
+        raise ValueError(
+            f"{len(codes)} votes need as many fixed factors: {fixed.shape}."
+        )
+    if not np.isfinite(codes).all():
+        raise ValueError("votes hold NaN or infinite codes.")

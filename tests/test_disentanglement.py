@@ -1,0 +1,240 @@
+"""Disentanglement metrics: closed cases, and a second route in plain loops."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import linear_model, svm
+from sklearn import metrics as sk
+
+from infogan_jax import metrics
+
+SIZES = (3, 6, 40, 32, 32)  # dSprites' factors
+
+
+def grid(*sizes):
+    """Every combination of factor values, int [N, K]."""
+    return np.array(list(itertools.product(*(range(n) for n in sizes))))
+
+
+def sampled(seed, n, sizes=(3, 5, 4)):
+    """Random factors, and codes that mix them with noise."""
+    rng = np.random.default_rng(seed)
+    factors = np.stack([rng.integers(0, size, n) for size in sizes], 1)
+    mixing = rng.normal(size=(len(sizes), 4))
+    return factors @ mixing + rng.normal(size=(n, 4)), factors
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (20, 4, 5), (7, 11)])
+def test_mig_is_one_for_factors_of_at_most_twenty_values(sizes):
+    factors = grid(*sizes)
+    assert metrics.mig(factors, factors) == pytest.approx(1, abs=0.02)
+
+
+def test_mig_of_dsprites_own_factors_is_902_at_20_bins():
+    rng = np.random.default_rng(0)
+    factors = np.stack([rng.integers(0, n, 60_000) for n in SIZES], 1)
+    # 40 values in 20 bins keep ln 20 of ln 40; of 32, 12 bins hold two and 8 hold one.
+    position = (12 / 16 * math.log(16) + 8 / 32 * math.log(32)) / math.log(32)
+    expected = (1 + 1 + math.log(20) / math.log(40) + 2 * position) / 5
+    assert expected == pytest.approx(0.902, abs=5e-4)
+    assert metrics.mig(factors, factors) == pytest.approx(expected, abs=2e-3)
+
+
+def test_mig_of_a_duplicated_code_is_zero():
+    factors = grid(5, 4)
+    assert metrics.mig(np.hstack([factors, factors]), factors) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mig_and_modularity_by_a_second_route(seed):
+    codes, factors = sampled(seed, 800)
+    shared = np.zeros((4, 3))
+    for i, k in itertools.product(range(4), range(3)):
+        edges = np.histogram_bin_edges(codes[:, i], 20)[:-1]
+        binned = np.digitize(codes[:, i], edges)
+        shared[i, k] = sk.mutual_info_score(binned, factors[:, k])
+    gaps, modular = [], []
+    for k in range(3):
+        first, second = sorted(shared[:, k])[:-3:-1]
+        gaps.append((first - second) / stats.entropy(np.bincount(factors[:, k])))
+    for row in shared:
+        best = row.argmax()
+        others = [row[k] ** 2 for k in range(3) if k != best]
+        modular.append(1 - sum(others) / (row[best] ** 2 * 2))
+    assert metrics.mig(codes, factors) == pytest.approx(np.mean(gaps), abs=1e-6)
+    assert metrics.modularity(codes, factors) == pytest.approx(
+        np.mean(modular), abs=1e-6
+    )
+
+
+def test_modularity_is_one_for_the_factors_and_a_dead_code_counts_zero():
+    factors = grid(5, 4, 3)
+    assert metrics.modularity(factors, factors) == pytest.approx(1)
+    dead = np.hstack([factors, np.ones((len(factors), 1))])
+    assert metrics.modularity(dead, factors) == pytest.approx(3 / 4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sap_by_a_second_route_in_both_protocols(seed):
+    codes, factors = sampled(seed, 300)
+
+    def of_svm(code, labels, code_test, labels_test):
+        model = svm.LinearSVC(C=0.01, class_weight="balanced")
+        predicted = model.fit(code, labels).predict(code_test)
+        return sk.accuracy_score(labels_test, predicted)
+
+    def of_line(code, values):
+        return linear_model.LinearRegression().fit(code, values).score(code, values)
+
+    def gap(scores):
+        return sorted(scores)[-1] - sorted(scores)[-2]
+
+    columns = [codes[:, [i]] for i in range(4)]
+    first = factors[:, 0]
+    mixed = [gap([of_svm(code, first, code, first) for code in columns])]
+    mixed += [gap([of_line(code, factors[:, k]) for code in columns]) for k in (1, 2)]
+    assert metrics.sap(codes, factors, discrete=(0,)) == pytest.approx(
+        np.mean(mixed), abs=1e-6
+    )
+    held_out = [
+        gap([of_svm(c[:200], v[:200], c[200:], v[200:]) for c in columns])
+        for v in factors.T
+    ]
+    assert metrics.sap(codes, factors, protocol="disentanglement-lib") == pytest.approx(
+        np.mean(held_out), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_explicitness_by_ranks_in_both_protocols(seed):
+    codes, factors = sampled(seed, 300, sizes=(3, 2))
+
+    def area(scores, positive):
+        """The Mann-Whitney statistic: how often a positive outranks a negative."""
+        greater = stats.mannwhitneyu(scores[positive], scores[~positive])
+        return greater.statistic / (positive.sum() * (~positive).sum())
+
+    for protocol, train, scored in (
+        ("infogan-cr", slice(None), slice(None)),
+        ("disentanglement-lib", slice(200), slice(200, None)),
+    ):
+        means = []
+        for labels in factors.T:
+            model = linear_model.LogisticRegression(max_iter=1000)
+            model.fit(codes[train], labels[train])
+            shares = model.predict_proba(codes[scored])
+            truth = labels[scored]
+            means.append(
+                np.mean(
+                    [area(shares[:, v], truth == v) for v in range(shares.shape[1])]
+                )
+            )
+        assert metrics.explicitness(codes, factors, protocol=protocol) == pytest.approx(
+            np.mean(means), abs=1e-6
+        )
+
+
+def test_explicitness_is_one_for_separable_factors_and_half_for_noise():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 2, (4000, 2))
+    assert metrics.explicitness(factors, factors) == pytest.approx(1)
+    noise = rng.normal(size=(4000, 2))
+    assert metrics.explicitness(noise, factors) == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("regressor", "least"),
+    [("lasso", 0.999), ("forest", 0.95), ("boosted_trees", 0.95)],
+)
+def test_dci_of_the_factors_themselves_is_one(regressor, least):
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 4, (600, 3))
+    found = metrics.dci(factors, factors, regressor=regressor)
+    assert found.disentanglement >= least
+    assert found.completeness >= least
+    assert found.informativeness >= 0.99
+
+
+@pytest.mark.parametrize("regressor", ["lasso", "forest"])
+def test_dci_of_two_factors_turned_by_45_degrees_is_not_disentangled(regressor):
+    factors = np.random.default_rng(0).uniform(-1, 1, (3000, 2))
+    turned = factors @ (np.array([[1, -1], [1, 1]]) / math.sqrt(2))
+    assert metrics.dci(turned, factors, regressor=regressor).disentanglement < 0.2
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_dci_follows_from_its_importances_by_a_second_route(seed):
+    codes, factors = sampled(seed, 600)
+    found = metrics.dci(codes, factors)
+    weights = np.zeros((4, 3))
+    scores = []
+    for k in range(3):
+        model = linear_model.Lasso(alpha=0.02)
+        x, y = stats.zscore(codes), stats.zscore(factors[:, k])
+        model.fit(x[:400], y[:400])
+        weights[:, k] = abs(model.coef_)
+        scores.append(sk.r2_score(y[400:], model.predict(x[400:])))
+    rows = [1 - stats.entropy(row) / math.log(3) for row in weights]
+    shares = weights.sum(1) / weights.sum()
+    columns = [1 - stats.entropy(column) / math.log(4) for column in weights.T]
+    assert found.disentanglement == pytest.approx(np.dot(rows, shares), abs=1e-6)
+    assert found.completeness == pytest.approx(np.mean(columns), abs=1e-6)
+    assert found.informativeness == pytest.approx(np.mean(scores), abs=1e-6)
+
+
+TABLE_METRICS = [
+    metrics.mig,
+    metrics.sap,
+    metrics.dci,
+    metrics.modularity,
+    metrics.explicitness,
+    metrics.beta_vae,
+    metrics.factor_vae,
+]
+
+
+@pytest.mark.parametrize("metric", TABLE_METRICS, ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c, v: (np.where(c > 2, np.nan, c), v), "NaN"),
+        (lambda c, v: (c, np.where([True, False, False], 1, v)), "one value"),
+        (lambda c, v: (c[:-1], v), "same N"),
+        (lambda c, v: (c[:, 0], v), r"\[N, L\]"),
+        (lambda c, v: (c[:1], v[:1]), "too few"),
+        (lambda c, v: (c[:, :0], v), "at least one code"),
+    ],
+    ids=["nan", "one-value", "lengths", "vector", "one-row", "no-code"],
+)
+def test_bad_tables_are_named(metric, change, message):
+    with pytest.raises(ValueError, match=message):
+        metric(*change(*sampled(0, 60)))
+
+
+@pytest.mark.parametrize(
+    "metric", [metrics.sap, metrics.explicitness, metrics.beta_vae, metrics.factor_vae]
+)
+def test_an_unknown_protocol_is_refused(metric):
+    with pytest.raises(ValueError, match="protocol must be one of"):
+        metric(*sampled(0, 60), protocol="both")
+
+
+def test_other_arguments_are_checked():
+    codes, factors = sampled(0, 60)
+    with pytest.raises(ValueError, match="regressor must be one of"):
+        metrics.dci(codes, factors, regressor="ridge")
+    with pytest.raises(ValueError, match="discrete names"):
+        metrics.sap(codes, factors, discrete=(7,))
+    with pytest.raises(ValueError, match="bins must be"):
+        metrics.mig(codes, factors, bins=1)
+    with pytest.raises(ValueError, match="at least two"):
+        metrics.modularity(codes, factors[:, :1])
+    ordered = np.argsort(factors[:, 0], kind="stable")
+    few = (factors[ordered] > 1).astype(int)
+    few[:, 1:] = factors[ordered][:, 1:]
+    few[:, 0] = np.arange(60) > 50
+    with pytest.raises(ValueError, match="shuffle"):
+        metrics.dci(codes, few)

@@ -1,0 +1,140 @@
+"""BetaVAE's and FactorVAE's scores, and choosing among runs without labels."""
+
+import numpy as np
+import pytest
+from sklearn import linear_model
+
+from infogan_jax import metrics
+
+
+def random_factors(seed, n=20_000, sizes=(4, 5, 3)):
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.integers(0, size, n) for size in sizes], 1)
+
+
+@pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
+def test_the_factors_themselves_score_one(protocol):
+    factors = random_factors(0)
+    assert metrics.factor_vae(factors, factors, protocol=protocol) == 1
+    assert metrics.beta_vae(factors, factors, protocol=protocol) >= 0.99
+
+
+@pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
+def test_noise_scores_about_chance(protocol):
+    factors = random_factors(0)
+    noise = np.random.default_rng(1).normal(size=(len(factors), 4))
+    # Scored on themselves, 500 votes give each code a lucky majority: a little more.
+    assert 0.28 < metrics.factor_vae(noise, factors, protocol=protocol) < 0.45
+    assert 0.28 < metrics.beta_vae(noise, factors, protocol=protocol) < 0.45
+
+
+def test_images_of_a_vote_share_their_factor_and_vary_in_the_others():
+    factors = random_factors(0)
+    votes = metrics.draw_votes(factors, factors, n=200, size=50, seed=3)
+    for group, fixed in zip(votes.codes, votes.fixed, strict=True):
+        varies = [len(np.unique(column)) > 1 for column in group.T]
+        assert varies == [k != fixed for k in range(3)]
+    assert set(votes.fixed) == {0, 1, 2}
+    again = metrics.draw_votes(factors, factors, n=200, size=50, seed=3)
+    assert np.array_equal(votes.codes, again.codes)
+
+
+def test_factor_vae_by_a_second_route():
+    rng = np.random.default_rng(0)
+    factors = random_factors(0, n=3000)
+    codes = factors @ rng.normal(size=(3, 3)) + rng.normal(size=(3000, 3))
+    train = metrics.draw_votes(codes, factors, n=300, size=30, seed=0)
+    test = metrics.draw_votes(codes, factors, n=100, size=30, seed=1)
+    spread = codes.std(0)
+
+    def least(group):
+        return min(range(3), key=lambda i: np.var(group[:, i] / spread[i]))
+
+    majority = {}
+    for code in range(3):
+        named = [
+            int(k)
+            for g, k in zip(train.codes, train.fixed, strict=True)
+            if least(g) == code
+        ]
+        majority[code] = max(sorted(set(named)), key=named.count) if named else 0
+    hits = [
+        majority[least(g)] == k for g, k in zip(test.codes, test.fixed, strict=True)
+    ]
+    assert metrics.factor_vae_score(train, spread, test) == pytest.approx(np.mean(hits))
+
+
+def test_beta_vae_by_a_second_route():
+    factors = random_factors(0, n=3000)
+    codes = factors + np.random.default_rng(0).normal(size=factors.shape)
+    votes = metrics.draw_votes(codes, factors, n=200, size=20, seed=0)
+    points = [
+        np.mean([abs(group[i] - group[i + 1]) for i in range(0, 20, 2)], 0)
+        for group in votes.codes
+    ]
+    model = linear_model.LogisticRegression(max_iter=1000).fit(points, votes.fixed)
+    assert metrics.beta_vae_score(votes) == pytest.approx(
+        np.mean(model.predict(points) == votes.fixed)
+    )
+
+
+def test_codes_of_little_spread_are_pruned():
+    factors = random_factors(0, n=3000)
+    still = np.hstack([factors, np.full((3000, 1), 0.5)])  # always the least varying
+    votes = metrics.draw_votes(still, factors, n=300, size=40, seed=0)
+    assert metrics.factor_vae_score(votes, still.std(0)) == 1
+    assert metrics.factor_vae_score(votes, still.std(0), prune=1.2) < 1
+    assert metrics.factor_vae_score(votes, still.std(0), prune=9) == 0
+
+
+@pytest.mark.parametrize(
+    ("codes", "fixed", "message"),
+    [
+        (np.zeros((4, 1, 2)), np.arange(4), "M of at least 2"),
+        (np.zeros((4, 6, 3)), np.arange(4), r"\[V, M, 2\]"),
+        (np.zeros((4, 6, 2)), np.arange(3), "as many fixed"),
+        (np.full((4, 6, 2), np.nan), np.arange(4), "NaN"),
+    ],
+)
+def test_bad_votes_are_named(codes, fixed, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.factor_vae_score(metrics.Votes(codes, fixed), np.ones(2))
+
+
+def test_one_kind_of_vote_cannot_be_told_apart():
+    with pytest.raises(ValueError, match="same factor"):
+        metrics.beta_vae_score(metrics.Votes(np.zeros((4, 6, 2)), np.zeros(4)))
+    with pytest.raises(ValueError, match="at least 1 vote"):
+        metrics.draw_votes(*[random_factors(0, 60)] * 2, n=0, size=2, seed=0)
+
+
+def test_centrality_is_the_mean_agreement_with_the_other_runs():
+    scores = np.array([[1.0, 0.8, 0.2], [0.6, 1.0, 0.4], [0.4, 0.2, 1.0]])
+    # Symmetrised: 0 with 1: .7, 0 with 2: .3, 1 with 2: .3.
+    assert metrics.model_centrality(scores) == pytest.approx([0.5, 0.5, 0.3])
+
+
+def test_udr_is_one_for_permuted_signed_monotone_codes_and_low_for_mixtures():
+    codes = np.random.default_rng(0).uniform(-1, 1, (2000, 3))
+    other = np.stack([-codes[:, 2], codes[:, 0] ** 3, codes[:, 1]], 1)
+    turned = codes @ np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    ranking = metrics.udr([codes, other, turned])
+    assert metrics.udr([codes, other]) == pytest.approx([1, 1], abs=0.1)
+    assert ranking.argmin() == 2
+    dead = np.hstack([codes, np.zeros((2000, 1))])
+    assert metrics.udr([dead, other]) == pytest.approx(metrics.udr([codes, other]))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: metrics.model_centrality(np.ones((2, 3))),
+        lambda: metrics.model_centrality(np.full((2, 2), np.nan)),
+        lambda: metrics.udr([np.ones((4, 2))]),
+        lambda: metrics.udr([np.ones((4, 2)), np.ones((5, 2))]),
+        lambda: metrics.udr([np.ones((4, 2)), np.full((4, 2), np.nan)]),
+    ],
+)
+def test_bad_input_to_the_choice_of_runs_is_refused(call):
+    with pytest.raises(ValueError):
+        call()
