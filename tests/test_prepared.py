@@ -25,6 +25,8 @@ def prepared(tmp_path_factory):
                     {
                         "image": tfds.features.Tensor(shape=(8, 8, 1), dtype=np.uint8),
                         "label": tfds.features.Scalar(np.int64),
+                        "label_y": tfds.features.Scalar(np.int64),
+                        "label_x": tfds.features.Scalar(np.int64),
                     }
                 ),
             )
@@ -37,7 +39,15 @@ def prepared(tmp_path_factory):
 
         def _generate(self, rows):
             for i in rows:
-                yield i, {"image": images[i], "label": i % 3}
+                yield (
+                    i,
+                    {
+                        "image": images[i],
+                        "label": i % 3,
+                        "label_y": i + 100,
+                        "label_x": i % 4,
+                    },
+                )
 
         def _generate_examples(self):
             raise AssertionError("unused")
@@ -55,6 +65,16 @@ def test_a_prepared_directory_is_read_whole(prepared):
     # Preparation shuffles: the same images, in another order.
     found = np.concatenate([loaded.train["image"], loaded.test["image"]])
     assert sorted(x.tobytes() for x in found) == sorted(x.tobytes() for x in images)
+
+
+def test_features_named_label_something_are_the_factors(prepared):
+    directory, images = prepared
+    loaded = data.load("tfds:tiny_images", directory)
+    for split in (loaded.train, loaded.test):
+        for image, label, (x, y) in zip(*split.values(), strict=True):
+            i = y - 100
+            assert (label, x) == (i % 3, i % 4)
+            assert np.array_equal(image, images[i])
 
 
 def test_what_is_not_prepared_is_said(prepared, tmp_path):

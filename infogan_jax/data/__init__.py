@@ -1,11 +1,13 @@
 """Datasets: `load(name)` gives images and labels, `draw` a batch of them.
 
 A dataset in use is a plain dict of arrays, {"image": uint8 [N, H, W, C], "label": int32
-[N], -1 where unknown}, that lives on the device as bytes.
+[N], -1 where unknown}, that lives on the device as bytes; "factors" int32 [N, K] beside
+them where the images' factors are known. `sprites` renders such images on demand.
 """
 
+from infogan_jax.data import sprites
 from infogan_jax.data.files import read_images
 from infogan_jax.data.loading import NAMES, Dataset, load
 from infogan_jax.data.sampling import draw
 
-__all__ = ["NAMES", "Dataset", "draw", "load", "read_images"]
+__all__ = ["NAMES", "Dataset", "draw", "load", "read_images", "sprites"]

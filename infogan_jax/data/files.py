@@ -30,7 +30,9 @@ def read_images(path) -> np.ndarray:
 def read_npz(path: Path) -> tuple[dict, dict]:
     """Training and test split of an .npz, or of an .npy of images alone.
 
-    The archive holds x_train, y_train, x_test, y_test, or image and, optionally, label.
+    The archive holds x_train, y_train, x_test, y_test, or image and, optionally, label,
+    or what the published dSprites holds: imgs and latents_classes, whose columns but
+    the first (a single color) become the splits' "factors", int32 [N, 5].
     Images are uint8, or floats in [0, 1], [N, H, W] or [N, H, W, C].
 
     Raises:
@@ -45,9 +47,11 @@ def read_npz(path: Path) -> tuple[dict, dict]:
         )
     if "image" in arrays:
         return hold_out(make_split(arrays["image"], arrays.get("label"), path))
+    if {"imgs", "latents_classes"} <= arrays.keys():
+        return hold_out(_dsprites(arrays["imgs"], arrays["latents_classes"], path))
     raise ValueError(
         f"{path} holds {sorted(arrays)}; it needs x_train and x_test (y_train, "
-        "y_test), or image (and label)."
+        "y_test), or image (and label), or dSprites' imgs and latents_classes."
     )
 
 
@@ -104,6 +108,23 @@ def make_split(images, labels, source) -> dict:
     return {"image": images, "label": labels.astype(np.int32)}
 
 
+def add_factors(split: dict, factors, source) -> dict:
+    """The split with "factors", int32 [N, K].
+
+    Raises:
+      ValueError: not one row of integers for each image.
+    """
+    factors = np.asarray(factors)
+    if factors.ndim != 2 or len(factors) != len(split["image"]):
+        raise ValueError(
+            f"{source}: factors have shape {factors.shape} for {len(split['image'])} "
+            "images; [N, K] is needed."
+        )
+    if not np.issubdtype(factors.dtype, np.integer):
+        raise ValueError(f"{source}: factors are {factors.dtype}; integers are needed.")
+    return split | {"factors": factors.astype(np.int32)}
+
+
 def hold_out(split: dict) -> tuple[dict, dict]:
     """Training and test split: every tenth image is the test's.
 
@@ -119,6 +140,12 @@ def hold_out(split: dict) -> tuple[dict, dict]:
         {name: array[~held] for name, array in split.items()},
         {name: array[held] for name, array in split.items()},
     )
+
+
+def _dsprites(images, classes, path):
+    if images.max() <= 1:  # The published file holds 0 and 1.
+        images = images.astype(np.uint8) * 255
+    return add_factors(make_split(images, None, path), classes[:, 1:], path)
 
 
 def _read_arrays(path):

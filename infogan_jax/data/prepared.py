@@ -4,11 +4,15 @@ import numpy as np
 
 from infogan_jax.data import files
 
+_DSPRITES = ("shape", "scale", "orientation", "x_position", "y_position")
+
 
 def read(name: str, data_dir=None) -> tuple[dict, dict]:
     """Training and test split of a prepared dataset with images.
 
-    Every record is read here, so that a missing or cut shard shows now.
+    Every record is read here, so that a missing or cut shard shows now. Features named
+    label_* are the images' factors: they become "factors", int32 [N, K], in dSprites'
+    own order for dSprites, and in that of their names elsewhere.
 
     Args:
       name: TFDS's name, such as "mnist" or "cifar10/3.0.2".
@@ -52,12 +56,23 @@ def _read_split(builder, name, split, size, where):
             raise ValueError(f"{len(records)} of {size} records.")
         images = np.stack([record["image"] for record in records])
         labels = np.array([record.get("label", -1) for record in records])
+        factors = _factors(name, records)
     except Exception as error:  # a cut shard surfaces as any of a dozen types
         raise ValueError(
             f"split {split} of {name} in {where} cannot be read: {_first_line(error)} "
             "Copy or prepare it again."
         ) from error
-    return files.make_split(images, labels, f"{name} in {where}")
+    if images.max() <= 1 and images.dtype == np.uint8:  # TFDS keeps dSprites' 0 and 1.
+        images = images * np.uint8(255)
+    made = files.make_split(images, labels, f"{name} in {where}")
+    return files.add_factors(made, factors, name) if factors.size else made
+
+
+def _factors(name, records):
+    names = sorted(feature for feature in records[0] if feature.startswith("label_"))
+    if name.partition("/")[0] == "dsprites":
+        names = [f"label_{factor}" for factor in _DSPRITES]
+    return np.array([[record[feature] for feature in names] for record in records])
 
 
 def _first_line(error):

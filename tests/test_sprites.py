@@ -1,0 +1,127 @@
+"""Sprites: the drawn shapes, their factors, and files of dSprites' layout."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from infogan_jax import data
+from infogan_jax.data import sprites
+
+SPACE = sprites.Space()
+
+
+def drawn(shape, scale=1.0, turn=0.0, x=0.5, y=0.5):
+    """One image, bool [64, 64]."""
+    image = sprites.render(jnp.array([[shape, scale, turn, x, y]], jnp.float32))
+    return np.asarray(image)[0, :, :, 0] > 0
+
+
+def test_there_are_as_many_combinations_as_in_dsprites():
+    indices = SPACE.all()
+    assert indices.shape == (737_280, 5)
+    assert np.array_equal(indices[1], [0, 0, 0, 0, 1])  # y is fastest
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.8, 1.0])
+def test_areas_are_those_of_the_square_and_the_ellipse(scale):
+    assert drawn(0, scale).sum() == pytest.approx((19.2 * scale) ** 2, rel=0.12)
+    ellipse = np.pi * 12.8 * 7.2 * scale**2
+    assert drawn(1, scale).sum() == pytest.approx(ellipse, rel=0.05)
+
+
+def test_the_square_returns_after_90_degrees_the_ellipse_after_180_the_heart_never():
+    degrees = np.pi / 180
+    assert (drawn(0) != drawn(0, turn=90 * degrees)).sum() <= 2
+    assert (drawn(1) != drawn(1, turn=180 * degrees)).sum() <= 2
+    assert (drawn(1) != drawn(1, turn=90 * degrees)).sum() > 100
+    for turn in (90, 180, 270):
+        assert (drawn(2) != drawn(2, turn=turn * degrees)).sum() > 50
+    assert np.array_equal(drawn(2, turn=0.0), drawn(2, turn=0.0))
+
+
+def test_the_heart_stands_on_its_tip_and_is_symmetric():
+    rows = drawn(2).sum(1)
+    filled = np.flatnonzero(rows)
+    assert rows[filled[-1]] < rows[filled[0]] <= rows[filled[len(filled) // 3]]
+    assert (drawn(2) != drawn(2)[:, ::-1]).sum() <= 6
+
+
+def test_a_shape_lies_where_its_factors_say():
+    for x, y in ((0.0, 0.0), (1.0, 0.25), (0.5, 1.0)):
+        rows, columns = np.nonzero(drawn(1, x=x, y=y))
+        assert columns.mean() + 0.5 == pytest.approx(16 + 32 * x, abs=0.3)
+        assert rows.mean() + 0.5 == pytest.approx(16 + 32 * y, abs=0.3)
+
+
+def test_sampling_is_uniform_and_values_are_exact():
+    indices = np.asarray(SPACE.sample(jax.random.key(0), 30_000))
+    for column, size in zip(indices.T, SPACE.sizes, strict=True):
+        counts = np.bincount(column, minlength=size)
+        expected = len(column) / size
+        assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
+    values = np.asarray(SPACE.values(jnp.array([[2, 5, 39, 31, 0]])))
+    assert values[0] == pytest.approx([2, 1.0, 2 * np.pi, 1.0, 0.0])
+
+
+def test_a_fixed_factor_is_shared_and_the_others_vary():
+    draw = jax.jit(SPACE.sample_fixed, static_argnums=1)
+    for factor in range(5):
+        indices = np.asarray(draw(jax.random.key(factor), 200, factor))
+        n_values = [len(np.unique(column)) for column in indices.T]
+        assert n_values[factor] == 1
+        assert all(n > 1 for k, n in enumerate(n_values) if k != factor)
+
+
+def test_a_subset_of_factors_varies_alone():
+    space = sprites.Space(shape=(2,), scale=(0.7,), orientation=(0.0,))
+    assert space.varying == (3, 4)
+    batch = space.draw(jax.random.key(0), 50)
+    assert batch["image"].shape == (50, 64, 64, 1)
+    assert batch["image"].dtype == jnp.uint8
+    assert np.unique(batch["factors"][:, :3]).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("shape", (3,), "shapes are"),
+        ("scale", (0.0,), "positive"),
+        ("x", (), "tuple of values"),
+        ("y", [0.5], "tuple of values"),
+    ],
+)
+def test_impossible_spaces_are_refused(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        sprites.Space(**{field: value})
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A small file of the published layout: 0 and 1, a first column of one color."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 2, (30, 64, 64)).astype(np.uint8)
+    classes = np.hstack([np.zeros((30, 1), int), rng.integers(0, 3, (30, 5))])
+    path = tmp_path / "dsprites.npz"
+    np.savez(path, imgs=images, latents_classes=classes, latents_values=classes * 0.5)
+    return path, images, classes
+
+
+def test_the_published_layout_is_read_with_its_factors(archive):
+    path, images, classes = archive
+    loaded = data.load(f"npz:{path}")
+    assert loaded.image_shape == (64, 64, 1)
+    assert len(loaded.train["image"]) == 27
+    assert np.array_equal(loaded.train["image"][:9, :, :, 0], 255 * images[:9])
+    assert np.array_equal(loaded.test["factors"], classes[9::10, 1:])
+
+
+def test_factors_that_do_not_fit_the_images_are_refused(archive, tmp_path):
+    _, images, classes = archive
+    path = tmp_path / "bad.npz"
+    np.savez(path, imgs=images, latents_classes=classes[:-1])
+    with pytest.raises(ValueError, match=r"factors have shape \(29, 5\)"):
+        data.load(f"npz:{path}")
+    np.savez(path, imgs=images, latents_classes=classes * 0.5)
+    with pytest.raises(ValueError, match="integers"):
+        data.load(f"npz:{path}")
