@@ -16,14 +16,15 @@ from infogan_jax import Config, Update, networks, presets, runs, schedules
 
 CONFIG = presets.PAPER
 
-QUICK_STEPS, QUICK_RATE = 5000, 2e-3
+QUICK_STEPS, QUICK_RATE = 7500, 2e-3
 
 
 def quick(steps: int) -> Config:
     """A small network whose rates fall in the last quarter of `steps` updates.
 
     Its weights are scaled by fan-in: at 0.02 D wins before G draws anything. The
-    categories go on sorting for as long as the rate is high, and stop when it falls.
+    categories go on sorting for as long as the rate is high, and stop when it falls;
+    how far they come depends on the number of updates more than on the width.
     """
     rate = schedules.Linear(
         QUICK_RATE, QUICK_RATE / 10, begin=3 * steps // 4, finish=steps
@@ -32,7 +33,7 @@ def quick(steps: int) -> Config:
         Update("d", ("trunk", "d"), lr=rate),
         Update("g", ("g", "q"), lr=rate),
     )
-    architecture = networks.Dcgan(width=32, dense=256, init_std=None)
+    architecture = networks.Dcgan(width=16, dense=128, init_std=None)
     return dataclasses.replace(CONFIG, architecture=architecture, updates=updates)
 
 
