@@ -16,22 +16,23 @@ from infogan_jax import Config, Update, networks, presets, runs, schedules
 
 CONFIG = presets.PAPER
 
-QUICK_STEPS, QUICK_RATE = 7500, 2e-3
+QUICK_STEPS, QUICK_RATES = 7500, (2e-3, 4e-3)
 
 
 def quick(steps: int) -> Config:
-    """A small network whose rates fall in the last quarter of `steps` updates.
+    """A small network whose rates, of D and of G and Q, fall in the last quarter.
 
     Its weights are scaled by fan-in: at 0.02 D wins before G draws anything. The
     categories go on sorting for as long as the rate is high, and stop when it falls;
     how far they come depends on the number of updates more than on the width.
     """
-    rate = schedules.Linear(
-        QUICK_RATE, QUICK_RATE / 10, begin=3 * steps // 4, finish=steps
+    of_d, of_g = (
+        schedules.Linear(rate, rate / 10, begin=3 * steps // 4, finish=steps)
+        for rate in QUICK_RATES
     )
     updates = (
-        Update("d", ("trunk", "d"), lr=rate),
-        Update("g", ("g", "q"), lr=rate),
+        Update("d", ("trunk", "d"), lr=of_d),
+        Update("g", ("g", "q"), lr=of_g),
     )
     architecture = networks.Dcgan(width=16, dense=128, init_std=None)
     return dataclasses.replace(CONFIG, architecture=architecture, updates=updates)
