@@ -132,7 +132,7 @@ def stock(config, batch):
         "UpConv": functools.partial(layer, linen.ConvTranspose),
     }
     training._create.clear_cache()  # It knows modules by their own fields alone.
-    with mock.patch.multiple(networks, **layers):
+    with mock.patch.multiple(networks.layers, **layers):
         contender = looped("flax", config, batch)
     training._create.clear_cache()
     return contender

@@ -7,6 +7,7 @@ typed (`jax.random.key`). Orbax, TensorFlow Datasets and matplotlib load when us
 import importlib
 
 from infogan_jax import (
+    contrastive,
     data,
     latents,
     metrics,
@@ -36,6 +37,7 @@ __all__ = [
     "Sample",
     "TrainState",
     "Update",
+    "contrastive",
     "data",
     "generate",
     "infer",

@@ -24,6 +24,7 @@ class Update:
       nets: the networks that learn in it; nothing else moves.
       lr: Adam's rate, a number or a schedule, or a tuple with one for each net.
       beta1, beta2: Adam's decay rates.
+      restart: the step at which its networks and its optimizer start afresh, if any.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Update:
     lr: Any
     beta1: float = 0.5
     beta2: float = 0.999
+    restart: int | None = None
 
     def __post_init__(self):
         if not self.nets or not isinstance(self.nets, tuple):
@@ -49,6 +51,8 @@ class Update:
         for rate in self.lr if isinstance(self.lr, tuple) else (self.lr,):
             if not callable(rate) and not rate >= 0:
                 raise ValueError(f"lr must be at least 0, not {rate}.")
+        if self.restart is not None and self.restart < 1:
+            raise ValueError(f"restart must be at least 1, not {self.restart}.")
         for beta in (self.beta1, self.beta2):
             if not 0 <= beta < 1:
                 raise ValueError(f"Adam's betas must lie in [0, 1), not {beta}.")
@@ -116,6 +120,11 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, tuple) or not value:
                 raise ValueError(f"{name} must be a tuple, not empty, not {value!r}.")
+        names = [term_name(term) for term in self.objective]
+        if len(set(names)) < len(names):
+            raise ValueError(f"terms need different names, not {names}; add a `name`.")
+        for term in self.objective:
+            getattr(term, "check", lambda config: None)(self)
         known, by_name = set(self.networks()), {}
         for update in self.updates:
             if by_name.setdefault(update.name, update) != update:
@@ -128,11 +137,6 @@ class Config:
                     f"update {update.name!r} lists {update.nets}, but the networks are "
                     f"{sorted(known)}."
                 )
-        names = [term_name(term) for term in self.objective]
-        if len(set(names)) < len(names):
-            raise ValueError(f"terms need different names, not {names}; add a `name`.")
-        for term in self.objective:
-            getattr(term, "check", lambda config: None)(self)
 
     @property
     def image_shape(self) -> tuple:
@@ -144,8 +148,15 @@ class Config:
         latent_dim = self.noise.dim + self.codes.dim
         modules = self.architecture.networks(latent_dim, self.codes.n_params, axis_name)
         for term in self.objective:
-            modules |= getattr(term, "networks", lambda config: {})(self)
+            modules |= getattr(term, "networks", lambda *_: {})(self, axis_name)
         return modules
+
+    def examples(self) -> dict:
+        """Input shapes, without the batch, of each network that a term brings."""
+        found = {}
+        for term in self.objective:
+            found |= getattr(term, "examples", lambda config: {})(self)
+        return found
 
     def to_json(self) -> str:
         """The configuration as JSON text, with the library's version."""

@@ -1,7 +1,8 @@
 """One training pass over all networks: the `Pass` that the objective's terms read.
 
 Statistics. A network's new running statistics are those of its last application here:
-the trunk's and D's head's from the real images, G's and Q's from the fakes.
+the trunk's and D's head's from the real images, G's and Q's from the fakes. What a term
+makes of networks afterwards counts for those that terms brought, and only for them.
 
 Precision. With `Config.compute_dtype` "bfloat16" the networks compute in it; what they
 hand on, their statistics, every loss and the optimizers stay float32.
@@ -34,7 +35,8 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
       axis_name: of the mapped axis that the batch is split over, if any.
 
     Returns:
-      The Pass, and each network's new statistics.
+      The Pass, and each network's new statistics; those of networks that terms brought
+      come to it when the terms are called.
     """
     modules = config.networks(axis_name)
     key_z, key_c, key_fake, key_real, key_term = jax.vmap(
@@ -42,14 +44,14 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
     )(keys)
     stats = {}
 
-    def apply(name, *inputs, keys, params=None):
+    def apply(name, *inputs, keys, params=None, train=True):
         net = nets[name]
         params = net.params if params is None else params
         params, inputs = _cast((params, inputs), config.compute_dtype)
         output, stats[name] = modules[name].apply(
             {"params": params, **net.stats},
             *inputs,
-            train=True,
+            train=train,
             keys=keys,
             mutable=list(net.stats),
         )
@@ -59,8 +61,9 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
         params = jax.lax.stop_gradient(nets[name].params)
         return apply(name, *inputs, keys=key_fake, params=params)
 
-    def generate(z, c):
-        return apply("g", jnp.concatenate([z, c], -1), keys=key_fake)
+    def generate(z, c, train=True):
+        latent = jnp.concatenate([z, c], -1)
+        return apply("g", latent, keys=key_fake, train=train)
 
     def score(images):
         return apply("d", apply("trunk", images, keys=key_fake), keys=key_fake)
@@ -68,6 +71,12 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
     def recognise(images):
         features = apply("trunk", images, keys=key_fake)
         return apply("q", features, images, keys=key_fake)
+
+    def apply_brought(name, *inputs):
+        output = apply(name, *inputs, keys=key_fake)
+        if name in learners:
+            counted[name] = stats[name]
+        return output
 
     real = batch["image"]
     z, c = jax.vmap(config.noise.sample)(key_z), jax.vmap(config.codes.sample)(key_c)
@@ -99,6 +108,7 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
         generate=generate,
         score=score,
         recognise=recognise,
+        apply=apply_brought,
     )
     return p, counted
 

@@ -3,6 +3,9 @@
 A term is a registered frozen dataclass. Called on a `Pass` it returns a scalar loss for
 each update that it has something to say to, by the update's name; a name that is
 missing counts as 0. An optional `check(config)` raises on a setting that cannot work.
+A term may bring networks: `networks(config, axis_name)` gives modules by name, and
+`examples(config)` the shapes of each one's inputs, without the batch; an update has to
+list them, and the term calls them by `p.apply(name, *inputs)`.
 
     @register
     @dataclass(frozen=True)
@@ -42,9 +45,10 @@ class Pass:
       d_fooled: d_fake again, through a D that does not learn: what a generator that
         wants to fool D must use, or D learns to be fooled wherever it is listed too.
       q_real, q_fake: Q's parameters [B, codes.n_params].
-      generate: (z, c) -> images.
+      generate: (z, c) -> images; with train=False by G's running statistics.
       score: images -> logits [B].
       recognise: images -> Q's parameters.
+      apply: (name, *inputs) -> output of a network that a term brought.
     """
 
     codes: latents.Product
@@ -63,6 +67,7 @@ class Pass:
     generate: Callable
     score: Callable
     recognise: Callable
+    apply: Callable
 
 
 @registry.register

@@ -1,6 +1,8 @@
 """Configs by name. Each is a value: change it with `dataclasses.replace`."""
 
-from infogan_jax import config, latents, networks, objectives
+import dataclasses
+
+from infogan_jax import config, contrastive, latents, networks, objectives, schedules
 
 # The paper's MNIST experiment (appendix C.1): leak 0.1, sigma learned, L_I to G and Q.
 PAPER = config.Config()
@@ -36,3 +38,35 @@ TUTORIAL = config.Config(
 PLAIN_GAN = config.Config(
     objective=(objectives.NonSaturating(), objectives.Recognition())
 )
+
+# InfoGAN (modified) for dSprites: spectral norm, two rates, two updates of G for one of
+# D. An iteration in InfoGAN-CR's count is a step here; 28 epochs are 322,560.
+MODIFIED = config.Config(
+    codes=latents.Product((latents.Uniform(sigma=1.0),) * 5),
+    noise=latents.Uniform(size=5),
+    architecture=networks.Spectral(),
+    objective=(
+        objectives.NonSaturating(),
+        objectives.MutualInformation(weight=0.05, updates=("d", "g")),
+    ),
+    updates=(
+        config.Update("d", ("trunk", "d", "q"), lr=2e-3),
+        config.Update("g", ("g",), lr=1e-3),
+        config.Update("g", ("g",), lr=1e-3),
+    ),
+)
+
+
+def infogan_cr(switch: int = 288_000) -> config.Config:
+    """InfoGAN-CR for dSprites: MODIFIED, and from step `switch` on the pairs count.
+
+    H learns from the first step on, starts afresh at the switch, and G begins to learn
+    from it there, with weight 2.
+    """
+    pairs = contrastive.ContrastivePairs(schedules.Switch(0.0, 2.0, switch))
+    h = config.Update("h", ("h",), lr=2e-3, restart=switch)
+    return dataclasses.replace(
+        MODIFIED,
+        objective=(*MODIFIED.objective, pairs),
+        updates=(h, *MODIFIED.updates),
+    )

@@ -56,6 +56,24 @@ class Linear:
         return self.start + (self.end - self.start) * jnp.clip(done, 0.0, 1.0)
 
 
+@registry.register
+@dataclass(frozen=True)
+class Switch:
+    """`before` until step `at`, `after` from that step on."""
+
+    before: float
+    after: float
+    at: int
+
+    def __post_init__(self):
+        if self.at < 0:
+            raise ValueError(f"Switch needs a step of at least 0, not {self.at}.")
+
+    def __call__(self, step: jax.Array) -> jax.Array:
+        """The value at `step`."""
+        return jnp.where(step < self.at, self.before, self.after)
+
+
 def at(value, step: jax.Array):
     """`value` at `step`: itself where it is a number."""
     return value(step) if callable(value) else value

@@ -43,9 +43,10 @@ class TrainState(flax.struct.PyTreeNode):
 
 def init(config: Config, key: jax.Array) -> TrainState:
     """A fresh state, by the architecture's own initialisers."""
-    modules = tuple(config.networks().items())
+    modules, brought = tuple(config.networks().items()), config.examples()
     latent_dim = config.noise.dim + config.codes.dim
-    nets = _create(modules, latent_dim, config.image_shape, key)
+    examples = tuple(brought.items())
+    nets = _create(modules, latent_dim, config.image_shape, examples, key)
     opt = {u.name: u.optimizer().init(_params(nets, u.nets)) for u in config.updates}
     ema = {"g": copy(nets["g"])} if config.ema_decay else {}
     return TrainState(jnp.zeros((), jnp.int32), nets, opt, ema)
@@ -78,6 +79,7 @@ def step(
     Source: Chen et al. 2016 (arXiv:1606.03657); the five steps of one iteration.
     """
     batch = checks.check_batch(config, batch)
+    state = _restart(config, state, key)
     key, metrics = jax.random.fold_in(key, state.step), {}
     for position, update in enumerate(config.updates):
         update_key = jax.random.fold_in(key, 1 + position)
@@ -226,8 +228,8 @@ def _draw_and_step(config, state, dataset, key, batch_size):
     return step(config, state, draw(dataset, key, state.step, batch_size), key)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _create(modules, latent_dim, image_shape, key):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _create(modules, latent_dim, image_shape, examples, key):
     """Every network, initialised on an example of what it will be given.
 
     Jitted by its networks alone, so that configs which differ in anything else share
@@ -251,9 +253,29 @@ def _create(modules, latent_dim, image_shape, key):
         features = modules["trunk"].apply(create("trunk", image), image, train=False)
         create("d", features)
         create("q", features, image)
+        for name, shapes in examples:
+            create(name, *(jnp.zeros((1, *shape)) for shape in shapes))
         return nets
 
     return ops.one_draw(create_all, key_draw)
+
+
+def _restart(config, state, key):
+    """The state in which updates whose `restart` is this step have begun anew."""
+    for update in dict.fromkeys(config.updates):
+        if update.restart is None:
+            continue
+
+        def begin(update=update, state=state):
+            # As of a run with another key: not the weights that it began with.
+            fresh = init(config, jax.random.fold_in(key, update.restart))
+            nets = state.nets | {name: fresh.nets[name] for name in update.nets}
+            opt = state.opt | {update.name: fresh.opt[update.name]}
+            return state.replace(nets=nets, opt=opt)
+
+        now = state.step == update.restart
+        state = jax.lax.cond(now, begin, lambda state=state: state)
+    return state
 
 
 def _apply_update(config, update, state, batch, key, axis_name):

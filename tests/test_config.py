@@ -13,6 +13,8 @@ PRESETS = [
     presets.MLP,
     presets.TUTORIAL,
     presets.PLAIN_GAN,
+    presets.MODIFIED,
+    presets.infogan_cr(),
 ]
 
 

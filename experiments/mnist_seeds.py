@@ -1,0 +1,176 @@
+"""InfoGAN on MNIST over many seeds: the distribution behind the paper's one number.
+
+    python experiments/mnist_seeds.py --quick --data bundled --seeds 0-9
+    python experiments/mnist_seeds.py --data mnist --seeds 0-15 --out runs/paper-seeds
+
+Every option that is not below goes to `mnist.py`, whose runs lie in `OUT/seed-N`. A
+finished seed is skipped and an interrupted one resumed, so the same command goes on
+after a kill; several processes may share OUT, each with seeds of its own. The report of
+all finished seeds is written anew each time: report.md, report.json, accuracy.png,
+confusions.png. No seed is left out of it.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+
+import mnist
+import numpy as np
+import table
+
+SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
+
+
+def seeds_of(text: str) -> list[int]:
+    """Seeds from text such as "0-3,7"."""
+    found = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        try:
+            found += range(int(first), int(last or first) + 1)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} names no seeds; write numbers and ranges, such as 0-3,7."
+            ) from None
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is an empty range of seeds.")
+    return found
+
+
+def train(out: Path, seed: int, rest: list[str]) -> int:
+    """Trains what is missing of a seed; returns the exit status."""
+    run = out / f"seed-{seed}"
+    if (run / "evaluation.json").exists():
+        print(f"seed {seed}: finished before", flush=True)
+        return 0
+    if (run / "run.json").exists():
+        return mnist.main(["--out", str(run), "--resume"])
+    return mnist.main([*rest, "--seed", str(seed), "--out", str(run)])
+
+
+def failures(confusion) -> dict:
+    """What went wrong: digits that share a category, digits spread over several.
+
+    Args:
+      confusion: counts [categories, digits].
+    """
+    counts = np.asarray(confusion, float)
+    of_category = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    of_digit = counts / np.maximum(counts.sum(0, keepdims=True), 1)
+    merged = [np.flatnonzero(row >= SHARE).tolist() for row in of_category]
+    split = {
+        digit: np.flatnonzero(column >= SHARE).tolist()
+        for digit, column in enumerate(of_digit.T)
+    }
+    return {
+        "merged": sorted(digits for digits in merged if len(digits) > 1),
+        "split": {
+            d: categories for d, categories in split.items() if len(categories) > 1
+        },
+    }
+
+
+def collect(out: Path) -> list[dict]:
+    """The finished runs' reports, by seed."""
+    found = []
+    for run in out.glob("seed-*"):
+        if (run / "evaluation.json").exists():
+            report = table.read(run, "evaluation.json")
+            seed = table.read(run, "run.json")["seed"]
+            wrong = failures(report["confusion"])
+            found.append({"seed": seed, "run": run, **report, **wrong})
+    return sorted(found, key=lambda report: report["seed"])
+
+
+def write_report(out: Path, reports: list[dict]) -> None:
+    """report.md, report.json and the figures."""
+    accuracies = [report["accuracy"] for report in reports]
+    ordered = sorted(reports, key=lambda report: report["accuracy"])
+    median, worst = ordered[(len(ordered) - 1) // 2], ordered[0]
+    lines = [table.summary([report["run"] for report in reports]), ""]
+    lines += [
+        f"Median {statistics.median(accuracies):.4f}, worst {worst['accuracy']:.4f} "
+        f"(seed {worst['seed']}), best {ordered[-1]['accuracy']:.4f}; median NMI "
+        f"{statistics.median(r['nmi'] for r in reports):.3f}.",
+        "",
+        f"| seed | digits that share a category (each at least {SHARE:.0%} of it) | "
+        f"digits in several categories (at least {SHARE:.0%} each) |",
+        "|---|---|---|",
+    ]
+    for report in reports:
+        merged = ", ".join("+".join(map(str, digits)) for digits in report["merged"])
+        split = ", ".join(map(str, report["split"]))
+        lines.append(f"| {report['seed']} | {merged or '-'} | {split or '-'} |")
+    (out / "report.md").write_text("\n".join(lines) + "\n")
+    rows = [{**report, "run": report["run"].name} for report in reports]
+    (out / "report.json").write_text(json.dumps(rows, indent=2) + "\n")
+    draw(out, accuracies, median, worst)
+    print("\n".join(lines))
+    print(f"report and figures are in {out}")
+
+
+def draw(out: Path, accuracies, median, worst) -> None:
+    """The distribution, and the confusions of the median and the worst run."""
+    try:
+        from matplotlib import figure
+    except ImportError:
+        print('no figures: they need matplotlib: pip install "infogan_jax[figures]"')
+        return
+    drawing = figure.Figure((4, 4), layout="constrained")
+    axes = drawing.subplots()
+    axes.boxplot(accuracies, widths=0.4, showfliers=False)
+    shift = np.linspace(-0.12, 0.12, len(accuracies)) if len(accuracies) > 1 else [0]
+    axes.plot(1 + np.asarray(shift), accuracies, "o", alpha=0.7)
+    axes.axhline(0.95, color="gray", linestyle=":", label="the paper's one number")
+    axes.set(xticks=[1], xticklabels=[f"{len(accuracies)} seeds"], ylim=(None, 1))
+    axes.set_ylabel("held-out accuracy")
+    axes.legend(loc="lower right")
+    drawing.savefig(out / "accuracy.png", dpi=120)
+
+    drawing = figure.Figure((9, 4.5), layout="constrained")
+    for axes, report, name in zip(
+        drawing.subplots(1, 2), (median, worst), ("median", "worst"), strict=True
+    ):
+        counts = np.asarray(report["confusion"])
+        order = np.argsort(report["label_of"], kind="stable")
+        axes.imshow(counts[order], cmap="Blues")
+        for (row, column), count in np.ndenumerate(counts[order]):
+            dark = count > counts.max() / 2
+            color = "white" if dark else "black"
+            axes.text(column, row, count, ha="center", va="center", size=7, color=color)
+        axes.set(xlabel="digit", ylabel="category", xticks=range(counts.shape[1]))
+        axes.set_yticks(range(len(order)), order)
+        axes.set_title(f"{name}: seed {report['seed']}, {report['accuracy']:.4f}")
+    drawing.savefig(out / "confusions.png", dpi=120)
+
+
+def main(argv=None) -> int:
+    """Trains the seeds and reports; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seeds", type=seeds_of, default=seeds_of("0-9"), help="(default: 0-9)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/mnist-seeds"),
+        help="(default: %(default)s)",
+    )
+    options, rest = parser.parse_known_args(argv)
+    refused = {"--seed", "--resume"} & {word.partition("=")[0] for word in rest}
+    if refused:
+        parser.error(f"{', '.join(sorted(refused))}: set for each seed by --seeds.")
+    for seed in options.seeds:
+        status = train(options.out, seed, rest)
+        if status:
+            return status
+    write_report(options.out, collect(options.out))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,299 @@
+"""InfoGAN-CR on dSprites-like images: train, score, choose a run without labels.
+
+Lin et al. 2020 (arXiv:1906.06034): 322,560 iterations at batch 64, the contrastive
+regulariser from iteration 288,000 on. `--variant modified` is the same without it.
+
+    python experiments/sprites.py --out runs/sprites                   # on a GPU
+    python experiments/sprites.py --out runs/sprites --fraction 0.025  # on a CPU
+
+A fraction shortens the schedule and moves the switch in proportion. Scores follow
+InfoGAN-CR's protocols and are taken eight times on the way. A killed run goes on where
+it was saved when the command is given again; a finished seed is skipped. The report of
+all finished seeds is written anew: report.md, report.json, curves.png, traversals.png.
+"""
+
+import argparse
+import functools
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from mnist_seeds import seeds_of
+from scipy import stats
+
+import infogan_jax
+from infogan_jax import checkpoint, evaluation, metrics, presets, records
+from infogan_jax.data import sprites
+
+STEPS, SWITCH, BATCH = 322_560, 288_000, 64
+EVALUATIONS, AT_ONCE = 8, 100
+SPACE = sprites.Space()
+# Of InfoGAN-CR's table 1 and 3: 50 runs each, dSprites itself.
+PUBLISHED = {
+    "cr": {"factor_vae": 0.88, "dci": 0.71, "sap": 0.58, "mig": 0.37, "beta_vae": 0.95},
+    "modified": {
+        "factor_vae": 0.82,
+        "dci": 0.60,
+        "sap": 0.41,
+        "mig": 0.22,
+        "beta_vae": 0.87,
+    },
+}
+
+
+def configuration(variant: str, steps: int):
+    """The variant's config, its switch in proportion to the length."""
+    if variant == "modified":
+        return presets.MODIFIED
+    return presets.infogan_cr(round(steps * SWITCH / STEPS))
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def advance(config, state, key, n):
+    """The state after n steps, each on images rendered for it."""
+
+    def one(_, state):
+        stream = jax.random.fold_in(jax.random.fold_in(key, state.step), 0)
+        batch = SPACE.draw(stream, BATCH)
+        return infogan_jax.step(config, state, batch, key)[0]
+
+    return jax.lax.fori_loop(0, n, one, state)
+
+
+def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
+    """Trains a seed to its end, from where it was saved, scoring it on the way."""
+    key = jax.random.key(seed)
+    if checkpoint.steps(out):
+        saved, state = infogan_jax.restore(out)
+        if saved != config:
+            raise ValueError(
+                f"{out} holds a run of another config; name another --out, or give the "
+                "variant and fraction that it began with."
+            )
+    else:
+        state = infogan_jax.init(config, key)
+    out.mkdir(parents=True, exist_ok=True)
+    records.cut(out / "scores.jsonl", int(state.step))
+    began = time.monotonic()
+    with checkpoint.Writer(out, config, keep=2) as writer:
+        for number in range(1, EVALUATIONS + 1):
+            stop = steps * number // EVALUATIONS
+            while int(state.step) < stop:
+                n = min(AT_ONCE, stop - int(state.step))
+                state = advance(config, state, key, n)
+                if int(state.step) == stop:
+                    line = {"step": stop, **score(config, state, votes)}
+                    line["seconds"] = round(time.monotonic() - began)
+                    with (out / "scores.jsonl").open("a") as file:
+                        file.write(json.dumps(line) + "\n")
+                    print(f"{out.name}: {json.dumps(line)}", flush=True)
+                    writer.save(state)
+    records.write_json(out / "finished.json", {"seed": seed, "steps": steps, **line})
+
+
+def represent(config, state, indices) -> np.ndarray:
+    """Q's means for images of these factors, [N, L]."""
+    chunks = np.array_split(np.asarray(indices), max(1, len(indices) // 2000))
+    q = [
+        evaluation.read(config, state, sprites.render(SPACE.values(jnp.asarray(chunk))))
+        for chunk in chunks
+    ]
+    return np.asarray(config.codes.mean(jnp.concatenate(q)))
+
+
+def score(config, state, votes: int) -> dict:
+    """Every metric by InfoGAN-CR's protocol: 500 votes of 100 images at full size."""
+    keys = jax.random.split(jax.random.key(99), votes + 1)
+    table = SPACE.sample(keys[0], 20 * votes)
+    codes = represent(config, state, table)
+    fixed = np.random.default_rng(0).integers(5, size=votes)
+    groups = jax.vmap(lambda key, factor: SPACE.sample_fixed(key, 100, factor))(
+        keys[1:], jnp.asarray(fixed)
+    )
+    of_groups = represent(config, state, groups.reshape(-1, 5))
+    drawn = metrics.Votes(of_groups.reshape(votes, 100, -1), fixed)
+    factors = np.asarray(table)
+    with np.errstate(all="ignore"):
+        lasso = metrics.dci(codes, factors, regressor="lasso")
+        forest = metrics.dci(codes, factors, regressor="forest")
+    return {
+        "factor_vae": metrics.factor_vae_score(drawn, codes.std(0)),
+        "dci": lasso.disentanglement,
+        "dci_forest": forest.disentanglement,
+        "sap": metrics.sap(codes, factors, discrete=(0,)),
+        "explicitness": metrics.explicitness(codes, factors),
+        "modularity": metrics.modularity(codes, factors),
+        "mig": metrics.mig(codes, factors),
+        "beta_vae": metrics.beta_vae_score(drawn),
+    }
+
+
+def centrality(runs: list[Path], votes: int):
+    """ModelCentrality and UDR of every run: how well the others agree with it."""
+    states = [infogan_jax.restore(run) for run in runs]
+    agreement = np.zeros((len(runs), len(runs)))
+    for i, (config, state) in enumerate(states):
+        fixed = np.random.default_rng(i).integers(len(config.codes.parts), size=votes)
+        key = jax.random.key(i)
+        images = []
+        for number, code in enumerate(fixed):
+            of_c, of_z, of_shared = jax.random.split(jax.random.fold_in(key, number), 3)
+            c = jax.vmap(config.codes.sample)(jax.random.split(of_c, 100))
+            shared = config.codes.sample(of_shared)[code]
+            z = jax.vmap(config.noise.sample)(jax.random.split(of_z, 100))
+            c = c.at[:, code].set(shared)
+            images.append(infogan_jax.generate(config, state, z, c))
+        images = np.concatenate(images)
+        for j, (other, judge) in enumerate(states):
+            codes = other.codes.mean(jnp.asarray(evaluation.read(other, judge, images)))
+            codes = np.asarray(codes)
+            drawn = metrics.Votes(codes.reshape(votes, 100, -1), fixed)
+            agreement[i, j] = metrics.factor_vae_score(drawn, codes.std(0))
+    table = SPACE.sample(jax.random.key(7), 2000)
+    codes = [represent(config, state, table) for config, state in states]
+    return metrics.model_centrality(agreement), metrics.udr(codes)
+
+
+def write_report(out: Path, variant: str, votes: int) -> None:
+    """report.md, report.json and the figures, of all finished seeds."""
+    runs = sorted(path.parent for path in out.glob("seed-*/finished.json"))
+    ends = [json.loads((run / "finished.json").read_text()) for run in runs]
+    names = [
+        name for name in ends[0] if name not in ("seed", "step", "steps", "seconds")
+    ]
+    central, ranking = centrality(runs, votes) if len(runs) > 1 else (None, None)
+    share = ends[0]["steps"] / STEPS
+    lines = [
+        f"{variant}: {ends[0]['steps']} iterations, {share:.4g} of the published "
+        "schedule, on dSprites-like images.",
+        "",
+        "| seed | " + " | ".join(names) + " | ModelCentrality | UDR |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for i, end in enumerate(ends):
+        chosen = [f"{x[i]:.3f}" if x is not None else "" for x in (central, ranking)]
+        cells = [str(end["seed"]), *(f"{end[name]:.3f}" for name in names), *chosen]
+        lines.append("| " + " | ".join(cells) + " |")
+    means = [f"{statistics.mean(end[name] for end in ends):.3f}" for name in names]
+    lines.append("| mean | " + " | ".join(means) + " | | |")
+    published = [str(PUBLISHED[variant].get(name, "")) for name in names]
+    lines.append("| published mean | " + " | ".join(published) + " | | |")
+    best = 0
+    if central is not None:
+        best = int(np.argmax(central))
+        better = sum(end["factor_vae"] > ends[best]["factor_vae"] for end in ends)
+        by_udr = ends[int(np.argmax(ranking))]["seed"]
+        lines += [
+            "",
+            f"ModelCentrality chooses seed {ends[best]['seed']}, number {better + 1} "
+            f"of {len(ends)} by FactorVAE; UDR seed {by_udr}.",
+        ]
+    curves = {run.name: _lines(run / "scores.jsonl") for run in runs}
+    rows = [
+        [line[name] for name in names] for curve in curves.values() for line in curve
+    ]
+    lines += ["", *_agreement(names, rows)]
+    (out / "report.md").write_text("\n".join(lines) + "\n")
+    records.write_json(out / "report.json", {"runs": ends, "curves": curves})
+    _draw(out, curves, runs[best], ends[0]["steps"] if variant == "cr" else None)
+    print("\n".join(lines))
+    print(f"report and figures are in {out}")
+
+
+def _agreement(names, rows):
+    """Spearman's correlation of every two metrics over all scored checkpoints."""
+    if len(rows) < 3:
+        return []
+    with np.errstate(all="ignore"):
+        ranks = np.atleast_2d(stats.spearmanr(rows).statistic)
+    lines = [f"Rank correlation of the metrics over {len(rows)} checkpoints:", ""]
+    lines += ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for name, row in zip(names, ranks, strict=True):
+        lines.append(f"| {name} | " + " | ".join(f"{x:.2f}" for x in row) + " |")
+    return lines
+
+
+def _draw(out, curves, run, steps):
+    try:
+        from matplotlib import figure
+    except ImportError:
+        print('no figures: they need matplotlib: pip install "infogan_jax[figures]"')
+        return
+    drawing = figure.Figure((10, 3), layout="constrained")
+    shown = ("factor_vae", "dci", "mig")
+    for axes, name in zip(drawing.subplots(1, 3), shown, strict=True):
+        for label, curve in curves.items():
+            steps_seen = [line["step"] for line in curve]
+            axes.plot(steps_seen, [line[name] for line in curve], ".-", label=label)
+        if steps is not None:
+            axes.axvline(steps * SWITCH / STEPS, color="gray", linestyle=":")
+        axes.set(title=name, xlabel="iteration", ylim=(0, 1))
+    drawing.savefig(out / "curves.png", dpi=120)
+
+    config, state = infogan_jax.restore(run)
+    drawing = figure.Figure((10, 1.05 * len(config.codes.parts)), layout="constrained")
+    grid = drawing.subplots(len(config.codes.parts), 10)
+    for code, row in enumerate(grid):
+        sweep = infogan_jax.traverse(
+            config, state, jax.random.key(0), code, rows=1, steps=10
+        )
+        for axes, image in zip(row, np.asarray(sweep)[0], strict=True):
+            axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
+            axes.axis("off")
+        row[0].set_title(f"code {code}", fontsize=7)
+    drawing.savefig(out / "traversals.png", dpi=120)
+
+
+def _lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def main(argv=None) -> int:
+    """Trains the seeds and reports; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--variant", choices=PUBLISHED, default="cr")
+    parser.add_argument(
+        "--seeds", type=seeds_of, default=seeds_of("0-2"), help="(default: 0-2)"
+    )
+    parser.add_argument(
+        "--fraction",
+        type=float,
+        default=1.0,
+        help=f"of {STEPS} iterations, in (0, 1] (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--votes", type=int, default=500, help="of each score (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/sprites"), help="(default: %(default)s)"
+    )
+    options = parser.parse_args(argv)
+    steps = round(STEPS * options.fraction)
+    if not EVALUATIONS <= steps <= STEPS:
+        parser.error(f"--fraction must lie in (0, 1], not {options.fraction}.")
+    if options.votes < 10:
+        parser.error(f"--votes must be at least 10, not {options.votes}.")
+    config = configuration(options.variant, steps)
+    try:
+        for seed in options.seeds:
+            run = options.out / f"seed-{seed}"
+            if (run / "finished.json").exists():
+                print(f"seed {seed}: finished before", flush=True)
+            else:
+                train(run, config, seed, steps, options.votes)
+        write_report(options.out, options.variant, options.votes)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The contrastive regulariser of InfoGAN-CR: which code do two images share?
+
+A network H of its own sees two images side by side. They were made from the same noise
+and from codes that agree in one place and were drawn apart in all others; H names the
+place, and G makes it easy for H. Not to be confused with the InfoNCE loss between an
+image and its code that goes by the same name elsewhere.
+
+Source: Lin et al. 2020 (arXiv:1906.06034), section 3.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from infogan_jax import latents, objectives, registry, schedules
+
+
+@registry.register
+@dataclass(frozen=True)
+class ContrastivePairs:
+    """Cross-entropy of H on pairs: H learns it in `update`, G with `weight` in "g".
+
+    It brings the network "h", which an update has to list. While the weight is 0, H
+    learns from what G draws with its running statistics, and G does not learn from H.
+
+    Attributes:
+      weight: of G's share; a number, or a schedule such as `Switch(0.0, 2.0, at)`.
+      gap: least distance of the codes that a pair does not share, in [0, 2); a number
+        or a schedule. More than 0 needs uniform codes of one dimension.
+      update: the update that trains H.
+    """
+
+    weight: Any = 1.0
+    gap: Any = 0.0
+    update: str = "h"
+
+    def check(self, config) -> None:
+        """Raises unless H can be built, is trained, and the pairs can be drawn."""
+        if len(config.codes.parts) < 2:
+            raise ValueError("ContrastivePairs needs at least two codes to tell apart.")
+        if not hasattr(config.architecture, "pair_network"):
+            raise ValueError(
+                f"{type(config.architecture).__name__} has no pair_network for "
+                "ContrastivePairs; use Dcgan or Spectral."
+            )
+        owners = {u.name for u in config.updates if "h" in u.nets}
+        if owners != {self.update}:
+            raise ValueError(
+                f"ContrastivePairs trains its network 'h' in update {self.update!r}, "
+                f"but 'h' is listed in {sorted(owners)}."
+            )
+        numbers = [x for x in (self.weight, self.gap) if not callable(x)]
+        if not all(0 <= x for x in numbers):
+            raise ValueError(f"weight and gap must be at least 0, not {numbers}.")
+        apart = callable(self.gap) or self.gap > 0
+        if apart and not all(_can_be_apart(part) for part in config.codes.parts):
+            raise ValueError(
+                f"a gap of {self.gap} needs uniform codes of one dimension, not "
+                f"{config.codes.parts}."
+            )
+        if not callable(self.gap) and not self.gap < 2:
+            raise ValueError(f"gap must be below 2, the prior's width: {self.gap}.")
+
+    def networks(self, config, axis_name: str | None = None) -> dict:
+        """H, on the architecture's sizes."""
+        n_codes = len(config.codes.parts)
+        return {"h": config.architecture.pair_network(n_codes, axis_name)}
+
+    def examples(self, config) -> dict:
+        """The shapes that H is given, without the batch."""
+        height, width, channels = config.image_shape
+        return {"h": ((height, width, 2 * channels),)}
+
+    def __call__(self, p: objectives.Pass) -> dict:
+        """Losses of `update` and "g", in nats."""
+        weight = jnp.asarray(schedules.at(self.weight, p.step), p.fake.dtype)
+        gap = schedules.at(self.gap, p.step)
+        first, second, shared = jax.vmap(lambda key: draw_pair(p.codes, key, gap))(
+            p.keys
+        )
+
+        def pairs(train):
+            images = [p.generate(p.z, c, train=train) for c in (first, second)]
+            return jnp.concatenate(images, -1)
+
+        seen = jax.lax.cond(weight > 0, lambda: pairs(True), lambda: pairs(False))
+        loss = optax.softmax_cross_entropy_with_integer_labels(
+            p.apply("h", seen), shared
+        ).mean()
+        return {self.update: loss, "g": weight * loss}
+
+
+def draw_pair(codes: latents.Product, key: jax.Array, gap=0.0):
+    """Two codes that agree in one part and are at least `gap` apart in the others.
+
+    Args:
+      codes: the prior.
+      key: of the pair.
+      gap: least distance; may be traced.
+
+    Returns:
+      The two codes, each [dim] and from the prior if gap is 0, and the part that they
+      share, int32.
+    """
+    key_shared, *keys = jax.random.split(key, 1 + len(codes.parts))
+    shared = jax.random.randint(key_shared, (), 0, len(codes.parts))
+    first, second = [], []
+    for i, (part, key_part) in enumerate(zip(codes.parts, keys, strict=True)):
+        draw = _apart if _can_be_apart(part) else _independent
+        one, other = draw(part, key_part, gap)
+        first.append(one)
+        second.append(jnp.where(shared == i, one, other))
+    return jnp.concatenate(first), jnp.concatenate(second), shared
+
+
+def _can_be_apart(part):
+    return isinstance(part, latents.Uniform) and part.dim == 1
+
+
+def _independent(part, key, gap):
+    del gap
+    one, other = jax.random.split(key)
+    return part.sample(one), part.sample(other)
+
+
+def _apart(part, key, gap):
+    """Uniform on the pairs of [-1, 1]^2 that are at least `gap` apart."""
+    key_swap, *keys = jax.random.split(key, 3)
+    # Draw from a square that is smaller by the gap, then put the gap between the two.
+    a, b = ((1 - gap / 2) * part.sample(k) for k in keys)
+    low, high = jnp.minimum(a, b) - gap / 2, jnp.maximum(a, b) + gap / 2
+    swap = jax.random.bernoulli(key_swap)
+    return jnp.where(swap, low, high), jnp.where(swap, high, low)

@@ -1,0 +1,22 @@
+"""Flax modules of G, D and Q, and the architectures that build them.
+
+An architecture is a frozen dataclass whose `networks(latent_dim, n_params, axis_name)`
+returns the modules by name:
+
+    "g"      G(z, c)            latents [B, latent_dim] -> images [B, H, W, C] in [0, 1]
+    "trunk"  shared features    images -> features
+    "d"      D's head           features -> logits [B]
+    "q"      Q                  (features, images) -> Q's parameters [B, n_params]
+
+Every module is called as `module(*inputs, train=bool, keys=keys)`: with `train` it
+normalises by the batch; `keys` [B] are the examples' own, for dropout and noise, so
+that what an example sees does not depend on how many devices share the batch.
+
+This package is all that imports flax.linen.
+"""
+
+from infogan_jax.networks.dcgan import Dcgan
+from infogan_jax.networks.mlp import Mlp
+from infogan_jax.networks.spectral import Spectral
+
+__all__ = ["Dcgan", "Mlp", "Spectral"]

@@ -1,0 +1,151 @@
+"""The paper's convolutional networks, in any size."""
+
+import math
+from dataclasses import dataclass
+
+from flax import linen as nn
+
+from infogan_jax import ops, registry
+from infogan_jax.networks import layers
+
+
+@registry.register
+@dataclass(frozen=True)
+class Dcgan:
+    """The paper's convolutional networks (appendix C.1), in any size.
+
+    D and Q share `depth` convolutions of stride 2 and a dense layer; G mirrors them.
+    The defaults are the MNIST networks, with the paper's leak of 0.1. No layer that
+    feeds a norm has a bias: its true gradient is 0, and Adam would amplify the rounding
+    noise, differently on every number of devices.
+
+    Attributes:
+      image_shape: (H, W, C); H and W divisible by 2**depth, C 1 or 3.
+      width: channels of the first convolution; each further one has twice as many.
+      depth: number of strided convolutions.
+      dense: features of the dense layers.
+      q_hidden: features of Q's hidden layer.
+      leak: slope of D's and Q's leaky ReLU; 0.1 in the paper, 0.01 in its code.
+      init_std: standard deviation of the initial weights, 0.02 in the paper's code;
+        None scales it by each layer's inputs instead, which small networks need: at
+        0.02 theirs start so weak that D wins before G draws anything.
+      output: "sigmoid", or "tanh" mapped to [0, 1] (and back at D's entrance).
+      shared: False gives Q a trunk of its own instead of D's features.
+    """
+
+    image_shape: tuple = (28, 28, 1)
+    width: int = 64
+    depth: int = 2
+    dense: int = 1024
+    q_hidden: int = 128
+    leak: float = 0.1
+    init_std: float | None = 0.02
+    output: str = "sigmoid"
+    shared: bool = True
+
+    def __post_init__(self):
+        layers.check_image_shape(self.image_shape, 2**self.depth)
+        layers.check_positive(self, "width", "depth", "dense", "q_hidden")
+        layers.check_output(self.output)
+
+    def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
+        """The four modules by name; `axis_name` spans the norms' batch."""
+        del latent_dim  # Dense layers infer it.
+        trunk = ConvTrunk(self, axis_name)
+        q = ConvQ(self, n_params, axis_name)
+        return {
+            "trunk": trunk,
+            "d": layers.LinearD(),
+            "q": q,
+            "g": ConvG(self, axis_name),
+        }
+
+    def pair_network(self, n_codes: int, axis_name: str | None) -> nn.Module:
+        """H: two images on the channel axis -> logits [B, n_codes] of what they share.
+
+        As the trunk, with a head of its own.
+        """
+        return ConvPair(self, n_codes, axis_name)
+
+    def kernel_init(self):
+        """Initialiser of dense and convolution kernels."""
+        return ops.normal(0.0, self.init_std)
+
+
+class ConvTrunk(nn.Module):
+    """Images [B, H, W, C] to features [B, dense]."""
+
+    size: Dcgan
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, images, *, train, keys=None):  # noqa: D102
+        del keys
+        size, init = self.size, self.size.kernel_init()
+        x = layers.enter(images, size.output)
+        for level in range(size.depth):
+            features, first = size.width << level, level == 0
+            x = layers.DownConv(features, use_bias=first, kernel_init=init)(x)
+            x = x if first else layers.norm(self.axis_name, train)(x)
+            x = nn.leaky_relu(x, size.leak)
+        x = nn.Dense(size.dense, use_bias=False, kernel_init=init)(layers.flat(x))
+        return nn.leaky_relu(layers.norm(self.axis_name, train)(x), size.leak)
+
+
+class ConvPair(nn.Module):
+    """Pairs [B, H, W, 2C] to logits [B, n_codes]."""
+
+    size: Dcgan
+    n_codes: int
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, pairs, *, train, keys=None):  # noqa: D102
+        del keys
+        features = ConvTrunk(self.size, self.axis_name)(pairs, train=train)
+        return nn.Dense(self.n_codes, kernel_init=self.size.kernel_init())(features)
+
+
+class ConvQ(nn.Module):
+    """Features, or images through a trunk of its own, to Q's parameters."""
+
+    size: Dcgan
+    n_params: int
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, features, images, *, train, keys=None):  # noqa: D102
+        size, init = self.size, self.size.kernel_init()
+        if not size.shared:
+            features = ConvTrunk(size, self.axis_name)(images, train=train)
+        x = nn.Dense(size.q_hidden, use_bias=False, kernel_init=init)(features)
+        x = nn.leaky_relu(layers.norm(self.axis_name, train)(x), size.leak)
+        return nn.Dense(self.n_params, kernel_init=init)(x)
+
+
+class ConvG(nn.Module):
+    """Latents [B, L] to images [B, H, W, C] in [0, 1]."""
+
+    size: Dcgan
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, latents, *, train, keys=None):  # noqa: D102
+        del keys
+        size, init = self.size, self.size.kernel_init()
+        height, width, channels = size.image_shape
+        start = (
+            height >> size.depth,
+            width >> size.depth,
+            size.width << size.depth - 1,
+        )
+
+        x = nn.Dense(size.dense, use_bias=False, kernel_init=init)(latents)
+        x = nn.relu(layers.norm(self.axis_name, train)(x))
+        x = nn.Dense(math.prod(start), use_bias=False, kernel_init=init)(x)
+        x = nn.relu(layers.norm(self.axis_name, train)(x))
+        x = x.reshape(-1, *start)
+        for level in reversed(range(size.depth - 1)):
+            x = layers.UpConv(size.width << level, use_bias=False, kernel_init=init)(x)
+            x = nn.relu(layers.norm(self.axis_name, train)(x))
+        return layers.leave(layers.UpConv(channels, kernel_init=init)(x), size.output)

@@ -1,0 +1,119 @@
+"""Layers that the architectures share, and the checks of their settings."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from infogan_jax import ops
+
+_OUTPUTS = ("sigmoid", "tanh")
+
+
+class _StridedConv(nn.Module):
+    """A 4x4 kernel and a bias around the `operation` of a subclass."""
+
+    features: int
+    kernel_init: Callable
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x):  # noqa: D102
+        shape = (4, 4, x.shape[-1], self.features)
+        x = self.operation(x, self.param("kernel", self.kernel_init, shape))
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            x = x + bias.reshape(1, 1, 1, -1)
+        return x
+
+
+class DownConv(_StridedConv):
+    """Convolution of stride 2: [B, H, W, C] to [B, H/2, W/2, features]."""
+
+    operation = staticmethod(ops.strided_conv)
+
+
+class UpConv(_StridedConv):
+    """Transposed convolution of stride 2: [B, H, W, C] to [B, 2H, 2W, features]."""
+
+    operation = staticmethod(ops.conv_transpose)
+
+
+class LinearD(nn.Module):
+    """Features [B, F] to logits [B]."""
+
+    @nn.compact
+    def __call__(self, features, *, train, keys=None):  # noqa: D102
+        del train, keys
+        return nn.Dense(1, kernel_init=ops.normal(0.0, 0.02))(features)[:, 0]
+
+
+def norm(axis_name, train):
+    """Batch norm over all devices; Flax's momentum is the share that is kept.
+
+    The variance takes two passes: E[x^2] - E[x]^2 loses the digits of the first fakes,
+    which hardly differ from one another, and devices would then disagree.
+    """
+    return nn.BatchNorm(
+        use_fast_variance=False,
+        use_running_average=not train,
+        momentum=0.9,
+        epsilon=1e-5,
+        scale_init=ops.normal(1.0, 0.02),
+        axis_name=axis_name,
+    )
+
+
+def drop(x, rate, keys, layer):
+    """Dropout by the examples' own keys [B], each layer with a stream of its own."""
+
+    def mask(key):
+        return jax.random.bernoulli(
+            jax.random.fold_in(key, layer), 1 - rate, x.shape[1:]
+        )
+
+    return jnp.where(jax.vmap(mask)(keys), x / (1 - rate), 0.0)
+
+
+def flat(x):
+    """[B, ...] to [B, features]."""
+    return x.reshape(x.shape[0], -1)
+
+
+def enter(images, output):
+    """Images in [0, 1] to the range of `output`."""
+    return images if output == "sigmoid" else 2 * images - 1
+
+
+def leave(x, output):
+    """What G's last layer gives, to images in [0, 1]."""
+    return nn.sigmoid(x) if output == "sigmoid" else (nn.tanh(x) + 1) / 2
+
+
+def check_image_shape(shape, multiple):
+    """Raises unless it is (H, W, C) with sides that are multiples, C 1 or 3."""
+    if not isinstance(shape, tuple) or len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"image_shape must be a tuple (H, W, C), not {shape!r}.")
+    height, width, channels = shape
+    if height % multiple or width % multiple:
+        raise ValueError(
+            f"images of {height}x{width} cannot be halved down to whole pixels; "
+            f"use sides divisible by {multiple}."
+        )
+    if channels not in (1, 3):
+        raise ValueError(f"images have 1 or 3 channels, not {channels}.")
+
+
+def check_positive(architecture, *names):
+    """Raises unless the fields of these names are at least 1."""
+    for name in names:
+        if getattr(architecture, name) < 1:
+            value = getattr(architecture, name)
+            raise ValueError(f"{name} must be at least 1, not {value}.")
+
+
+def check_output(output):
+    """Raises unless it is a known range of G's last layer."""
+    if output not in _OUTPUTS:
+        raise ValueError(f"output must be one of {_OUTPUTS}, not {output!r}.")

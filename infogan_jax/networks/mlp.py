@@ -1,0 +1,92 @@
+"""Dense networks, as tutorials have them."""
+
+from dataclasses import dataclass
+
+from flax import linen as nn
+
+from infogan_jax import registry
+from infogan_jax.networks import layers
+
+
+@registry.register
+@dataclass(frozen=True)
+class Mlp:
+    """Dense networks, as in common tutorials; leaky ReLU .2, dropout in D.
+
+    Attributes:
+      image_shape: (H, W, C).
+      g_widths: G's hidden layers; each norm follows its activation, so biases stay.
+      d_widths: the trunk's hidden layers.
+      dropout: share of the trunk's features dropped in training, in [0, 1).
+      output: "tanh" mapped to [0, 1] (and back at D's entrance), or "sigmoid".
+    """
+
+    image_shape: tuple = (28, 28, 1)
+    g_widths: tuple = (256, 512, 1024)
+    d_widths: tuple = (1024, 512, 256)
+    dropout: float = 0.3
+    output: str = "tanh"
+
+    def __post_init__(self):
+        layers.check_image_shape(self.image_shape, 1)
+        layers.check_output(self.output)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}.")
+
+    def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
+        """The four modules by name; `axis_name` spans the norms' batch."""
+        del latent_dim
+        return {
+            "trunk": DenseTrunk(self.d_widths, self.dropout, self.output),
+            "d": layers.LinearD(),
+            "q": LinearQ(n_params),
+            "g": DenseG(self.image_shape, self.g_widths, self.output, axis_name),
+        }
+
+
+class DenseTrunk(nn.Module):
+    """Images [B, H, W, C] to features [B, widths[-1]]."""
+
+    widths: tuple
+    dropout: float
+    output: str
+
+    @nn.compact
+    def __call__(self, images, *, train, keys=None):  # noqa: D102
+        x = layers.flat(layers.enter(images, self.output))
+        for layer, width in enumerate(self.widths):
+            x = nn.leaky_relu(nn.Dense(width)(x), 0.2)
+            if train and self.dropout:
+                x = layers.drop(x, self.dropout, keys, layer)
+        return x
+
+
+class LinearQ(nn.Module):
+    """Features [B, F] to Q's parameters [B, n_params]: one linear layer per code."""
+
+    n_params: int
+
+    @nn.compact
+    def __call__(self, features, images, *, train, keys=None):  # noqa: D102
+        del images, train, keys
+        return nn.Dense(self.n_params)(features)
+
+
+class DenseG(nn.Module):
+    """Latents [B, L] to images [B, H, W, C] in [0, 1]."""
+
+    image_shape: tuple
+    widths: tuple
+    output: str
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, latents, *, train, keys=None):  # noqa: D102
+        del keys
+        height, width, channels = self.image_shape
+        x = latents
+        for features in self.widths:
+            x = nn.leaky_relu(nn.Dense(features)(x), 0.2)
+            x = layers.norm(self.axis_name, train)(x)
+        x = nn.Dense(height * width * channels)(x)
+        return layers.leave(x.reshape(-1, *self.image_shape), self.output)

@@ -1,0 +1,159 @@
+"""The networks of InfoGAN-CR: spectral norm in D and Q, no batch norm there."""
+
+import math
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from infogan_jax import ops, registry
+from infogan_jax.networks import layers
+
+
+@registry.register
+@dataclass(frozen=True)
+class Spectral:
+    """Convolutions with spectral norm in D and Q, batch norm after activations in G.
+
+    The defaults are InfoGAN-CR's networks for dSprites (appendix D), which "InfoGAN
+    (modified)" uses too. Every layer of the trunk and of both heads is divided by its
+    largest singular value, by one power iteration in each update that teaches it.
+
+    Attributes:
+      image_shape: (H, W, C); H and W divisible by 2**len(d_widths) and by
+        2**(len(g_widths) + 1), C 1 or 3.
+      d_widths: channels of the trunk's convolutions of stride 2.
+      d_dense: features of the trunk.
+      q_hidden: features of Q's hidden layer.
+      g_dense: features of G's dense layers, before the one that becomes an image of
+        `d_widths[-1]` channels.
+      g_widths: channels of G's transposed convolutions, the last one's apart.
+      leak: slope of the leaky ReLUs.
+      init_std: standard deviation of the initial weights.
+
+    Source: Lin et al. 2020 (arXiv:1906.06034); spectral norm: Miyato et al. 2018
+    (arXiv:1802.05957).
+    """
+
+    image_shape: tuple = (64, 64, 1)
+    d_widths: tuple = (32, 32, 64, 64)
+    d_dense: int = 128
+    q_hidden: int = 128
+    g_dense: tuple = (128,)
+    g_widths: tuple = (64, 32, 32)
+    leak: float = 0.2
+    init_std: float = 0.02
+
+    def __post_init__(self):
+        halvings = max(len(self.d_widths), len(self.g_widths) + 1)
+        layers.check_image_shape(self.image_shape, 2**halvings)
+        layers.check_positive(self, "d_dense", "q_hidden")
+
+    def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
+        """The four modules by name; `axis_name` spans G's norms' batch."""
+        del latent_dim
+        return {
+            "trunk": SpectralTrunk(self),
+            "d": SpectralD(self),
+            "q": SpectralQ(self, n_params),
+            "g": ActivationFirstG(self, axis_name),
+        }
+
+    def pair_network(self, n_codes: int, axis_name: str | None) -> nn.Module:
+        """H: two images on the channel axis -> logits [B, n_codes] of what they share.
+
+        As the trunk, with a head without spectral norm.
+        """
+        del axis_name  # There are no batch norms.
+        return SpectralPair(self, n_codes)
+
+    def kernel_init(self):
+        """Initialiser of every kernel."""
+        return ops.normal(0.0, self.init_std)
+
+
+class SpectralTrunk(nn.Module):
+    """Images [B, H, W, C] to features [B, d_dense]."""
+
+    size: Spectral
+
+    @nn.compact
+    def __call__(self, images, *, train, keys=None):  # noqa: D102
+        del keys
+        size, init, x = self.size, self.size.kernel_init(), images
+        for features in size.d_widths:
+            conv = layers.DownConv(features, kernel_init=init)
+            x = nn.leaky_relu(_divided(conv, train)(x), size.leak)
+        dense = nn.Dense(size.d_dense, kernel_init=init)
+        return nn.leaky_relu(_divided(dense, train)(layers.flat(x)), size.leak)
+
+
+class SpectralD(nn.Module):
+    """Features [B, F] to logits [B]."""
+
+    size: Spectral
+
+    @nn.compact
+    def __call__(self, features, *, train, keys=None):  # noqa: D102
+        del keys
+        dense = nn.Dense(1, kernel_init=self.size.kernel_init())
+        return _divided(dense, train)(features)[:, 0]
+
+
+class SpectralQ(nn.Module):
+    """Features [B, F] to Q's parameters [B, n_params]."""
+
+    size: Spectral
+    n_params: int
+
+    @nn.compact
+    def __call__(self, features, images, *, train, keys=None):  # noqa: D102
+        del images, keys
+        init = self.size.kernel_init()
+        hidden = nn.Dense(self.size.q_hidden, kernel_init=init)
+        x = nn.leaky_relu(_divided(hidden, train)(features), self.size.leak)
+        return _divided(nn.Dense(self.n_params, kernel_init=init), train)(x)
+
+
+class SpectralPair(nn.Module):
+    """Pairs [B, H, W, 2C] to logits [B, n_codes]."""
+
+    size: Spectral
+    n_codes: int
+
+    @nn.compact
+    def __call__(self, pairs, *, train, keys=None):  # noqa: D102
+        del keys
+        features = SpectralTrunk(self.size)(pairs, train=train)
+        return nn.Dense(self.n_codes, kernel_init=self.size.kernel_init())(features)
+
+
+class ActivationFirstG(nn.Module):
+    """Latents [B, L] to images [B, H, W, C] in [0, 1]; biases stay before the norms."""
+
+    size: Spectral
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, latents, *, train, keys=None):  # noqa: D102
+        del keys
+        size, init = self.size, self.size.kernel_init()
+        height, width, channels = size.image_shape
+        levels = len(size.g_widths) + 1
+        start = (height >> levels, width >> levels, size.d_widths[-1])
+
+        x = latents
+        for features in (*size.g_dense, math.prod(start)):
+            x = nn.relu(nn.Dense(features, kernel_init=init)(x))
+            x = layers.norm(self.axis_name, train)(x)
+        x = jnp.reshape(x, (-1, *start))
+        for features in size.g_widths:
+            x = layers.UpConv(features, kernel_init=init)(x)
+            x = layers.norm(self.axis_name, train)(nn.leaky_relu(x, size.leak))
+        return nn.sigmoid(layers.UpConv(channels, kernel_init=init)(x))
+
+
+def _divided(layer, train):
+    """The layer with its kernel divided by its largest singular value."""
+    norm = nn.SpectralNorm(layer)
+    return lambda x: norm(x, update_stats=train)

@@ -1,0 +1,273 @@
+"""InfoGAN-CR: pairs, the network H, the switch; spectral norm against SVD."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import infogan_jax
+from infogan_jax import contrastive, latents, networks, presets, schedules
+
+SMALL = networks.Spectral(
+    image_shape=(8, 8, 1),
+    d_widths=(4, 4),
+    d_dense=8,
+    q_hidden=8,
+    g_dense=(8,),
+    g_widths=(4,),
+)
+CODES = latents.Product((latents.Uniform(),) * 5)
+
+
+def small(switch, **changes):
+    """InfoGAN-CR on 8x8 images."""
+    config = dataclasses.replace(presets.infogan_cr(switch), architecture=SMALL)
+    return dataclasses.replace(config, **changes)
+
+
+SWITCHED = small(2)
+
+
+def batch_of(n):
+    return {"image": jax.random.uniform(jax.random.key(5), (n, 8, 8, 1))}
+
+
+def sizes(config):
+    """Number of parameters of each network."""
+    state = jax.eval_shape(lambda: infogan_jax.init(config, jax.random.key(0)))
+    return {
+        name: sum(x.size for x in jax.tree.leaves(net.params))
+        for name, net in state.nets.items()
+    }
+
+
+def differs(a, b):
+    pairs = jax.tree.map(lambda x, y: bool((x != y).any()), a, b)
+    return any(jax.tree.leaves(pairs))
+
+
+def draw_pairs(codes, n, gap):
+    keys = jax.random.split(jax.random.key(1), n)
+    pairs = jax.vmap(lambda key: contrastive.draw_pair(codes, key, gap))(keys)
+    return [np.asarray(x) for x in pairs]
+
+
+def test_networks_have_the_published_numbers_of_parameters():
+    expected = {"g": 251_393, "trunk": 246_592, "d": 129, "q": 17_157, "h": 247_749}
+    assert sizes(presets.infogan_cr()) == expected
+    assert sizes(presets.MODIFIED).keys() == expected.keys() - {"h"}
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5, 1.9])
+def test_a_pair_shares_one_code_and_is_apart_in_the_others(gap):
+    first, second, shared = draw_pairs(CODES, 4000, gap)
+    equal = first == second
+    assert np.array_equal(equal.sum(1), np.ones(4000))
+    assert np.array_equal(equal.argmax(1), shared)
+    assert np.abs(first - second)[~equal].min() >= gap - 1e-6
+    assert np.abs([first, second]).max() <= 1
+    assert stats.chisquare(np.bincount(shared, minlength=5)).pvalue > 1e-4
+
+
+def test_without_a_gap_codes_keep_their_prior_and_are_independent():
+    first, second, shared = draw_pairs(CODES, 4000, 0.0)
+    apart = shared != 0
+    for code in (first[:, 0], second[:, 0]):
+        assert stats.kstest(code, stats.uniform(-1, 2).cdf).pvalue > 1e-4
+    assert abs(stats.spearmanr(first[apart, 0], second[apart, 0])[0]) < 0.06
+
+
+def test_with_a_gap_pairs_are_uniform_where_they_may_lie():
+    first, second, shared = draw_pairs(CODES, 8000, 1.0)
+    apart = shared != 0
+    # The region's distances have density 2 (2 - d) on [1, 2].
+    distance = np.abs(first - second)[apart, 0]
+    assert stats.kstest(distance, lambda d: 1 - (2 - d) ** 2).pvalue > 1e-4
+    assert (first > second)[apart, 0].mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_discrete_codes_can_be_shared_too():
+    codes = latents.Product((latents.Categorical(3), latents.Uniform()))
+    first, second, shared = draw_pairs(codes, 500, 0.0)
+    assert np.array_equal(first[shared == 0, :3], second[shared == 0, :3])
+    assert np.array_equal(first[shared == 1, 3], second[shared == 1, 3])
+
+
+@pytest.fixture(scope="module")
+def steps(key):
+    """InfoGAN-CR with its switch at step 2: states and metrics of five steps."""
+    state, seen = infogan_jax.init(SWITCHED, key), []
+    for _ in range(5):
+        after, metrics = infogan_jax.train_step(SWITCHED, state, batch_of(16), key)
+        seen.append((state, after, metrics))
+        state = after
+    return seen
+
+
+def test_h_and_its_optimizer_start_afresh_at_the_switch(steps, key):
+    counts = {
+        name: [int(after.opt[name].count) for _, after, _ in steps]
+        for name in ("h", "d", "g")
+    }
+    assert counts["h"] == [1, 2, 1, 2, 3]
+    assert counts["d"] == [1, 2, 3, 4, 5]
+    assert counts["g"] == [2, 4, 6, 8, 10]  # two updates of G in each step
+    # Afresh is not as it was: the jump is of the size of new weights, not of a step.
+    before, after, _ = steps[2]
+    kernel = ("SpectralTrunk_0", "Dense_0", "kernel")
+    jump = _at(after.nets["h"].params, kernel) - _at(before.nets["h"].params, kernel)
+    first = _at(steps[0][0].nets["h"].params, kernel)
+    assert float(jnp.std(jump)) == pytest.approx(
+        float(jnp.sqrt(2.0) * jnp.std(first)), rel=0.25
+    )
+    assert float(jnp.abs(jump - (first - _at(before.nets["h"].params, kernel))).max())
+
+
+def test_h_at_chance_loses_log_five_and_weighs_on_g_after_the_switch(steps):
+    losses = [float(metrics["h/ContrastivePairs"]) for *_, metrics in steps]
+    assert losses[0] == pytest.approx(np.log(5), abs=0.02)
+    of_g = [float(metrics["g/ContrastivePairs"]) for *_, metrics in steps]
+    assert of_g[:2] == [0, 0]
+    assert of_g[2:] == pytest.approx(np.full(3, 2 * np.log(5)), abs=0.1)
+
+
+def test_h_is_saved_and_restored_with_its_config(steps, tmp_path):
+    state = steps[-1][1]
+    infogan_jax.save(tmp_path / "run", SWITCHED, state)
+    found, restored = infogan_jax.restore(tmp_path / "run")
+    assert found == SWITCHED
+    assert not differs(state, restored)
+
+
+def test_eight_devices_take_the_same_steps_as_one(steps, key):
+    step, state = infogan_jax.pmap_step(SWITCHED), steps[0][0]
+    for _ in range(4):
+        state, _ = step(state, batch_of(16), key)
+    one = steps[3][1]
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(state), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def pairs_alone():
+    """The same with no other term and no D, so that only pairs teach G."""
+    return dataclasses.replace(
+        SWITCHED, objective=SWITCHED.objective[-1:], updates=SWITCHED.updates[::2]
+    )
+
+
+def test_g_learns_from_the_pairs_only_after_the_switch(pairs_alone, steps, key):
+    for step, moves in ((0, False), (1, False), (2, True), (3, True)):
+        before = steps[step][0].replace(opt=steps[step][0].opt)
+        only = {name: before.opt[name] for name in ("h", "g")}
+        after, _ = infogan_jax.train_step(
+            pairs_alone, before.replace(opt=only), batch_of(16), key
+        )
+        # Adam's mean of earlier steps would move G too: its gradients show in nu.
+        mu = jax.tree.map(lambda x: 0.5 * x, only["g"].mu)
+        assert differs(mu, after.opt["g"].mu) == moves
+        assert differs(before.nets["h"].params, after.nets["h"].params)
+
+
+def test_before_the_switch_h_reads_g_with_its_running_statistics(
+    pairs_alone, steps, key
+):
+    for step, follows in ((1, True), (3, False)):
+        state = steps[step][0]
+        state = state.replace(opt={name: state.opt[name] for name in ("h", "g")})
+        g = state.nets["g"]
+        shifted = g.replace(stats=jax.tree.map(lambda x: x + 1.0, g.stats))
+        losses = [
+            infogan_jax.train_step(pairs_alone, s, batch_of(16), key)[1]
+            for s in (state, state.replace(nets=state.nets | {"g": shifted}))
+        ]
+        first, second = (metrics["h/ContrastivePairs"] for metrics in losses)
+        assert bool(first != second) == follows
+
+
+@pytest.mark.parametrize("architecture", [SMALL, networks.Dcgan(width=4, dense=8)])
+def test_both_convolutional_architectures_build_h(architecture, key):
+    architecture = dataclasses.replace(architecture, image_shape=(8, 8, 1))
+    module = architecture.pair_network(3, None)
+    variables = module.init(key, jnp.zeros((2, 8, 8, 2)), train=False)
+    assert module.apply(variables, jnp.zeros((2, 8, 8, 2)), train=False).shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["trunk", "d", "q", "h"])
+def test_spectral_norm_divides_by_the_largest_singular_value(name, steps):
+    """Against SVD, once the power iteration has met weights that stand still."""
+    net, module = steps[-1][1].nets[name], SWITCHED.networks()[name]
+    inputs = {
+        "trunk": (jnp.zeros((2, 8, 8, 1)),),
+        "d": (jnp.zeros((2, 8)),),
+        "q": (jnp.zeros((2, 8)), jnp.zeros((2, 8, 8, 1))),
+        "h": (jnp.zeros((2, 8, 8, 2)),),
+    }[name]
+    stats = net.stats
+    for _ in range(60):
+        _, stats = module.apply(
+            {"params": net.params, **stats}, *inputs, train=True, mutable=list(stats)
+        )
+    kernels = _leaves(net.params, "kernel")
+    found = _leaves(stats, "sigma")
+    free = 1 if name == "h" else 0  # H's last layer has no norm.
+    assert len(found) == len(kernels) - free
+    largest = [
+        np.linalg.svd(np.reshape(kernel, (-1, kernel.shape[-1])), compute_uv=False)[0]
+        for path, kernel in kernels.items()
+        if not (name == "h" and path.startswith("['Dense_0']"))
+    ]
+    sigmas = [float(np.squeeze(sigma)) for sigma in found.values()]
+    assert sorted(sigmas) == pytest.approx(sorted(largest), rel=0.01)
+
+
+def _leaves(tree, word):
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    names = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    return {name: leaf for name, leaf in names.items() if word in name}
+
+
+def _at(tree, path):
+    for name in path:
+        tree = tree[name]
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: {"updates": c.updates[1:]}, "'h' is listed in"),
+        (lambda c: {"codes": latents.Product((latents.Uniform(),))}, "two codes"),
+        (lambda c: {"architecture": networks.Mlp()}, "pair_network"),
+        (lambda c: {"objective": _with(c, gap=2.0)}, "below 2"),
+        (lambda c: {"objective": _with(c, gap=-1.0)}, "at least 0"),
+        (
+            lambda c: {
+                "objective": _with(c, gap=1.0),
+                "codes": latents.Product((latents.Categorical(3), latents.Uniform())),
+            },
+            "one dimension",
+        ),
+    ],
+)
+def test_impossible_settings_are_refused(change, message):
+    config = small(2)
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(config, **change(config))
+
+
+def _with(config, **changes):
+    *rest, term = config.objective
+    return (*rest, dataclasses.replace(term, **changes))
+
+
+def test_a_switch_and_a_restart_are_checked():
+    with pytest.raises(ValueError, match="at least 0"):
+        schedules.Switch(0.0, 1.0, -1)
+    with pytest.raises(ValueError, match="restart"):
+        infogan_jax.Update("h", ("h",), lr=1e-3, restart=0)
+    values = [float(schedules.Switch(0.5, 2.0, 3)(jnp.array(s))) for s in (2, 3)]
+    assert values == [0.5, 2.0]
