@@ -59,14 +59,46 @@ def sigma(config, code: latents.Uniform):
     return dataclasses.replace(config, codes=codes)
 
 
+def as_released(config):
+    """The config with Q's head in D's update, which L_I teaches too."""
+    d, g = config.updates
+    game, information = config.objective
+    return dataclasses.replace(
+        config,
+        updates=(
+            dataclasses.replace(d, nets=("trunk", "d", "q")),
+            dataclasses.replace(g, nets=("g",)),
+        ),
+        objective=(game, dataclasses.replace(information, updates=("d", "g"))),
+    )
+
+
+def twice(config):
+    """The config with two updates of G and Q for one of D, at half their rate."""
+    d, g = rates(config, d=1.0, g=0.5).updates
+    return dataclasses.replace(config, updates=(d, g, g))
+
+
+def size(config, width: int, dense: int):
+    """The config with another network."""
+    architecture = dataclasses.replace(config.architecture, width=width, dense=dense)
+    return dataclasses.replace(config, architecture=architecture)
+
+
 ARMS = {
     "quick": lambda config: config,
     # Who learns L_I beside Q's head: the trunk, in D's update or in the other.
     "trunk-in-d": lambda config: teach(config, ("g", "q"), taught=("d", "g")),
     "trunk-in-g": lambda config: teach(config, ("g", "q", "trunk")),
-    "slow-d": lambda config: rates(config, d=0.4, g=1.0),
-    "rates-half": lambda config: rates(config, d=0.5, g=0.5),
-    "rates-2": lambda config: rates(config, d=2.0, g=2.0),
+    "as-released": as_released,
+    "g-half": lambda config: rates(config, d=1.0, g=0.5),
+    "g-2": lambda config: rates(config, d=1.0, g=2.0),
+    "d-half": lambda config: rates(config, d=0.5, g=1.0),
+    "g-twice": twice,
+    "width-12": lambda config: size(config, 12, 96),
+    "width-24": lambda config: size(config, 24, 192),
+    "width-32": lambda config: size(config, 32, 256),
+    "as-before": lambda config: size(rates(config, d=1.0, g=0.5), 32, 256),
     "continuous-.01": lambda config: weigh(config, 0.01),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
