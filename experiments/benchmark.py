@@ -170,23 +170,39 @@ def sampling(config, batch):
     return [Contender("sample", batch, sample), Contender("infer", batch, infer)]
 
 
-def pytorch(batch, width, dense, bfloat16=False, compiled=False):
-    """PyTorch's contender."""
+def pytorch(batch, width, dense, bfloat16=False, how="eager"):
+    """PyTorch's contender: "eager", "compile", or "cuda-graph" on a GPU."""
     import torch_infogan
 
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     images = jax.device_get(random_images()["image"])
     gan = torch_infogan.InfoGan(images, batch, width, dense, bfloat16, device)
-    gan = gan.compile() if compiled else gan
+    if how != "eager":
+        gan = gan.compile() if how == "compile" else gan.graph()
 
     def run(n):
         for _ in range(n):
             gan.step()
         gan.wait()
 
-    precision = "bfloat16" if bfloat16 else "eager"
-    name = "pytorch-compile" if compiled else f"pytorch-{precision}"
+    name = f"pytorch-{how}"
+    if bfloat16:
+        name = "pytorch-bfloat16" if how == "eager" else f"{name}-bfloat16"
     return Contender(name, batch, run)
+
+
+def over_devices(config, batch, n):
+    """`pmap_step` over n devices, the same batch for all of them together."""
+    step = infogan_jax.pmap_step(config, devices=jax.local_devices()[:n], donate=True)
+    images, key = random_images(config.image_shape[0]), jax.random.key(0)
+    steps = infogan_jax.train(config, images, key, batch_size=batch, step_fn=step)
+
+    def run(count):
+        for _ in range(count):
+            state, _ = next(steps)
+        jax.block_until_ready(state)
+
+    return Contender("pmap_step", batch, run)
 
 
 def time_each(contenders, rounds, steps):
@@ -352,14 +368,19 @@ def compare(batch, width, dense, at_most):
             pytorch(batch, width, dense, bfloat16=True),
         ]
         with contextlib.suppress(Exception):  # It needs a C++ compiler.
-            compiled = pytorch(batch, width, dense, compiled=True)
+            compiled = pytorch(batch, width, dense, how="compile")
             compiled.run(1)
             contenders.append(compiled)
+        if jax.default_backend() == "gpu":
+            contenders += [
+                pytorch(batch, width, dense, bfloat16, how="cuda-graph")
+                for bfloat16 in (False, True)
+            ]
     return contenders + sampling(config, batch)
 
 
 def grow(rounds, steps):
-    """Rows for other batches, widths, sides and numbers of seeds; small networks."""
+    """Rows for other batches, widths, sides, seeds and devices; small networks."""
     made = []
 
     def add(axis, value, *contenders):
@@ -390,6 +411,9 @@ def grow(rounds, steps):
     for n in (1, 2, 4, 8):
         ways = [seeds(small(), 64, n, how) for how in ("map", "vmap")]
         add("seeds", n, *ways)
+    for n in (1, 2, 4, 8):
+        if n <= jax.local_device_count():
+            add("devices", n, over_devices(small(), 64, n))
     return made
 
 
@@ -440,6 +464,11 @@ def main(argv=None) -> int:
     if options.rounds < 2:
         parser.error(f"--rounds must be at least 2, not {options.rounds}.")
 
+    if options.growth:  # Of CPU devices; they share the cores, so only costs show.
+        os.environ["XLA_FLAGS"] = (
+            os.environ.get("XLA_FLAGS", "")
+            + " --xla_force_host_platform_device_count=8"
+        )
     peak = ceiling()
     where = machine(peak)
     print(json.dumps(where))
