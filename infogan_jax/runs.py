@@ -118,17 +118,8 @@ def _step_fn(config, options):
 
 
 def _run(directory, config, options, dataset, step_fn):
-    from infogan_jax import checkpoint
-
     began, key = time.monotonic(), jax.random.key(options.seed)
-    state = training.init(config, key)
-    if checkpoint.steps(directory):
-        saved, state = checkpoint.restore(directory)
-        if saved != config:
-            raise Stop(
-                f"{directory}/config.json is not the config that its checkpoints were "
-                "saved with; put it back, or start another run by --out."
-            )
+    state = _saved_state(directory, config) or training.init(config, key)
     first = int(state.step)
     if first < options.steps:  # A report of an earlier end is not this run's.
         (directory / "evaluation.json").unlink(missing_ok=True)
@@ -137,7 +128,7 @@ def _run(directory, config, options, dataset, step_fn):
     records.cut(directory / "accuracy.jsonl", min(first, options.steps - 1))
     with contextlib.ExitStack() as stack:
         interrupted = stack.enter_context(_Interrupts())
-        writer = stack.enter_context(checkpoint.Writer(directory, config, _KEEP))
+        writer = stack.enter_context(_Writer(directory, config))
         log = stack.enter_context(records.Log(directory, began))
         bar = stack.enter_context(
             tqdm.tqdm(
@@ -176,6 +167,46 @@ def _run(directory, config, options, dataset, step_fn):
     _draw_figures_and_tell(directory, config, state, key, report)
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
     return 0
+
+
+def _saved_state(directory, config):
+    """The newest state that a run has saved, if any."""
+    if not (directory / "checkpoints").is_dir():
+        return None
+    from infogan_jax import checkpoint
+
+    if not checkpoint.steps(directory):
+        return None
+    saved, state = checkpoint.restore(directory)
+    if saved != config:
+        raise Stop(
+            f"{directory}/config.json is not the config that its checkpoints were "
+            "saved with; put it back, or start another run by --out."
+        )
+    return state
+
+
+class _Writer:
+    """A `checkpoint.Writer` from the first save on: importing Orbax takes a second."""
+
+    def __init__(self, directory, config):
+        self._directory, self._config, self._stack = directory, config, None
+
+    def __enter__(self):
+        return self
+
+    def save(self, state):
+        if self._stack is None:
+            from infogan_jax import checkpoint
+
+            self._stack = contextlib.ExitStack()
+            writer = checkpoint.Writer(self._directory, self._config, _KEEP)
+            self._writer = self._stack.enter_context(writer)
+        self._writer.save(state)
+
+    def __exit__(self, *_):
+        if self._stack is not None:
+            self._stack.close()
 
 
 def _save(log, writer, state, step):

@@ -89,3 +89,33 @@ def test_correlation_is_numpys_and_zero_for_a_constant():
     a, b = rng.normal(size=(2, 50))
     assert metrics.correlation(a, a + b) == pytest.approx(np.corrcoef(a, a + b)[0, 1])
     assert metrics.correlation(a, np.ones(50)) == 0.0
+
+
+def leaning(slope, side=41):
+    """A line through the middle that shifts `slope` pixels per pixel of height."""
+    image = np.zeros((1, side, side, 1))
+    for height in range(-15, 16):
+        image[0, side // 2 - height, side // 2 + round(slope * height), 0] = 1
+    return image
+
+
+@pytest.mark.parametrize("slope", [-1.0, -0.5, 0.0, 0.3, 1.0])
+def test_slant_is_the_shift_per_pixel_of_height(slope):
+    found = metrics.slant(leaning(slope))[0]
+    assert found == pytest.approx(slope, abs=0.02)
+    assert metrics.slant(7 * leaning(slope))[0] == pytest.approx(found)
+    assert metrics.slant(np.roll(leaning(slope), (3, 2), (1, 2)))[0] == pytest.approx(
+        found
+    )
+
+
+def test_slant_and_area_of_images_without_a_slope():
+    assert metrics.slant(np.zeros((2, 8, 8, 1))).tolist() == [0, 0]
+    assert metrics.stroke_area(np.full((1, 8, 8, 1), 0.25)).tolist() == [0.25]
+    with pytest.raises(ValueError, match=r"\[N, H, W, 1\]"):
+        metrics.slant(np.zeros((8, 8)))
+
+
+def test_purity_lets_clusters_share_a_label():
+    counts = np.array([[8, 2], [5, 0], [0, 5]])
+    assert metrics.purity(counts) == pytest.approx(18 / 20)

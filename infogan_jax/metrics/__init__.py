@@ -4,7 +4,7 @@ Clustering: counts of (cluster, label) pairs from `contingency`, then `cluster_a
 (Hungarian), `purity`, `nmi`, `ari`. Disentanglement: a representation `codes` [N, L]
 beside the `factors` [N, K] that made the images, then `mig`, `sap`, `dci`,
 `modularity`, `explicitness`, `beta_vae`, `factor_vae`. Choosing a run without labels:
-`model_centrality`, `udr`.
+`model_centrality`, `udr`. Measured on images: `slant`, `stroke_area`.
 
 Two protocols go by the same names in the literature: "infogan-cr" (Lin et al. 2020,
 arXiv:1906.06034) and "disentanglement-lib" (Locatello et al. 2019, arXiv:1811.12359).
@@ -36,6 +36,7 @@ from infogan_jax.metrics.information import (
     mutual_information,
 )
 from infogan_jax.metrics.selection import model_centrality, udr
+from infogan_jax.metrics.strokes import slant, stroke_area
 from infogan_jax.metrics.votes import (
     PROTOCOLS,
     Votes,
@@ -72,5 +73,7 @@ __all__ = [
     "nmi",
     "purity",
     "sap",
+    "slant",
+    "stroke_area",
     "udr",
 ]

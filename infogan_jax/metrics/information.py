@@ -1,7 +1,6 @@
 """Entropy, information and correlation of tables and vectors; in nats."""
 
 import numpy as np
-from scipy import special
 
 
 def entropy(p) -> float:
@@ -15,7 +14,8 @@ def entropy(p) -> float:
         raise ValueError(
             f"probabilities must be at least 0 and sum to 1, not {p.sum():g}."
         )
-    return float(special.entr(p).sum())
+    p = p[p > 0]  # 0 ln 0 is 0.
+    return float(-(p * np.log(p)).sum())
 
 
 def conditional_entropy(joint) -> float:

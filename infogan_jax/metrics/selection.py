@@ -1,7 +1,6 @@
 """Choosing a run without labels: the run that the others agree with most."""
 
 import numpy as np
-from scipy import stats
 
 from infogan_jax.metrics import information
 
@@ -45,6 +44,8 @@ def udr(representations, informative=None) -> np.ndarray:
 
     Source: Duan et al. 2020 (arXiv:1905.12614), section 4, with Spearman's correlation.
     """
+    from scipy import stats  # A second to import.
+
     runs = [np.asarray(x, np.float64) for x in representations]
     if len(runs) < 2 or any(x.ndim != 2 or len(x) != len(runs[0]) for x in runs):
         raise ValueError(
