@@ -149,7 +149,9 @@ def draw(out: Path, accuracies, median, worst) -> None:
 def main(argv=None) -> int:
     """Trains the seeds and reports; returns the exit status."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # `--seed` is mnist.py's, and no short form of `--seeds`.
     )
     parser.add_argument(
         "--seeds", type=seeds_of, default=seeds_of("0-9"), help="(default: 0-9)"

@@ -1,9 +1,11 @@
 """Every experiment imports, explains itself, and refuses nonsense."""
 
+import argparse
 import dataclasses
 import importlib.util
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -104,3 +106,77 @@ def test_table_shows_every_run_and_the_median(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "| 0 | 0.5000 |" in shown and "| 1 | 0.9000 |" in shown
     assert "Median accuracy 0.7000 of 3 runs" in shown
+
+
+def test_seeds_are_numbers_and_ranges():
+    seeds_of = load("mnist_seeds").seeds_of
+    assert seeds_of("0-3,7") == [0, 1, 2, 3, 7]
+    for text in ("", "a", "3-1", "1-2-3"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            seeds_of(text)
+
+
+def test_merged_and_split_digits_are_named():
+    confusion = [[50, 40, 0], [48, 0, 2], [2, 10, 98]]
+    found = load("mnist_seeds").failures(confusion)
+    # Category 0 holds digits 0 and 1; digit 0 lies in categories 0 and 1, 1 in 0 and 2.
+    assert found == {"merged": [[0, 1]], "split": {0: [0, 1], 1: [0, 2]}}
+
+
+@pytest.fixture
+def finished_seeds(tmp_path):
+    """Two finished runs, as their committed results have them."""
+    for seed in (0, 1):
+        shutil.copytree(FOLDER / "results" / f"quick-{seed}", tmp_path / f"seed-{seed}")
+    return tmp_path
+
+
+def test_a_report_shows_every_seed_and_skips_what_is_finished(finished_seeds, capsys):
+    main = load("mnist_seeds").main
+    assert main(["--seeds", "0,1", "--out", str(finished_seeds)]) == 0
+    shown = capsys.readouterr().out
+    reports = json.loads((finished_seeds / "report.json").read_text())
+    assert [report["seed"] for report in reports] == [0, 1]
+    for report in reports:
+        assert f"| {report['seed']} | {report['accuracy']:.4f} |" in shown
+    worst = min(report["accuracy"] for report in reports)
+    assert f"worst {worst:.4f}" in (finished_seeds / "report.md").read_text()
+    for name in ("accuracy.png", "confusions.png"):
+        assert (finished_seeds / name).stat().st_size > 5000
+
+
+@pytest.mark.parametrize("option", ["--seed=3", "--resume"])
+def test_seeds_set_what_belongs_to_a_seed(option, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        load("mnist_seeds").main([option, "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+
+
+def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
+    sprites = load("sprites")
+    whole = sprites.configuration("cr", sprites.STEPS)
+    assert whole == presets.infogan_cr(288_000)
+    assert sprites.configuration("cr", sprites.STEPS // 40) == presets.infogan_cr(7200)
+    assert sprites.configuration("modified", 100) == presets.MODIFIED
+
+
+@pytest.mark.parametrize(
+    ("name", "argv"),
+    [
+        ("sprites", ["--fraction", "0"]),
+        ("sprites", ["--fraction", "1.5"]),
+        ("sprites", ["--votes", "2"]),
+        ("mnist_seeds", ["--seeds", "x"]),
+        ("tries", ["quick", "--steps", "0"]),
+    ],
+)
+def test_impossible_options_are_exit_status_two(name, argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        load(name).main(argv)
+    assert stopped.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+def test_sweeps_of_what_is_no_run_is_one_line(tmp_path, capsys):
+    assert load("sweeps").main([str(tmp_path), "--data", "bundld"]) == 2
+    assert "Did you mean 'bundled'" in capsys.readouterr().err
