@@ -1,15 +1,19 @@
 """What was tried for the quick setting: one arm, one seed, its accuracy curve.
 
-    python experiments/tries.py trunk-in-d --seed 0
+    python experiments/tries.py trunk-in-d --seed 0 > trunk-in-d-0.jsonl
+    python experiments/tries.py --table experiments/results/trunk/*.jsonl
 
 Every arm is `mnist.py --quick` with one thing changed. Prints a JSON line at every 500
 updates: Hungarian accuracy on the bundled 2,000 test digits, L_I per code, D's loss.
-BUILD_NOTES.md has the table of what came of it.
+`--table` shows the last line of each file, all seeds of an arm in a row. README.md and
+BUILD_NOTES.md have the tables of what came of it.
 """
 
 import argparse
 import dataclasses
 import json
+import pathlib
+import statistics
 import sys
 
 import jax
@@ -109,12 +113,40 @@ ARMS = {
 }
 
 
+def table(paths) -> str:
+    """Markdown: a row for each arm, all its seeds' last accuracies in order."""
+    ends = {}
+    for path in paths:
+        last = json.loads(pathlib.Path(path).read_text().splitlines()[-1])
+        ends.setdefault(last["arm"], []).append(last)
+    rows = [
+        "| arm | updates | seeds | Hungarian on test | median | median NMI | "
+        "median L_I of the category [nats] | lowest D loss |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for arm, lines in ends.items():
+        lines.sort(key=lambda line: line["seed"])
+        accuracies = [line["hungarian"] for line in lines]
+        nmi = statistics.median(line["nmi"] for line in lines)
+        bound = statistics.median(line["info/0"] for line in lines)
+        lowest = min(line["d/NonSaturating"] for line in lines)
+        rows.append(
+            f"| `{arm}` | {lines[0]['step']} | "
+            f"{' '.join(str(line['seed']) for line in lines)} | "
+            f"{' '.join(f'{x:.3f}' for x in accuracies)} | "
+            f"{statistics.median(accuracies):.3f} | {nmi:.3f} | {bound:.2f} | "
+            f"{lowest:.2f} |"
+        )
+    return "\n".join(rows)
+
+
 def main(argv=None) -> int:
-    """Trains one arm; returns the exit status."""
+    """Trains one arm, or shows a table; returns the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("arm", choices=ARMS)
+    parser.add_argument("arm", choices=ARMS, nargs="?")
+    parser.add_argument("--table", nargs="+", metavar="FILE", help="show these instead")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     parser.add_argument(
         "--steps", type=int, default=mnist.QUICK_STEPS, help="(default: %(default)s)"
@@ -122,6 +154,11 @@ def main(argv=None) -> int:
     options = parser.parse_args(argv)
     if options.steps < 1:
         parser.error(f"--steps must be at least 1, not {options.steps}.")
+    if options.table:
+        print(table(options.table))
+        return 0
+    if options.arm is None:
+        parser.error("name an arm, or files by --table.")
     config = ARMS[options.arm](mnist.quick(options.steps))
     dataset = data.load("bundled")
     key = jax.random.key(options.seed)
