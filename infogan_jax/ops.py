@@ -1,10 +1,11 @@
 """Operations that XLA:CPU does slowly, written so that it does them fast. All exact.
 
 `strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2; what
-differs is how their gradients are computed. On a CPU the gradient of a kernel is one
-matrix product with the image's patches: XLA's own form is far slower for a transposed
-convolution, and for both inside a loop, which would rule out `lax.scan` over steps
-(`experiments/operations.py` measures it). Elsewhere it is XLA's own.
+differs is how they are computed on a CPU. There a strided convolution and the gradient
+of a kernel are one matrix product each with the image's patches, which they share:
+XLA's own kernel gradient is far slower for a transposed convolution, and for both
+inside a loop, which would rule out `lax.scan` over steps (`experiments/operations.py`
+measures it). Elsewhere they are XLA's own.
 
 `one_draw` makes all of a network's initial weights one draw of random numbers: a draw
 for each array would take most of the compilation of `init`.
@@ -40,7 +41,7 @@ def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     if x.shape[1] % 2 or x.shape[2] % 2:
         raise ValueError(f"sides must be even to be halved, not {x.shape[1:3]}.")
-    return _plain_conv(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=_conv_by_patches, default=_plain_conv)
 
 
 @jax.custom_vjp
@@ -98,20 +99,33 @@ def _kernel_gradient(x, g):
     return lax.platform_dependent(x, g, cpu=_by_patches, default=_by_convolution)
 
 
+def _conv_by_patches(x, kernel):
+    """One matrix product of the patches, which the kernel's gradient then shares."""
+    batch, height, width, _ = x.shape
+    product = _patches(x) @ kernel.reshape(-1, kernel.shape[3])
+    return product.reshape(batch, height // 2, width // 2, -1)
+
+
 def _by_patches(x, g):
     """One matrix product; in g's transpose first, the order that XLA:CPU does fast."""
-    (_, height, width, n_features), n_channels = g.shape, x.shape[3]
+    n_features, n_channels = g.shape[3], x.shape[3]
+    product = g.reshape(-1, n_features).T @ _patches(x)
+    return product.reshape(n_features, 4, 4, n_channels).transpose(1, 2, 3, 0)
+
+
+def _patches(x):
+    """The 4x4 patches that stride 2 meets, [B H/2 W/2, 16 C]; x is [B, H, W, C]."""
+    _, height, width, n_channels = x.shape
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     # Two neighbouring columns and their channels lie side by side: pairs are copied.
     pairs = [
-        x[:, row : row + 2 * height : 2, column : column + 2 * width].reshape(
+        x[:, row : row + height : 2, column : column + width].reshape(
             -1, 2 * n_channels
         )
         for row in range(4)
         for column in (0, 2)
     ]
-    product = g.reshape(-1, n_features).T @ jnp.concatenate(pairs, -1)
-    return product.reshape(n_features, 4, 4, n_channels).transpose(1, 2, 3, 0)
+    return jnp.concatenate(pairs, -1)
 
 
 def _by_convolution(x, g):
