@@ -2,9 +2,9 @@
 
     python experiments/operations.py
 
-The gradient of a strided convolution's kernel, by XLA's own convolution and by the
-matrix product of `ops`, alone and inside a loop; and a large matrix product in float32
-and bfloat16. Milliseconds: the median of several calls.
+A strided convolution and the gradient of its kernel, by XLA's own convolution and by
+the matrix product of `ops`, alone and inside a loop; and a large matrix product in
+float32 and bfloat16. Milliseconds: the median of several calls.
 """
 
 import argparse
@@ -22,10 +22,11 @@ from infogan_jax import ops
 LAYERS = [
     (128, 14, 64, 128),
     (128, 28, 1, 64),
-    (64, 14, 32, 64),
-    (64, 28, 1, 32),
+    (64, 14, 16, 32),
+    (64, 28, 1, 16),
 ]
 FORMS = {"convolution": ops._by_convolution, "patches": ops._by_patches}
+FORWARD = {"convolution": ops._plain_conv, "patches": ops._conv_by_patches}
 TIMES, TURNS = 4, 7  # rounds of the loop; calls
 
 
@@ -41,16 +42,28 @@ def milliseconds(f, *arguments) -> float:
 
 
 def looped(form):
-    """The same gradient several times inside `lax.scan`."""
+    """The same operation several times inside `lax.scan`."""
 
-    def run(x, g):
+    def run(x, other):
         def body(total, scale):
-            return total + form(x * scale, g), None
+            return total + form(x * scale, other), None
 
-        start = jnp.zeros((4, 4, x.shape[3], g.shape[3]))
+        start = jax.tree.map(jnp.zeros_like, jax.eval_shape(form, x, other))
         return lax.scan(body, start, jnp.arange(1.0, TIMES + 1))[0]
 
     return run
+
+
+def compare(layer, what, forms, x, other, gflop):
+    """Prints a row for each form of an operation."""
+    for name, form in forms.items():
+        alone = milliseconds(form, x, other)
+        within = milliseconds(looped(form), x, other) / TIMES
+        print(
+            f"| {layer} | {what} | {name} | {alone:.1f} | {1e3 * gflop / alone:.0f} "
+            f"| {within:.1f} |",
+            flush=True,
+        )
 
 
 def main(argv=None) -> int:
@@ -58,21 +71,17 @@ def main(argv=None) -> int:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args(argv)
-    print("| images | features | form | alone [ms] | GFLOP/s | in a loop [ms] |")
+    print("| layer | what | form | alone [ms] | GFLOP/s | in a loop [ms] |")
     print("|---|---|---|---|---|---|")
     for batch, side, channels, features in LAYERS:
         x = jax.random.normal(jax.random.key(0), (batch, side, side, channels))
         half = (batch, side // 2, side // 2, features)
         g = jax.random.normal(jax.random.key(1), half)
+        kernel = jax.random.normal(jax.random.key(2), (4, 4, channels, features))
         gflop = 2 * 16 * g.size * channels / 1e9
-        for name, form in FORMS.items():
-            alone = milliseconds(form, x, g)
-            within = milliseconds(looped(form), x, g) / TIMES
-            print(
-                f"| {batch}x{side}x{side}x{channels} | {features} | {name} "
-                f"| {alone:.1f} | {1e3 * gflop / alone:.0f} | {within:.1f} |",
-                flush=True,
-            )
+        layer = f"{batch}x{side}x{side}x{channels} to {features}"
+        compare(layer, "forward", FORWARD, x, kernel, gflop)
+        compare(layer, "kernel gradient", FORMS, x, g, gflop)
     print("\n| 2048 x 2048 product | GFLOP/s |\n|---|---|")
     for dtype in ("float32", "bfloat16"):
         a = jnp.ones((2048, 2048), dtype)

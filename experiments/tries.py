@@ -107,6 +107,7 @@ ARMS = {
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
     "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
+    "bfloat16": lambda config: dataclasses.replace(config, compute_dtype="bfloat16"),
     "noise-16": lambda config: dataclasses.replace(
         config, noise=latents.Uniform(size=16)
     ),
