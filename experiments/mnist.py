@@ -16,7 +16,7 @@ from infogan_jax import Config, Update, networks, presets, runs, schedules
 
 CONFIG = presets.PAPER
 
-QUICK_STEPS, QUICK_RATES = 11_000, (2e-3, 4e-3)
+QUICK_STEPS, QUICK_RATES = 9000, (2e-3, 4e-3)
 
 
 def quick(steps: int) -> Config:
