@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import sys
 
 import matplotlib
 import numpy as np
@@ -29,9 +30,10 @@ def pixels(figure):
     return buffer.getvalue()
 
 
-def test_same_key_draws_the_same_pictures_without_a_display(config, model, key):
-    import sys
-
+def test_same_key_draws_the_same_pictures_without_a_display(
+    config, model, key, monkeypatch
+):
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     first, second = (plotting.figures(config, model, key) for _ in range(2))
     expected = {"categories.png", "sweep_1.png", "sweep_2.png", "plane.png"}
     assert set(first) == expected
