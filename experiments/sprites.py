@@ -23,6 +23,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import table
 from mnist_seeds import seeds_of
 from scipy import stats
 
@@ -80,20 +81,22 @@ def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     records.cut(out / "scores.jsonl", int(state.step))
     began = time.monotonic()
+    stops = [steps * number // EVALUATIONS for number in range(1, EVALUATIONS + 1)]
     with checkpoint.Writer(out, config, keep=2) as writer:
-        for number in range(1, EVALUATIONS + 1):
-            stop = steps * number // EVALUATIONS
+        for stop in stops:
+            if stop <= int(state.step):  # Done before the run was killed.
+                continue
             while int(state.step) < stop:
                 n = min(AT_ONCE, stop - int(state.step))
                 state = advance(config, state, key, n)
-                if int(state.step) == stop:
-                    line = {"step": stop, **score(config, state, votes)}
-                    line["seconds"] = round(time.monotonic() - began)
-                    with (out / "scores.jsonl").open("a") as file:
-                        file.write(json.dumps(line) + "\n")
-                    print(f"{out.name}: {json.dumps(line)}", flush=True)
-                    writer.save(state)
-    records.write_json(out / "finished.json", {"seed": seed, "steps": steps, **line})
+            line = {"step": stop, **score(config, state, votes)}
+            line["seconds"] = round(time.monotonic() - began)
+            with (out / "scores.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(f"{out.name}: {json.dumps(line)}", flush=True)
+            writer.save(state)
+    last = table.lines(out, "scores.jsonl")[-1]
+    records.write_json(out / "finished.json", {"seed": seed, "steps": steps, **last})
 
 
 def represent(config, state, indices) -> np.ndarray:
@@ -112,15 +115,15 @@ def score(config, state, votes: int) -> dict:
     The codes' spread comes from 20 images a vote, 10,000 then, not 73,728.
     """
     keys = jax.random.split(jax.random.key(99), votes + 1)
-    table = SPACE.sample(keys[0], 20 * votes)
-    codes = represent(config, state, table)
+    indices = SPACE.sample(keys[0], 20 * votes)
+    codes = represent(config, state, indices)
     fixed = np.random.default_rng(0).integers(5, size=votes)
     groups = jax.vmap(lambda key, factor: SPACE.sample_fixed(key, 100, factor))(
         keys[1:], jnp.asarray(fixed)
     )
     of_groups = represent(config, state, groups.reshape(-1, 5))
     drawn = metrics.Votes(of_groups.reshape(votes, 100, -1), fixed)
-    factors = np.asarray(table)
+    factors = np.asarray(indices)
     with np.errstate(all="ignore"):
         lasso = metrics.dci(codes, factors, regressor="lasso")
         forest = metrics.dci(codes, factors, regressor="forest")
@@ -157,15 +160,15 @@ def centrality(runs: list[Path], votes: int):
             codes = np.asarray(codes)
             drawn = metrics.Votes(codes.reshape(votes, 100, -1), fixed)
             agreement[i, j] = metrics.factor_vae_score(drawn, codes.std(0))
-    table = SPACE.sample(jax.random.key(7), 2000)
-    codes = [represent(config, state, table) for config, state in states]
+    indices = SPACE.sample(jax.random.key(7), 2000)
+    codes = [represent(config, state, indices) for config, state in states]
     return metrics.model_centrality(agreement), metrics.udr(codes)
 
 
 def write_report(out: Path, variant: str, votes: int) -> None:
     """report.md, report.json and the figures, of all finished seeds."""
     runs = sorted(path.parent for path in out.glob("seed-*/finished.json"))
-    ends = [json.loads((run / "finished.json").read_text()) for run in runs]
+    ends = [table.read(run, "finished.json") for run in runs]
     names = [
         name for name in ends[0] if name not in ("seed", "step", "steps", "seconds")
     ]
@@ -196,7 +199,7 @@ def write_report(out: Path, variant: str, votes: int) -> None:
             f"ModelCentrality chooses seed {ends[best]['seed']}, number {better + 1} "
             f"of {len(ends)} by FactorVAE; UDR seed {by_udr}.",
         ]
-    curves = {run.name: _lines(run / "scores.jsonl") for run in runs}
+    curves = {run.name: table.lines(run, "scores.jsonl") for run in runs}
     rows = [
         [line[name] for name in names] for curve in curves.values() for line in curve
     ]
@@ -250,10 +253,6 @@ def _draw(out, curves, run, steps):
             axes.axis("off")
         row[0].set_title(f"code {code}", fontsize=7)
     drawing.savefig(out / "traversals.png", dpi=120)
-
-
-def _lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def main(argv=None) -> int:

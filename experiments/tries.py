@@ -1,12 +1,12 @@
 """What was tried for the quick setting: one arm, one seed, its accuracy curve.
 
     python experiments/tries.py trunk-in-d --seed 0 > trunk-in-d-0.jsonl
-    python experiments/tries.py --table experiments/results/trunk/*.jsonl
+    python experiments/tries.py --table *.jsonl
 
 Every arm is `mnist.py --quick` with one thing changed. Prints a JSON line at every 500
 updates: Hungarian accuracy on the bundled 2,000 test digits, L_I per code, D's loss.
-`--table` shows the last line of each file, all seeds of an arm in a row. README.md and
-BUILD_NOTES.md have the tables of what came of it.
+`--table` shows the last line of each file, all seeds of an arm in a row. BUILD_NOTES.md
+has the table of what came of it.
 """
 
 import argparse
@@ -25,13 +25,16 @@ from infogan_jax import Update, data, evaluation, latents, objectives
 BATCH, EVERY = 64, 500
 
 
-def teach(config, g_nets: tuple, taught=("g",)):
+def teach(config, g_nets: tuple, taught=("g",), d_nets=("trunk", "d")):
     """The config in which L_I reaches other networks, in other updates."""
     d, g = config.updates
     game, information = config.objective
     return dataclasses.replace(
         config,
-        updates=(d, dataclasses.replace(g, nets=g_nets)),
+        updates=(
+            dataclasses.replace(d, nets=d_nets),
+            dataclasses.replace(g, nets=g_nets),
+        ),
         objective=(game, dataclasses.replace(information, updates=taught)),
     )
 
@@ -63,20 +66,6 @@ def sigma(config, code: latents.Uniform):
     return dataclasses.replace(config, codes=codes)
 
 
-def as_released(config):
-    """The config with Q's head in D's update, which L_I teaches too."""
-    d, g = config.updates
-    game, information = config.objective
-    return dataclasses.replace(
-        config,
-        updates=(
-            dataclasses.replace(d, nets=("trunk", "d", "q")),
-            dataclasses.replace(g, nets=("g",)),
-        ),
-        objective=(game, dataclasses.replace(information, updates=("d", "g"))),
-    )
-
-
 def twice(config):
     """The config with two updates of G and Q for one of D, at half their rate."""
     d, g = rates(config, d=1.0, g=0.5).updates
@@ -94,7 +83,10 @@ ARMS = {
     # Who learns L_I beside Q's head: the trunk, in D's update or in the other.
     "trunk-in-d": lambda config: teach(config, ("g", "q"), taught=("d", "g")),
     "trunk-in-g": lambda config: teach(config, ("g", "q", "trunk")),
-    "as-released": as_released,
+    # Q's head in D's update, which L_I teaches too.
+    "as-released": lambda config: teach(
+        config, ("g",), taught=("d", "g"), d_nets=("trunk", "d", "q")
+    ),
     "g-half": lambda config: rates(config, d=1.0, g=0.5),
     "g-2": lambda config: rates(config, d=1.0, g=2.0),
     "d-half": lambda config: rates(config, d=0.5, g=1.0),

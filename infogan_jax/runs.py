@@ -190,23 +190,21 @@ class _Writer:
     """A `checkpoint.Writer` from the first save on: importing Orbax takes a second."""
 
     def __init__(self, directory, config):
-        self._directory, self._config, self._stack = directory, config, None
+        self._directory, self._config, self._writer = directory, config, None
 
     def __enter__(self):
         return self
 
     def save(self, state):
-        if self._stack is None:
+        if self._writer is None:
             from infogan_jax import checkpoint
 
-            self._stack = contextlib.ExitStack()
-            writer = checkpoint.Writer(self._directory, self._config, _KEEP)
-            self._writer = self._stack.enter_context(writer)
+            self._writer = checkpoint.Writer(self._directory, self._config, _KEEP)
         self._writer.save(state)
 
-    def __exit__(self, *_):
-        if self._stack is not None:
-            self._stack.close()
+    def __exit__(self, *error):
+        if self._writer is not None:
+            self._writer.__exit__(*error)
 
 
 def _save(log, writer, state, step):

@@ -43,9 +43,9 @@ class TrainState(flax.struct.PyTreeNode):
 
 def init(config: Config, key: jax.Array) -> TrainState:
     """A fresh state, by the architecture's own initialisers."""
-    modules, brought = tuple(config.networks().items()), config.examples()
+    modules = tuple(config.networks().items())
+    examples = tuple(config.examples().items())
     latent_dim = config.noise.dim + config.codes.dim
-    examples = tuple(brought.items())
     nets = _create(modules, latent_dim, config.image_shape, examples, key)
     opt = {u.name: u.optimizer().init(_params(nets, u.nets)) for u in config.updates}
     ema = {"g": copy(nets["g"])} if config.ema_decay else {}

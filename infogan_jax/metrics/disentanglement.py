@@ -76,12 +76,10 @@ def sap(codes, factors, *, protocol: str = "infogan-cr", discrete: tuple = ()) -
         raise ValueError(
             f"discrete names factors {discrete}, but there are {n_factors}."
         )
-    held_out = protocol == "disentanglement-lib"
-    gaps = []
+    parts, gaps = inputs.rows(protocol, len(codes)), []
     for k in range(n_factors):
-        if held_out or k in discrete:
-            train = inputs.hold_out(len(codes)) if held_out else len(codes)
-            scores = [_svm_accuracy(code, numbered[:, k], train) for code in codes.T]
+        if protocol == "disentanglement-lib" or k in discrete:
+            scores = [_svm_accuracy(code, numbered[:, k], *parts) for code in codes.T]
         else:
             scores = [information.correlation(code, values[:, k]) for code in codes.T]
             scores = np.square(scores)
@@ -168,13 +166,11 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
     inputs.check_protocol(protocol)
     codes, numbered = inputs.check(codes, factors, rows=6)
     linear, measures = inputs.sklearn("linear_model", "metrics")
-    held_out = protocol == "disentanglement-lib"
-    train = inputs.hold_out(len(codes)) if held_out else len(codes)
-    scored = slice(train, None) if held_out else slice(None)
+    train, scored = inputs.rows(protocol, len(codes))
     areas = []
     for labels in numbered.T:
         model = linear.LogisticRegression(max_iter=1000)
-        model.fit(codes[:train], labels[:train])
+        model.fit(codes[train], labels[train])
         shares = model.predict_proba(codes[scored])
         if shares.shape[1] == 2:
             present = [(model.classes_[1], shares[:, 1])]
@@ -207,10 +203,9 @@ def _information(codes, factors, bins):
     return shared, np.array([information.entropy(share) for share in shares])
 
 
-def _svm_accuracy(code, labels, train):
+def _svm_accuracy(code, labels, train, scored):
     svm = inputs.sklearn("svm").LinearSVC(C=0.01, class_weight="balanced")
-    svm.fit(code[:train, None], labels[:train])
-    scored = slice(train, None) if train < len(code) else slice(None)
+    svm.fit(code[train, None], labels[train])
     return svm.score(code[scored, None], labels[scored])
 
 

@@ -64,6 +64,13 @@ def hold_out(n: int) -> int:
     return n - n // 3
 
 
+def rows(protocol: str, n: int) -> tuple[slice, slice]:
+    """The rows that train and those that are scored, of n."""
+    if protocol == "infogan-cr":
+        return slice(None), slice(None)
+    return slice(hold_out(n)), slice(hold_out(n), None)
+
+
 def sklearn(*modules):
     """Submodules of scikit-learn by name.
 

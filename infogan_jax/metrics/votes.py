@@ -118,9 +118,7 @@ def beta_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -> 
 
     Source: Higgins et al. 2017 (ICLR), section 3.
     """
-    pairs = protocol == "disentanglement-lib"
-    train, test = _protocol_votes(codes, factors, protocol, seed, 2 if pairs else 1)
-    return beta_vae_score(train, test)
+    return beta_vae_score(*_protocol_votes(codes, factors, protocol, seed, size=128))
 
 
 def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
@@ -146,17 +144,13 @@ def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
     return float(model.score(points(scored), scored.fixed))
 
 
-def _protocol_votes(codes, factors, protocol, seed, rows_per_image=1):
+def _protocol_votes(codes, factors, protocol, seed, size=64):
+    """Votes that teach, and those that are scored; `size` is disentanglement_lib's."""
     inputs.check_protocol(protocol)
     if protocol == "infogan-cr":
         return draw_votes(codes, factors, 500, 100, seed), None
-    size = 64 * rows_per_image
     votes = draw_votes(codes, factors, 15_000, size, seed)
-    train, test = (Votes(*(x[half] for x in votes)) for half in _HALVES)
-    return train, test
-
-
-_HALVES = (slice(10_000), slice(10_000, None))
+    return Votes(*(x[:10_000] for x in votes)), Votes(*(x[10_000:] for x in votes))
 
 
 def _check_votes(votes, n_codes):

@@ -51,12 +51,10 @@ class Dcgan:
     def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
         """The four modules by name; `axis_name` spans the norms' batch."""
         del latent_dim  # Dense layers infer it.
-        trunk = ConvTrunk(self, axis_name)
-        q = ConvQ(self, n_params, axis_name)
         return {
-            "trunk": trunk,
+            "trunk": self.trunk(axis_name),
             "d": layers.LinearD(),
-            "q": q,
+            "q": ConvQ(self, n_params, axis_name),
             "g": ConvG(self, axis_name),
         }
 
@@ -65,7 +63,11 @@ class Dcgan:
 
         As the trunk, with a head of its own.
         """
-        return ConvPair(self, n_codes, axis_name)
+        return layers.Pair(self, n_codes, axis_name)
+
+    def trunk(self, axis_name: str | None) -> nn.Module:
+        """The shared features of D and Q."""
+        return ConvTrunk(self, axis_name)
 
     def kernel_init(self):
         """Initialiser of dense and convolution kernels."""
@@ -92,20 +94,6 @@ class ConvTrunk(nn.Module):
         return nn.leaky_relu(layers.norm(self.axis_name, train)(x), size.leak)
 
 
-class ConvPair(nn.Module):
-    """Pairs [B, H, W, 2C] to logits [B, n_codes]."""
-
-    size: Dcgan
-    n_codes: int
-    axis_name: str | None
-
-    @nn.compact
-    def __call__(self, pairs, *, train, keys=None):  # noqa: D102
-        del keys
-        features = ConvTrunk(self.size, self.axis_name)(pairs, train=train)
-        return nn.Dense(self.n_codes, kernel_init=self.size.kernel_init())(features)
-
-
 class ConvQ(nn.Module):
     """Features, or images through a trunk of its own, to Q's parameters."""
 
@@ -117,7 +105,7 @@ class ConvQ(nn.Module):
     def __call__(self, features, images, *, train, keys=None):  # noqa: D102
         size, init = self.size, self.size.kernel_init()
         if not size.shared:
-            features = ConvTrunk(size, self.axis_name)(images, train=train)
+            features = size.trunk(self.axis_name)(images, train=train)
         x = nn.Dense(size.q_hidden, use_bias=False, kernel_init=init)(features)
         x = nn.leaky_relu(layers.norm(self.axis_name, train)(x), size.leak)
         return nn.Dense(self.n_params, kernel_init=init)(x)

@@ -1,6 +1,7 @@
 """Layers that the architectures share, and the checks of their settings."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,20 @@ class LinearD(nn.Module):
     def __call__(self, features, *, train, keys=None):  # noqa: D102
         del train, keys
         return nn.Dense(1, kernel_init=ops.normal(0.0, 0.02))(features)[:, 0]
+
+
+class Pair(nn.Module):
+    """H: an architecture's trunk on pairs [B, H, W, 2C], to logits [B, n_codes]."""
+
+    size: Any
+    n_codes: int
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, pairs, *, train, keys=None):  # noqa: D102
+        del keys
+        features = self.size.trunk(self.axis_name)(pairs, train=train)
+        return nn.Dense(self.n_codes, kernel_init=self.size.kernel_init())(features)
 
 
 def norm(axis_name, train):

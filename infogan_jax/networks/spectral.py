@@ -53,7 +53,7 @@ class Spectral:
         """The four modules by name; `axis_name` spans G's norms' batch."""
         del latent_dim
         return {
-            "trunk": SpectralTrunk(self),
+            "trunk": self.trunk(axis_name),
             "d": SpectralD(self),
             "q": SpectralQ(self, n_params),
             "g": ActivationFirstG(self, axis_name),
@@ -64,8 +64,12 @@ class Spectral:
 
         As the trunk, with a head without spectral norm.
         """
+        return layers.Pair(self, n_codes, axis_name)
+
+    def trunk(self, axis_name: str | None) -> nn.Module:
+        """The shared features of D and Q."""
         del axis_name  # There are no batch norms.
-        return SpectralPair(self, n_codes)
+        return SpectralTrunk(self)
 
     def kernel_init(self):
         """Initialiser of every kernel."""
@@ -113,19 +117,6 @@ class SpectralQ(nn.Module):
         hidden = nn.Dense(self.size.q_hidden, kernel_init=init)
         x = nn.leaky_relu(_divided(hidden, train)(features), self.size.leak)
         return _divided(nn.Dense(self.n_params, kernel_init=init), train)(x)
-
-
-class SpectralPair(nn.Module):
-    """Pairs [B, H, W, 2C] to logits [B, n_codes]."""
-
-    size: Spectral
-    n_codes: int
-
-    @nn.compact
-    def __call__(self, pairs, *, train, keys=None):  # noqa: D102
-        del keys
-        features = SpectralTrunk(self.size)(pairs, train=train)
-        return nn.Dense(self.n_codes, kernel_init=self.size.kernel_init())(features)
 
 
 class ActivationFirstG(nn.Module):
