@@ -2,9 +2,9 @@
 
     python experiments/operations.py
 
-A strided convolution and the gradient of its kernel, by XLA's own convolution and by
-the matrix product of `ops`, alone and inside a loop; and a large matrix product in
-float32 and bfloat16. Milliseconds: the median of several calls.
+A strided convolution, the gradient of its kernel and the transposed convolution, by
+XLA's own operation and by the form in `ops`, alone and inside a loop; and a large
+matrix product in float32 and bfloat16. Milliseconds: the median of several calls.
 """
 
 import argparse
@@ -27,6 +27,7 @@ LAYERS = [
 ]
 FORMS = {"convolution": ops._by_convolution, "patches": ops._by_patches}
 FORWARD = {"convolution": ops._plain_conv, "patches": ops._conv_by_patches}
+TRANSPOSED = {"convolution": ops._plain_transpose, "blocks": ops._transpose_by_blocks}
 TIMES, TURNS = 4, 7  # rounds of the loop; calls
 
 
@@ -82,6 +83,8 @@ def main(argv=None) -> int:
         layer = f"{batch}x{side}x{side}x{channels} to {features}"
         compare(layer, "forward", FORWARD, x, kernel, gflop)
         compare(layer, "kernel gradient", FORMS, x, g, gflop)
+        back = kernel.swapaxes(2, 3)
+        compare(layer, "transposed, back", TRANSPOSED, g, back, gflop)
     print("\n| 2048 x 2048 product | GFLOP/s |\n|---|---|")
     for dtype in ("float32", "bfloat16"):
         a = jnp.ones((2048, 2048), dtype)

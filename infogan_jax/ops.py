@@ -1,11 +1,12 @@
 """Operations that XLA:CPU does slowly, written so that it does them fast. All exact.
 
 `strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2; what
-differs is how they are computed on a CPU. There a strided convolution and the gradient
-of a kernel are one matrix product each with the image's patches, which they share:
-XLA's own kernel gradient is far slower for a transposed convolution, and for both
-inside a loop, which would rule out `lax.scan` over steps (`experiments/operations.py`
-measures it). Elsewhere they are XLA's own.
+differs is how they are computed on a CPU. There a kernel's gradient is a matrix product
+with the image's patches, and so is a strided convolution that learns, which shares
+them: XLA's own kernel gradient is far slower for a transposed convolution, and for both
+inside a loop, which would rule out `lax.scan` over steps. A transposed convolution
+makes whole blocks of pixels, where XLA would multiply by the zeros between its inputs
+(`experiments/operations.py` measures it all). Elsewhere they are XLA's own.
 
 `one_draw` makes all of a network's initial weights one draw of random numbers: a draw
 for each array would take most of the compilation of `init`.
@@ -41,7 +42,7 @@ def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     if x.shape[1] % 2 or x.shape[2] % 2:
         raise ValueError(f"sides must be even to be halved, not {x.shape[1:3]}.")
-    return lax.platform_dependent(x, kernel, cpu=_conv_by_patches, default=_plain_conv)
+    return _plain_conv(x, kernel)
 
 
 @jax.custom_vjp
@@ -55,7 +56,9 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
       [B, 2H, 2W, F].
     """
-    return lax.conv_transpose(x, kernel, (2, 2), "SAME")
+    return lax.platform_dependent(
+        x, kernel, cpu=_transpose_by_blocks, default=_plain_transpose
+    )
 
 
 def _plain_conv(x, kernel):
@@ -64,8 +67,18 @@ def _plain_conv(x, kernel):
     )
 
 
+def _plain_transpose(x, kernel):
+    return lax.conv_transpose(x, kernel, (2, 2), "SAME")
+
+
+@jax.custom_vjp
+def _learning_conv(x, kernel):
+    """`strided_conv` where the kernel's gradient will want x's patches as well."""
+    return lax.platform_dependent(x, kernel, cpu=_conv_by_patches, default=_plain_conv)
+
+
 def _conv_forward(x, kernel):
-    return strided_conv(x, kernel), (x, kernel)
+    return _learning_conv(x, kernel), (x, kernel)
 
 
 def _conv_backward(residuals, g):
@@ -79,10 +92,11 @@ def _transpose_forward(x, kernel):
 
 def _transpose_backward(residuals, g):
     x, kernel = residuals
-    return strided_conv(g, _adjoint(kernel)), _adjoint(_kernel_gradient(g, x))
+    return _learning_conv(g, _adjoint(kernel)), _adjoint(_kernel_gradient(g, x))
 
 
 strided_conv.defvjp(_conv_forward, _conv_backward)
+_learning_conv.defvjp(_conv_forward, _conv_backward)
 conv_transpose.defvjp(_transpose_forward, _transpose_backward)
 
 
@@ -115,17 +129,37 @@ def _by_patches(x, g):
 
 def _patches(x):
     """The 4x4 patches that stride 2 meets, [B H/2 W/2, 16 C]; x is [B, H, W, C]."""
-    _, height, width, n_channels = x.shape
+    batch, height, width, n_channels = x.shape
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     # Two neighbouring columns and their channels lie side by side: pairs are copied.
     pairs = [
         x[:, row : row + height : 2, column : column + width].reshape(
-            -1, 2 * n_channels
+            batch, height // 2, width // 2, 2 * n_channels
         )
         for row in range(4)
         for column in (0, 2)
     ]
-    return jnp.concatenate(pairs, -1)
+    return jnp.stack(pairs, 3).reshape(-1, 16 * n_channels)
+
+
+def _transpose_by_blocks(x, kernel):
+    """A 2x2 convolution that makes blocks of 2x2 pixels, which are then put in place.
+
+    Pixel (2i - 1 + a, 2j - 1 + b) of the result is (a, b) of block (i, j), and depends
+    on no pixels of x but (i - 1, j - 1) to (i, j).
+    """
+    batch, height, width, n_channels = x.shape
+    n_features = kernel.shape[3]
+    taps = jnp.flip(kernel.reshape(2, 2, 2, 2, n_channels, n_features), (1, 3))
+    taps = taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, n_channels, 4 * n_features)
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    blocks = lax.conv_general_dilated(
+        x, taps, (1, 1), "VALID", dimension_numbers=_DIMENSIONS
+    )
+    blocks = blocks.reshape(batch, height + 1, width + 1, 2, 2, n_features)
+    pixels = blocks.transpose(0, 1, 3, 2, 4, 5)
+    shape = batch, 2 * height + 2, 2 * width + 2, n_features
+    return pixels.reshape(shape)[:, 1:-1, 1:-1]
 
 
 def _by_convolution(x, g):
