@@ -12,12 +12,14 @@ normalises by the batch; `infer`, `sample` and `generate` use the running statis
 """
 
 import functools
+import itertools
 import operator
 from collections.abc import Iterator
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import optax
 
 from infogan_jax import checks, data, forward, ops
 from infogan_jax import config as config_lib
@@ -71,7 +73,9 @@ def step(
 
     Returns:
       The next state, and scalar metrics: "d/NonSaturating" is a term's loss in an
-      update, "info/0" is L_I of code 0 in nats, "info/lower_bound" their sum.
+      update, "info/0" is L_I of code 0 in nats, "info/lower_bound" their sum;
+      "d/gradient" is the norm of an update's gradient, "d/accuracy" D's share of right
+      judgements, and "g/spread" how much fakes vary, as a share of real images.
 
     Raises:
       ValueError: the batch does not fit the config, at trace time.
@@ -205,11 +209,11 @@ def train(
     checks.check_range(dataset["image"])
     dataset = jax.device_put(dict(dataset))
     state = init(config, key) if state is None else copy(state)
-    while True:
+    for step in itertools.count(int(state.step)):
         if step_fn is None:
             state, metrics = _draw_and_step(config, state, dataset, key, batch_size)
-        else:
-            batch = _jitted_draw(dataset, key, state.step, batch_size)
+        else:  # Its state may lie on devices that this process cannot read.
+            batch = _jitted_draw(dataset, key, step, batch_size)
             state, metrics = step_fn(state, batch, key)
         yield state, metrics
 
@@ -291,7 +295,12 @@ def _apply_update(config, update, state, batch, key, axis_name):
         )
         seen = _losses(config, update, p)
         total = sum(seen.values(), jnp.zeros(()))
+        if "d" in update.nets:
+            right = (p.d_real > 0).mean() + (p.d_fake < 0).mean()
+            seen[f"{update.name}/accuracy"] = right / 2
         if "g" in update.nets:
+            spreads = (_spread(images, axis_name) for images in (p.fake, p.real))
+            seen[f"{update.name}/spread"] = operator.truediv(*spreads)
             information = config.codes.information(p.q_fake, p.c)
             seen |= {f"info/{i}": bound for i, bound in enumerate(information)}
             seen["info/lower_bound"] = information.sum()
@@ -301,6 +310,7 @@ def _apply_update(config, update, state, batch, key, axis_name):
     grads, (stats, seen) = jax.grad(loss, has_aux=True)(live)
     if axis_name is not None:
         grads, seen = jax.lax.pmean((grads, seen), axis_name)
+    seen[f"{update.name}/gradient"] = optax.tree.norm(grads)
     moves, opt = update.optimizer().update(grads, state.opt[update.name])
     rates = update.rates(state.step)
 
@@ -312,6 +322,15 @@ def _apply_update(config, update, state, batch, key, axis_name):
         keep = stats[name] if _writes(config, update, name) else nets[name].stats
         nets[name] = Net(params, keep)
     return state.replace(nets=nets, opt=state.opt | {update.name: opt}), seen
+
+
+def _spread(images, axis_name):
+    """How much the images of the global batch differ: RMS of a pixel's deviations."""
+    moments = images.mean(0), (images**2).mean(0)
+    if axis_name is not None:
+        moments = jax.lax.pmean(moments, axis_name)
+    first, second = moments
+    return jnp.sqrt(jnp.maximum((second - first**2).mean(), 1e-12))
 
 
 def _losses(config, update, p):

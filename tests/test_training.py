@@ -185,6 +185,10 @@ def test_metrics_have_the_documented_names(stepped):
         "info/0",
         "info/1",
         "info/lower_bound",
+        "d/accuracy",
+        "d/gradient",
+        "g/gradient",
+        "g/spread",
     }
 
 
