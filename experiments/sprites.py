@@ -79,7 +79,8 @@ def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
     else:
         state = infogan_jax.init(config, key)
     out.mkdir(parents=True, exist_ok=True)
-    records.cut(out / "scores.jsonl", int(state.step))
+    done = int(state.step)
+    records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
     began = time.monotonic()
     stops = [steps * number // EVALUATIONS for number in range(1, EVALUATIONS + 1)]
     with checkpoint.Writer(out, config, keep=2) as writer:

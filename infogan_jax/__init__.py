@@ -16,10 +16,11 @@ from infogan_jax import (
     population,
     presets,
     schedules,
+    watch,
 )
 from infogan_jax.config import Config, Update
 from infogan_jax.inference import Sample, generate, infer, sample, traverse
-from infogan_jax.parallel import pmap_step
+from infogan_jax.parallel import pmap_step, shard_map_step
 from infogan_jax.registry import register
 from infogan_jax.training import (
     Net,
@@ -54,11 +55,13 @@ __all__ = [
     "sample",
     "save",
     "schedules",
+    "shard_map_step",
     "step",
     "train",
     "train_step",
     "train_steps",
     "traverse",
+    "watch",
 ]
 
 

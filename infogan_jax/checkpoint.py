@@ -2,16 +2,22 @@
 
 A directory (a run's) holds `checkpoints/STEP/`, each complete by itself: restoring
 needs nothing but the path of the one or the other. A step that was being written when
-the process died is ignored, and cleared by the next save.
+the process died is ignored, and cleared by the next save. The checksum of every array
+is stored beside them and compared when they are loaded.
 """
 
+import contextlib
 import json
+import logging
 import os
+import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from infogan_jax import config as config_lib
@@ -20,6 +26,7 @@ from infogan_jax import forward, training
 Config, TrainState = config_lib.Config, training.TrainState
 
 _FOLDER = "checkpoints"
+_CONFIG = "config.json"  # The name of the Config's checksum, beside the arrays'.
 
 
 class Writer:
@@ -36,24 +43,38 @@ class Writer:
     def __init__(
         self, directory: str | os.PathLike, config: Config, keep: int | None = None
     ):
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, cleanup_tmp_directories=True
-        )
+        folder = Path(directory).resolve() / _FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
         self._config = config
-        self._manager = _open(Path(directory).resolve() / _FOLDER, options)
+        self._manager = _open(folder, max_to_keep=keep, cleanup_tmp_directories=True)
 
     def save(self, state: TrainState) -> None:
-        """Starts saving `state` as its step; a step that is there is left alone."""
+        """Starts saving `state` as its step; a step that is there is left alone.
+
+        Raises:
+          OSError: the directory cannot be written; also of the save before.
+        """
         step = int(state.step)
         if step in self._manager.all_steps():
             return
         # The copy is ours alone: the caller may donate the state while we write.
-        tree = _as_dict(training.copy(state))
+        tree = jax.tree.map(np.array, _as_dict(state))
+        config = json.loads(self._config.to_json())
         items = ocp.args.Composite(
             state=ocp.args.PyTreeSave(tree),
-            config=ocp.args.JsonSave(json.loads(self._config.to_json())),
+            config=ocp.args.JsonSave(config),
+            checksums=ocp.args.JsonSave(_checksums(config, tree)),
         )
-        self._manager.save(step, args=items, force=True)
+        try:
+            self._manager.save(step, args=items, force=True)
+        except Exception as error:  # Orbax raises many types; one before's, too.
+            raise self._failed(error) from error
+
+    def _failed(self, error):
+        return OSError(
+            f"cannot save to {self._manager.directory}: {_reason(error)}; see that "
+            "there is room and a right to write, and go on from the last checkpoint."
+        )
 
     def __enter__(self) -> "Writer":
         """Itself."""
@@ -61,8 +82,13 @@ class Writer:
 
     def __exit__(self, *_) -> None:
         """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise self._failed(error) from error
+        finally:
+            with contextlib.suppress(Exception):  # It tells the same again.
+                self._manager.close()
 
 
 def save(directory: str | os.PathLike, config: Config, state: TrainState) -> None:
@@ -77,6 +103,15 @@ def steps(directory: str | os.PathLike) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(ocp.utils.checkpoint_steps(folder))
+
+
+def set_aside(directory: str | os.PathLike, step: int) -> Path:
+    """Moves a step that is not to be used out of the way; returns where it now lies."""
+    folder = _find(directory)
+    aside = folder.parent / "damaged"
+    aside.mkdir(exist_ok=True)
+    number = sum(path.name.startswith(f"{step}-") for path in aside.iterdir())
+    return (folder / str(step)).rename(aside / f"{step}-{number}")
 
 
 def restore(
@@ -106,8 +141,9 @@ def restore(
             f"{folder} holds {what}; give a run's directory or its {_FOLDER} folder."
         )
     step = known[-1] if step is None else step
-    with _open(folder, ocp.CheckpointManagerOptions(create=False)) as manager:
-        config = _restore_config(manager, step)
+    with _open(folder) as manager:
+        stored, checksums = _restore_json(manager, step)
+        config = Config.from_json(json.dumps(stored))
         target = _target(config, nets)
         try:
             found = manager.item_metadata(step)["state"].tree
@@ -124,26 +160,77 @@ def restore(
             tree = manager.restore(step, args=items)["state"]
         except Exception as error:
             raise _damaged(folder / str(step), error) from error
+        for name, found in _checksums(stored, tree).items():
+            if checksums.get(name) != found:
+                raise _damaged(folder / str(step), f"{name} is not what was saved")
     loaded = {name: forward.Net(**net) for name, net in tree["nets"].items()}
     ema = {name: forward.Net(**net) for name, net in tree.get("ema", {}).items()}
     return config, TrainState(tree["step"], loaded, tree.get("opt", {}), ema)
 
 
-def _open(folder, options):
+def _open(folder, **options):
+    """A manager that waits for no other process: the caller alone reads or writes."""
+    _tell_once()
+    alone = ocp.options.MultiprocessingOptions()
+    if jax.process_count() > 1:
+        me = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(me, {me}, f"process_{me}")
     handlers = {
-        "state": ocp.PyTreeCheckpointHandler(),
-        "config": ocp.JsonCheckpointHandler(),
+        "state": ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
+        "config": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+        "checksums": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
     }
+    options = ocp.CheckpointManagerOptions(
+        create=False, multiprocessing_options=alone, **options
+    )
     return ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
 
 
-def _restore_config(manager, step):
+def _restore_json(manager, step):
+    """The stored Config's JSON, which is what was saved, and all checksums."""
     try:
-        items = ocp.args.Composite(config=ocp.args.JsonRestore())
-        stored = manager.restore(step, args=items)["config"]
+        items = ocp.args.Composite(
+            config=ocp.args.JsonRestore(), checksums=ocp.args.JsonRestore()
+        )
+        found = manager.restore(step, args=items)
+        stored, checksums = found["config"], dict(found["checksums"])
     except Exception as error:
         raise _damaged(manager.directory / str(step), error) from error
-    return Config.from_json(json.dumps(stored))
+    if checksums.get(_CONFIG) != _checksums(stored, {})[_CONFIG]:
+        raise _damaged(manager.directory / str(step), "its config was changed")
+    return stored, checksums
+
+
+def _tell_once():
+    """From here on, what Orbax raises is not told by its logs and threads as well.
+
+    It treats all arrays at once in an event loop. The first error closes that and is
+    raised; it is logged several times too, with traces, and every other array reports
+    an unraisable error of its own, whenever it is done.
+    """
+    if getattr(sys.unraisablehook, "tells_once", False):
+        return
+    report = sys.unraisablehook
+
+    def report_others(seen):
+        if "Event loop is closed" not in str(seen.exc_value):
+            report(seen)
+
+    def is_other(record):
+        return record.levelno < logging.ERROR or "orbax" not in record.pathname
+
+    report_others.tells_once = True
+    sys.unraisablehook = report_others
+    logging.getLogger("absl").addFilter(is_other)
+
+
+def _checksums(config, tree):
+    """CRC-32 of the Config's JSON, and of each array by its name."""
+    text = json.dumps(config, sort_keys=True)
+    return {_CONFIG: zlib.crc32(text.encode())} | {
+        _name(keys): zlib.crc32(np.ascontiguousarray(leaf))
+        for keys, leaf in jax.tree.leaves_with_path(tree)
+    }
 
 
 def _target(config, nets):
@@ -203,11 +290,14 @@ def _as_dict(state):
     }
 
 
+def _reason(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 def _damaged(path, error):
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
     return ValueError(
-        f"{path} is damaged ({reason}); remove that folder to fall back to the step "
-        "before it."
+        f"{path} is damaged ({_reason(error)}); remove that folder to fall back to the "
+        "step before it."
     )
 
 

@@ -172,7 +172,7 @@ class Config:
         """
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"a configuration must be JSON: {error}.") from None
         written = (
             data.pop("version", "unknown") if isinstance(data, dict) else "unknown"

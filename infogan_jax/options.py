@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,15 @@ def parser(
         "--out", default=out, metavar="DIR", help="run directory (default: %(default)s)"
     )
     p.add_argument(
+        "--distributed",
+        nargs="?",
+        const="auto",
+        default=None,
+        metavar="CLUSTER",
+        help="one of several processes, each with its share of every batch: auto (TPU "
+        "slices, SLURM, Open MPI) or HOST:PORT,PROCESSES,INDEX",
+    )
+    p.add_argument(
         "--resume",
         action="store_true",
         default=False,
@@ -96,14 +106,6 @@ def check(options: Options) -> None:
         raise Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
 
 
-def check_new(directory: Path) -> None:
-    """Raises Stop where another run's files may be."""
-    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
-        raise Stop(
-            f"{directory} exists. Go on with it by --resume, or name another by --out."
-        )
-
-
 def resumed(directory: Path, given: dict) -> Options:
     """The options that a run began with; of those given, only a few may differ."""
     path = directory / "run.json"
@@ -111,6 +113,9 @@ def resumed(directory: Path, given: dict) -> Options:
         raise Stop(f"{directory} holds no run to resume (no run.json).")
     try:
         options = Options(**json.loads(path.read_text()))
+        for name, kind in typing.get_type_hints(Options).items():
+            if not isinstance(getattr(options, name), kind):
+                raise TypeError(f"{name} is {getattr(options, name)!r}.")
     except (ValueError, TypeError) as error:
         raise Stop(f"{path} is damaged: {error}") from error
     for name, value in given.items():

@@ -1,13 +1,22 @@
-"""The step on several devices: the only file that knows of them."""
+"""The step on several devices and in several processes: only this file knows of them.
+
+`pmap_step` splits the batch over the devices of one process, `shard_map_step` over
+those of all processes; both are `train_step` without the config, and give its numbers.
+Processes run the same program with the same arguments. The first of them decides and
+writes; the others follow by `from_first` and `agree`.
+"""
 
 import functools
 from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from infogan_jax import checks, training
 from infogan_jax import config as config_lib
+
+_SPEC = jax.sharding.PartitionSpec
 
 
 def pmap_step(
@@ -31,10 +40,7 @@ def pmap_step(
       raises a ValueError for a batch that does not divide.
     """
     devices = jax.local_devices() if devices is None else list(devices)
-    n = len(devices)
-    mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    shares = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+    n, (everywhere, shares) = len(devices), _shardings(devices)
     mapped = jax.pmap(
         functools.partial(training.step, config, axis_name="batch"),
         axis_name="batch",
@@ -45,14 +51,7 @@ def pmap_step(
     )
 
     def run(state, batch, key):
-        checks.check_images(config, batch.get("image"))
-        checks.check_range(batch["image"])
-        size = len(batch["image"])
-        if size % n:
-            raise ValueError(
-                f"batch of {size} images cannot be split over {n} devices; use a "
-                f"multiple of {n}."
-            )
+        size = _check(config, batch, n)
         split = {x: a.reshape(n, size // n, *a.shape[1:]) for x, a in batch.items()}
         # Wherever they come from: pmap compiles anew for another placement of the state
         # (a restored one is on one device), and refuses one of the batch.
@@ -62,6 +61,171 @@ def pmap_step(
     return run
 
 
+def shard_map_step(
+    config: config_lib.Config,
+    *,
+    devices: Sequence[jax.Device] | None = None,
+    donate: bool = False,
+) -> Callable:
+    """`pmap_step` by `jax.shard_map`, over the devices of all processes.
+
+    Args:
+      config: what to compute.
+      devices: those to use, some of every process; all of them by default.
+      donate: reuse the memory of the state that is passed in, which is then gone.
+
+    Returns:
+      (state, batch, key) -> (state, metrics), as `pmap_step`. Every process passes the
+      whole batch, of which its devices take their share; the state that comes back
+      lies on all devices: `local` gives this process's copy.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    everywhere, shares = _shardings(devices)
+
+    def on_one_device(state, batch, key):
+        return training.step(config, state, batch, key, axis_name="batch")
+
+    mapped = jax.jit(
+        jax.shard_map(
+            on_one_device,
+            mesh=everywhere.mesh,
+            in_specs=(_SPEC(), _SPEC("batch"), _SPEC()),
+            out_specs=_SPEC(),
+            check_vma=False,  # `step` takes the means itself.
+        ),
+        donate_argnums=(0,) if donate else (),
+    )
+
+    def run(state, batch, key):
+        _check(config, batch, len(devices))
+        state, key = (_place(x, everywhere) for x in (state, key))
+        return mapped(state, _place(batch, shares), key)
+
+    return run
+
+
+def _shardings(devices):
+    """On every device the whole, and on every device a share of the first axis."""
+    mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
+    return (
+        jax.sharding.NamedSharding(mesh, _SPEC()),
+        jax.sharding.NamedSharding(mesh, _SPEC("batch")),
+    )
+
+
+def _check(config, batch, n):
+    """The size of a batch that can be split; raises for another."""
+    checks.check_images(config, batch.get("image"))
+    checks.check_range(batch["image"])
+    size = len(batch["image"])
+    if size % n:
+        raise ValueError(
+            f"batch of {size} images cannot be split over {n} devices; use a "
+            f"multiple of {n}."
+        )
+    return size
+
+
+def _place(tree, sharding):
+    """Arrays that every process has whole, on the devices of all processes."""
+
+    def one(x):
+        if isinstance(x, jax.Array) and x.sharding == sharding:
+            return x
+        if sharding.is_fully_addressable:
+            return jax.device_put(x, sharding)
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            data = one(jax.random.key_data(x))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+        x = np.asarray(x)
+        return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+
+    return jax.tree.map(one, tree)
+
+
 def largest_fit(batch_size: int, available: int) -> int:
     """The largest number of devices, up to `available`, that divides the batch."""
     return next(n for n in range(available, 0, -1) if batch_size % n == 0)
+
+
+def join(cluster: str) -> None:
+    """Makes this process one of several; before anything else is asked of JAX.
+
+    Args:
+      cluster: "auto" where JAX finds out by itself (TPU slices, SLURM, Open MPI), else
+        "HOST:PORT,PROCESSES,INDEX" with the address of the first process.
+
+    Raises:
+      ValueError: the text is neither, or no cluster was found.
+    """
+    if cluster == "auto":
+        arguments = {}
+    else:
+        try:
+            address, processes, index = cluster.split(",")
+            arguments = {
+                "coordinator_address": address,
+                "num_processes": int(processes),
+                "process_id": int(index),
+            }
+        except ValueError:
+            raise ValueError(
+                f"{cluster!r} names no cluster; write auto, or "
+                "HOST:PORT,PROCESSES,INDEX, such as 10.0.0.1:1234,2,0."
+            ) from None
+    try:
+        jax.distributed.initialize(**arguments)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"cannot join the cluster {cluster!r}: {error}") from error
+
+
+def is_first() -> bool:
+    """Whether this process decides and writes; true where it is alone."""
+    return jax.process_index() == 0
+
+
+def from_first(tree):
+    """The first process's arrays, in all of them; the others bring the same shapes."""
+    if jax.process_count() == 1:
+        return tree
+    return multihost_utils.broadcast_one_to_all(tree)
+
+
+def text_from_first(make: Callable[[], str]) -> str:
+    """What `make` returns or raises in the first process, in all of them.
+
+    Raises:
+      ValueError: in the others, where the first has raised anything.
+    """
+    if jax.process_count() == 1:
+        return make()
+    text, raised = "", None
+    if is_first():
+        try:
+            text = "=" + make()
+        except Exception as error:
+            text, raised = f"!{error}", error
+    letters = np.frombuffer(text.encode(), np.uint8)
+    length = int(from_first(np.int32(len(letters))))
+    letters = letters if is_first() else np.zeros(length, np.uint8)
+    text = np.asarray(from_first(letters)).tobytes().decode()
+    if raised is not None:
+        raise raised
+    if text.startswith("!"):
+        raise ValueError(f"the first process stopped: {text[1:]}")
+    return text[1:]
+
+
+def agree(*numbers: int) -> list[int]:
+    """The largest that any process has of each number."""
+    if jax.process_count() == 1:
+        return list(numbers)
+    every = multihost_utils.process_allgather(np.array(numbers, np.int32))
+    return every.max(0).tolist()
+
+
+def local(tree):
+    """This process's copy of arrays that lie whole on every device."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)

@@ -6,15 +6,17 @@ import json
 import math
 import os
 import platform
+import shutil
 import time
 from importlib import metadata
 
 import jax
 import numpy as np
 
-from infogan_jax import options
+from infogan_jax import options, watch
 
 Stop = options.Stop
+_LOCK = ".lock"
 
 _PACKAGES = (
     "infogan_jax",
@@ -27,19 +29,81 @@ _PACKAGES = (
 )
 
 
-def write_header(directory, config, options, dataset, resume) -> None:
-    """What is known before the first update; raises Stop where it cannot be written."""
+@contextlib.contextmanager
+def lock(directory):
+    """Keeps other processes out of a run's directory, which is created.
+
+    The system lets go of it when this process ends, however it ends.
+
+    Raises:
+      Stop: another process holds it, or nothing can be written there.
+    """
+    is_ours = not directory.exists()
+    with contextlib.ExitStack() as stack:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            _take(stack.enter_context((directory / _LOCK).open("a+")), directory)
+        except OSError as error:
+            if is_ours:
+                shutil.rmtree(directory, ignore_errors=True)
+            raise _cannot_write(directory, error) from error
+        yield
+
+
+def _take(file, directory):
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        import fcntl
+    except ImportError:  # Windows: runs there have to keep out of each other's way.
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise Stop(
+            f"{directory} is being written by process {file.read() or 'unknown'}; wait "
+            "for it, or name another directory by --out."
+        ) from None
+    except OSError:  # A file system without locks.
+        return
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+
+
+def _cannot_write(directory, error):
+    return Stop(
+        f"cannot write to {directory}: {error.strerror}; name another by --out."
+    )
+
+
+def is_new(directory) -> bool:
+    """Whether a run may begin there: nothing lies in it but a header cut short."""
+    if not directory.is_dir():
+        return not directory.exists()
+    names = {path.name for path in directory.iterdir()}
+    header = {"config.json", "environment.json"}
+    unfinished = {f"{name}.new" for name in (*header, "run.json")}
+    return not names or {_LOCK} <= names <= {_LOCK} | header | unfinished
+
+
+def write_header(directory, config, options, dataset, resume) -> None:
+    """What is known before the first update; all of it, or no directory is left.
+
+    Raises:
+      Stop: it cannot be written.
+    """
+    try:
         if not resume:
             _write(directory / "config.json", config.to_json() + "\n")
             write_json(directory / "environment.json", _environment(options, dataset))
         # Last: a run can be resumed once it is there.
         write_json(directory / "run.json", dataclasses.asdict(options))
-    except OSError as error:
-        raise Stop(
-            f"cannot write to {directory}: {error.strerror}; name another by --out."
-        ) from error
+    except BaseException as error:
+        if not resume:
+            shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _cannot_write(directory, error) from error
+        raise
 
 
 def _environment(options, dataset):
@@ -71,45 +135,74 @@ def version(name: str) -> str:
 
 
 class Log:
-    """The lines of a run; metrics are read a dispatch late: the device stays busy."""
+    """The lines of a run; metrics are read a dispatch late: the device stays busy.
 
-    def __init__(self, directory, began):
+    Attributes:
+      alarms: {"step", "cause"} of every alarm so far.
+    """
+
+    def __init__(self, directory, config, began, rows=()):
         self._directory, self._began, self._waiting = directory, began, None
+        self._watch, self.alarms = watch.Watch(config), []
+        for row in rows:  # of the run that is resumed
+            self._see(row)
 
     def __enter__(self):
-        self._metrics = (self._directory / "metrics.jsonl").open("a")
-        self._timings = (self._directory / "timings.jsonl").open("a")
-        self._accuracy = (self._directory / "accuracy.jsonl").open("a")
+        self._files = {
+            name: (self._directory / f"{name}.jsonl").open("a")
+            for name in ("metrics", "timings", "accuracy")
+        }
         return self
 
-    def __exit__(self, *_):
-        for file in (self._metrics, self._timings, self._accuracy):
-            file.close()
+    def __exit__(self, kind, *_):
+        for file in self._files.values():
+            try:
+                file.close()
+            except OSError as error:
+                if kind is None:
+                    raise self._cannot_write(error) from error
 
-    def add(self, step, n, metrics):
-        """Takes the metrics of the n updates after `step`: [n or more] each."""
-        self._write_waiting()
+    def _cannot_write(self, error):
+        return Stop(
+            f"cannot write the logs in {self._directory}: {error.strerror}; make room, "
+            "and go on by --resume."
+        )
+
+    def add(self, step, n, metrics) -> list[str]:
+        """Takes the metrics of the n updates after `step`: [n or more] each.
+
+        Returns:
+          The alarms of the updates before, as sentences.
+        """
+        causes = self._write_waiting()
         self._waiting = (step, n, metrics)
+        return causes
 
-    def flush(self):
-        """Everything that was added is on its way to the disk."""
-        self._write_waiting()
-        for file in (self._metrics, self._timings, self._accuracy):
-            file.flush()
+    def flush(self) -> list[str]:
+        """Everything that was added is on the disk; returns the alarms in it."""
+        causes = self._write_waiting()
+        try:
+            for file in self._files.values():
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        return causes
 
     def accuracy(self, step, found):
         """Writes a line, and returns its figure for the bar."""
         figures = {name: found[name] for name in ("hungarian", "nmi", "ari")}
-        self._accuracy.write(json.dumps({"step": step, **figures}) + "\n")
+        self._put("accuracy", {"step": step, **figures})
         seconds = round(time.monotonic() - self._began, 1)
-        self._timings.write(json.dumps({"step": step, "seconds": seconds}) + "\n")
+        self._put("timings", {"step": step, "seconds": seconds})
         return f"test accuracy {found['hungarian']:.3f}"
 
     def _write_waiting(self):
         if self._waiting is None:
-            return
+            return []
         step, n, rows = self._waiting
         self._waiting, rows = None, jax.device_get(rows)
+        causes = []
         for i in range(n):
             values = {name: float(row[i]) for name, row in rows.items()}
             bad = [name for name, value in values.items() if not math.isfinite(value)]
@@ -119,20 +212,75 @@ class Log:
                     "has failed; the last checkpoint is from before.",
                     status=1,
                 )
-            self._metrics.write(json.dumps({"step": step + 1 + i, **values}) + "\n")
+            row = {"step": step + 1 + i, **values}
+            self._put("metrics", row)
+            causes += self._see(row)
+        return causes
+
+    def _put(self, name, row):
+        try:
+            self._files[name].write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _see(self, row):
+        found = [
+            {"step": row["step"], "cause": cause} for cause in self._watch.see(row)
+        ]
+        self.alarms += found
+        return [describe_alarm(alarm) for alarm in found]
 
 
-def cut(path, step) -> None:
-    """Drops the lines after `step`, and a line that a kill left half written."""
-    if not path.exists():
-        return
-    kept, text = [], path.read_text()
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError):
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-    if "".join(kept) != text:
-        _write(path, "".join(kept))
+def describe_alarm(alarm: dict) -> str:
+    """An alarm in a sentence for people."""
+    return f"alarm after update {alarm['step']}: {alarm['cause']}."
+
+
+def rows(path) -> list[dict]:
+    """The lines of a log up to the first that is not whole."""
+    found = []
+    with contextlib.suppress(ValueError, KeyError, TypeError, FileNotFoundError):
+        for line in path.read_bytes().split(b"\n"):
+            row = json.loads(line)
+            row["step"] + 0  # raises for what is no line of ours
+            found.append(row)
+    return found
+
+
+def logged(directory, evaluate_every: int | None) -> int:
+    """The last update up to which no line of a run's logs is missing.
+
+    Args:
+      directory: the run's.
+      evaluate_every: updates between the lines of accuracy.jsonl; None if it has none.
+    """
+    steps = [row["step"] for row in rows(directory / "metrics.jsonl")]
+    whole = _run_of(steps, 1)
+    if evaluate_every is None:
+        return whole
+    steps = [row["step"] for row in rows(directory / "accuracy.jsonl")]
+    evaluated = _run_of([s for s in steps if s % evaluate_every == 0], evaluate_every)
+    # The line of the next evaluation can be made again from the state there.
+    return min(whole, evaluated + evaluate_every)
+
+
+def _run_of(steps, period):
+    """The end of period, 2 period, 3 period, ... in a list that begins so; or 0."""
+    end = 0
+    for step in steps:
+        if step != end + period:
+            break
+        end = step
+    return end
+
+
+def cut(path, keep) -> list[dict]:
+    """Drops the rows that `keep` refuses, and what is damaged; returns those kept."""
+    kept = [row for row in rows(path) if keep(row)]
+    text = "".join(json.dumps(row) + "\n" for row in kept)
+    if path.exists() and path.read_bytes() != text.encode():
+        _write(path, text)
+    return kept
 
 
 def write_json(path, value) -> None:
@@ -143,5 +291,8 @@ def write_json(path, value) -> None:
 def _write(path, text):
     """All or nothing: a kill half-way leaves the file that was there."""
     new = path.with_name(path.name + ".new")
-    new.write_text(text)
+    with new.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     new.replace(path)

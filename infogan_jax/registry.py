@@ -88,5 +88,5 @@ def decode(data: Any) -> Any:
         )
     try:
         return cls(**{key: decode(item) for key, item in fields.items()})
-    except TypeError as error:
+    except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise ValueError(f"stored {name} cannot be rebuilt: {error}.") from error

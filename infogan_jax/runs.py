@@ -9,6 +9,7 @@ A run directory holds
     accuracy.jsonl    clustering of the test images every so many updates
     timings.jsonl     seconds since the start of this process
     checkpoints/      the newest three saved steps, restorable by path
+    damaged/          saved steps that turned out to be damaged, if any
     evaluation.json   the final report, with the label of each category
     *.png             figures
 
@@ -19,26 +20,20 @@ import contextlib
 import dataclasses
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import tqdm
 
 from infogan_jax import config as config_lib
-from infogan_jax import data, evaluation, parallel, records, training
+from infogan_jax import data, evaluation, loop, parallel, records, training
 from infogan_jax import options as options_lib
 
 Options, Stop = options_lib.Options, options_lib.Stop
 
-_KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
 _FIGURE_KEY = 1_000_000  # A stream of the run's key that no step uses.
-_AT_MOST = 100  # updates per dispatch,
-_SECONDS = 1.0  # and how long one may take: what Ctrl-C and the bar have to wait for.
 
 
 def main(
@@ -58,58 +53,114 @@ def main(
       out: the default run directory.
     """
     arguments = options_lib.parser(description, defaults, out).parse_args(argv)
+    given = vars(arguments)
+    directory, resume = Path(given.pop("out")), given.pop("resume")
     try:
-        given = vars(arguments)
-        directory, resume = Path(given.pop("out")), given.pop("resume")
-        if resume:
-            options = options_lib.resumed(directory, given)
-        else:
-            options = dataclasses.replace(defaults(given.get("quick", False)), **given)
-            options_lib.check_new(directory)
-        options_lib.check(options)
-        _keep_compiled_programs()
-        dataset = data.load(options.data, options.data_dir)
-        _say(f"data: {dataset.note}")
-        options = dataclasses.replace(options, data=dataset.name)
-        if resume:
-            config = _resumed_config(directory, dataset)
-        else:
-            config = build(options, dataset.image_shape)
-        step_fn = _step_fn(config, options)
-        records.write_header(directory, config, options, dataset, resume)
-        return _run(directory, config, options, dataset, step_fn)
+        with loop.Interrupts() as interrupts:
+            if cluster := given.pop("distributed"):
+                parallel.join(cluster)
+            return _start(directory, resume, given, defaults, build, interrupts)
+    except loop.Interrupted as interrupted:
+        _say("interrupted." + _how_to_go_on(directory))
+        return 128 + interrupted.signal
     except Stop as stop:
         _say(f"error: {stop}")
         return stop.status
-    except KeyboardInterrupt:
-        _say("interrupted.")
-        return 128 + signal.SIGINT
     except (ValueError, OSError, ImportError) as error:
         _say(f"error: {error}")
         return 2
 
 
+def _start(directory, resume, given, defaults, build, interrupts):
+    """Everything before the first update, of which the first process decides most."""
+    began = time.monotonic()
+
+    def choose():
+        if resume:
+            options = options_lib.resumed(directory, given)
+        else:
+            options = dataclasses.replace(defaults(given.get("quick", False)), **given)
+            _check_new(directory)
+        options_lib.check(options)
+        return json.dumps(dataclasses.asdict(options))
+
+    options = Options(**json.loads(parallel.text_from_first(choose)))
+    _keep_compiled_programs()
+    dataset = data.load(options.data, options.data_dir)
+    _say(f"data: {dataset.note}")
+    options = dataclasses.replace(options, data=dataset.name)
+    if parallel.text_from_first(lambda: dataset.sha256) != dataset.sha256:
+        raise Stop(f"{dataset.name} differs between the processes; give all the same.")
+
+    def configure():
+        if resume:
+            return _resumed_config(directory, dataset).to_json()
+        return build(options, dataset.image_shape).to_json()
+
+    config = config_lib.Config.from_json(parallel.text_from_first(configure))
+    step_fn = _step_fn(config, options)
+    key = jax.random.key(options.seed)
+    state = None
+    with contextlib.ExitStack() as held:
+
+        def open_directory():
+            nonlocal state
+            held.enter_context(records.lock(directory))
+            if not resume:  # Another process may have begun while the data came.
+                _check_new(directory)
+            records.write_header(directory, config, options, dataset, resume)
+            state = _saved_state(directory, config, options, dataset)
+            return ""
+
+        parallel.text_from_first(open_directory)
+        state = parallel.from_first(state or training.init(config, key))
+        if parallel.is_first():
+            run = directory, config, options, dataset, key
+            return _run(*run, state, step_fn, interrupts, began)
+        ended = loop.follow(config, options, dataset, key, state, step_fn, interrupts)
+        return 128 + ended if ended else 0
+
+
+def _check_new(directory):
+    """Raises Stop where another run's files may be."""
+    if not records.is_new(directory):
+        raise Stop(
+            f"{directory} exists. Go on with it by --resume, or name another by --out."
+        )
+
+
 def _resumed_config(directory, dataset):
-    environment = json.loads((directory / "environment.json").read_text())
-    if environment["dataset"]["sha256"] != dataset.sha256:
+    environment = _read(directory / "environment.json", json.loads)
+    try:
+        began_with = environment["dataset"]["sha256"]
+    except (KeyError, TypeError):
+        raise Stop(f"{directory}/environment.json names no dataset's hash.") from None
+    if began_with != dataset.sha256:
         raise Stop(
             f"{dataset.name} is not the data that this run began with: SHA-256 "
-            f"{dataset.sha256[:12]}, then {environment['dataset']['sha256'][:12]}."
+            f"{dataset.sha256[:12]}, then {began_with[:12]}."
         )
-    return config_lib.Config.from_json((directory / "config.json").read_text())
+    return _read(directory / "config.json", config_lib.Config.from_json)
+
+
+def _read(path, parse):
+    try:
+        return parse(path.read_text())
+    except (ValueError, OSError) as error:
+        raise Stop(
+            f"{path} is damaged: {error} Put it back, or start another run by --out."
+        ) from error
 
 
 def _step_fn(config, options):
-    """None for one device, a `pmap_step` for several."""
+    """None for one device, a step that splits its batch for several."""
+    if jax.process_count() > 1:
+        return _step_fn_of_all(config, options)
     available = jax.local_device_count()
     n = options.devices or parallel.largest_fit(options.batch_size, available)
     if n > available:
         raise Stop(f"--devices {n}, but there are only {available} here.")
-    if options.batch_size % n:
-        raise Stop(
-            f"--batch-size {options.batch_size} cannot be split over {n} devices; use "
-            f"a multiple of {n}."
-        )
+    _check_split(options, n)
     kind = jax.local_devices()[0].device_kind
     _say(f"devices: {n} of {available} ({kind}), batch {options.batch_size}")
     if n == 1:
@@ -117,168 +168,117 @@ def _step_fn(config, options):
     return parallel.pmap_step(config, devices=jax.local_devices()[:n], donate=True)
 
 
-def _run(directory, config, options, dataset, step_fn):
-    began, key = time.monotonic(), jax.random.key(options.seed)
-    state = _saved_state(directory, config) or training.init(config, key)
+def _step_fn_of_all(config, options):
+    """A step over the devices of all processes."""
+    n = jax.device_count()
+    _check_split(options, n)
+    if options.devices not in (None, n):
+        raise Stop(f"--devices {options.devices}, but several processes use all {n}.")
+    _say(
+        f"devices: {n} of {jax.process_count()} processes "
+        f"({jax.devices()[0].device_kind}), batch {options.batch_size}"
+    )
+    return parallel.shard_map_step(config, donate=True)
+
+
+def _check_split(options, n):
+    if options.batch_size % n:
+        raise Stop(
+            f"--batch-size {options.batch_size} cannot be split over {n} devices; use "
+            f"a multiple of {n}."
+        )
+
+
+def _run(directory, config, options, dataset, key, state, step_fn, interrupts, began):
     first = int(state.step)
     if first < options.steps:  # A report of an earlier end is not this run's.
         (directory / "evaluation.json").unlink(missing_ok=True)
-    records.cut(directory / "metrics.jsonl", first)
-    # The last line of accuracy.jsonl comes after the last checkpoint.
-    records.cut(directory / "accuracy.jsonl", min(first, options.steps - 1))
-    with contextlib.ExitStack() as stack:
-        interrupted = stack.enter_context(_Interrupts())
-        writer = stack.enter_context(_Writer(directory, config))
-        log = stack.enter_context(records.Log(directory, began))
-        bar = stack.enter_context(
-            tqdm.tqdm(
-                total=options.steps, initial=first, unit="update", mininterval=1.0
+    rows = records.cut(directory / "metrics.jsonl", lambda row: row["step"] <= first)
+    # The last line of accuracy.jsonl comes after the last checkpoint, and only there
+    # may it be of another update.
+    last, every = min(first, options.steps - 1), options.evaluate_every
+    evaluated = records.cut(
+        directory / "accuracy.jsonl",
+        lambda row: row["step"] <= last and row["step"] % every == 0,
+    )
+    with records.Log(directory, config, began, rows) as log:
+        if 0 < first < options.steps and first % every == 0:
+            if not evaluated or evaluated[-1]["step"] != first:
+                loop.cluster(config, dataset, log, state, first)
+        state, ended = loop.lead(
+            directory, config, options, dataset, key, state, step_fn, log, interrupts
+        )
+        if ended:
+            step = int(state.step)
+            done = f"saved after {step}" if step else "nothing was done yet"
+            _say(
+                f"interrupted; {done} of {options.steps} updates."
+                + _how_to_go_on(directory)
             )
-        )
-        advance, pace = _advance(config, options, dataset, key, state, step_fn), _Pace()
-        step = saved = first
-        while step < options.steps and not interrupted.signal:
-            n = pace.next(_next_stop(step, options) - step)
-            state, metrics = advance(n)
-            log.add(step, n, metrics)
-            step += n
-            bar.update(n)
-            last = step == options.steps
-            if step % options.evaluate_every == 0 and not last:
-                if evaluation.can_cluster(config, dataset.test):
-                    found = evaluation.clustering(config, state, dataset.test)
-                    bar.set_postfix_str(log.accuracy(step, found))
-            if step % options.save_every == 0 or last:
-                saved = _save(log, writer, state, step)
-        if saved != step:
-            _save(log, writer, state, step)
-        if step == options.steps:
-            key = jax.random.fold_in(key, _FIGURE_KEY)
-            report = _report(directory, config, state, dataset, key)
-            if "hungarian" in report:
-                log.accuracy(step, report)
-    if step < options.steps:
-        done = f"saved after {step}" if step else "nothing was done yet"
-        _say(
-            f"interrupted; {done} of {options.steps} updates. "
-            f"Go on with: python {sys.argv[0]} --out {directory} --resume"
-        )
-        return 128 + interrupted.signal
+            return 128 + ended
+        key = jax.random.fold_in(key, _FIGURE_KEY)
+        report = evaluation.evaluate(config, state, dataset.train, dataset.test, key)
+        report |= {"test_set": f"{dataset.name} test", "alarms": log.alarms}
+        if "hungarian" in report:
+            log.accuracy(options.steps, report)
+    # Last: a run is finished once it is there.
+    records.write_json(directory / "evaluation.json", report)
     _draw_figures_and_tell(directory, config, state, key, report)
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
     return 0
 
 
-def _saved_state(directory, config):
-    """The newest state that a run has saved, if any."""
+def _how_to_go_on(directory):
+    if not (directory / "run.json").exists():
+        return " Nothing was written."
+    return f" Go on with: python {sys.argv[0]} --out {directory} --resume"
+
+
+def _saved_state(directory, config, options, dataset):
+    """The newest whole state with whole logs before it; None where none was saved."""
     if not (directory / "checkpoints").is_dir():
         return None
     from infogan_jax import checkpoint
 
-    if not checkpoint.steps(directory):
+    known = checkpoint.steps(directory)
+    if not known:
         return None
-    saved, state = checkpoint.restore(directory)
+    has_accuracy = evaluation.can_cluster(config, dataset.test)
+    logged = records.logged(directory, options.evaluate_every if has_accuracy else None)
+    passed_over = []
+    for step in reversed(known):
+        if step > logged:
+            problem = f"{directory}'s logs are whole only up to update {logged}"
+        else:
+            try:
+                saved, state = checkpoint.restore(directory, step=step)
+            except ValueError as error:
+                problem = str(error)
+            else:
+                break
+        _say(f"the checkpoint of update {step} cannot be used: {problem}")
+        passed_over.append(step)
+    else:
+        raise Stop(
+            f"{directory} has no checkpoint from which its run could go on (tried "
+            f"{', '.join(map(str, passed_over))}): put the damaged files back, or "
+            "start another run by --out."
+        )
     if saved != config:
         raise Stop(
             f"{directory}/config.json is not the config that its checkpoints were "
             "saved with; put it back, or start another run by --out."
         )
+    for passed in passed_over:
+        aside = checkpoint.set_aside(directory, passed)
+        _say(f"going on from update {step}; that of {passed} now lies in {aside}")
     return state
-
-
-class _Writer:
-    """A `checkpoint.Writer` from the first save on: importing Orbax takes a second."""
-
-    def __init__(self, directory, config):
-        self._directory, self._config, self._writer = directory, config, None
-
-    def __enter__(self):
-        return self
-
-    def save(self, state):
-        if self._writer is None:
-            from infogan_jax import checkpoint
-
-            self._writer = checkpoint.Writer(self._directory, self._config, _KEEP)
-        self._writer.save(state)
-
-    def __exit__(self, *error):
-        if self._writer is not None:
-            self._writer.__exit__(*error)
-
-
-def _save(log, writer, state, step):
-    """Saves the state and the lines up to it; returns its step."""
-    log.flush()
-    if not _is_finite(state):
-        raise Stop(
-            f"a parameter is not finite after update {step}: training has failed; the "
-            "last checkpoint is from before.",
-            status=1,
-        )
-    writer.save(state)
-    return step
-
-
-@jax.jit
-def _is_finite(state):
-    arrays = jax.tree.leaves((state.nets, state.opt, state.ema))
-    return jnp.stack([jnp.isfinite(array).all() for array in arrays]).all()
-
-
-def _advance(config, options, dataset, key, state, step_fn):
-    """A function of n: the state after n more updates, and their metrics."""
-    if step_fn is not None:
-        steps = training.train(
-            config,
-            dataset.train,
-            key,
-            batch_size=options.batch_size,
-            state=state,
-            step_fn=step_fn,
-        )
-
-        def one_by_one(n):
-            seen = [next(steps) for _ in range(n)]
-            rows = {name: [metrics[name] for _, metrics in seen] for name in seen[0][1]}
-            return seen[-1][0], rows
-
-        return one_by_one
-
-    on_device, current = jax.device_put(dataset.train), training.copy(state)
-
-    def in_one_dispatch(n):
-        nonlocal current
-        current, rows = training.train_steps(
-            config,
-            current,
-            on_device,
-            key,
-            steps=n,
-            batch_size=options.batch_size,
-            at_most=_AT_MOST,
-            donate=True,
-        )
-        return current, rows
-
-    return in_one_dispatch
-
-
-def _next_stop(step, options):
-    """The next step after which there is something to do."""
-    periods = (options.save_every, options.evaluate_every)
-    return min(options.steps, *(step - step % period + period for period in periods))
-
-
-def _report(directory, config, state, dataset, key):
-    report = evaluation.evaluate(config, state, dataset.train, dataset.test, key)
-    report["test_set"] = f"{dataset.name} test"
-    records.write_json(directory / "evaluation.json", report)
-    return report
 
 
 def _draw_figures_and_tell(directory, config, state, key, report):
     _say(evaluation.describe(report))
+    for alarm in report["alarms"]:
+        _say(records.describe_alarm(alarm))
     draw(directory, config, state, key, report.get("label_of"))
     _say(f"figures, checkpoints and numbers are in {directory}; sample from it with:")
     digit = " --digit 3" if "label_of" in report else ""
@@ -301,42 +301,6 @@ def draw(directory, config, state, key, label_of=None) -> None:
         figure.savefig(directory / name)
 
 
-class _Pace:
-    """How many updates to dispatch at once: as many as take about a second."""
-
-    def __init__(self):
-        self._length, self._dispatched, self._when = 1, 0, None
-
-    def next(self, limit):
-        """The number for the next dispatch, at most `limit`."""
-        now = time.monotonic()
-        if self._when is not None:
-            fits = self._dispatched * _SECONDS / max(now - self._when, 1e-6)
-            # Doubling at most: the first dispatches only tell of compilation.
-            self._length = max(1, min(_AT_MOST, 2 * self._length, int(fits)))
-        self._dispatched, self._when = min(self._length, limit), now
-        return self._dispatched
-
-
-class _Interrupts:
-    """Turns the first SIGINT or SIGTERM into a wish; the second one takes effect."""
-
-    def __enter__(self):
-        self.signal, self._old = 0, {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # not in the main thread
-                self._old[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, frame):
-        self.signal = number
-        signal.signal(number, self._old[number])
-
-
 def _keep_compiled_programs():
     """Compiles once for all runs: programs stay in the user's cache directory."""
     if jax.config.jax_compilation_cache_dir:
@@ -349,4 +313,7 @@ def _keep_compiled_programs():
 
 
 def _say(text):
+    """Prints a line; of several processes only the first, unless it is an error."""
+    if not (text.startswith("error") or parallel.is_first()):
+        return
     print(text, file=sys.stderr if text.startswith("error") else sys.stdout, flush=True)

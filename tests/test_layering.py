@@ -30,10 +30,12 @@ RANKS = {
     "evaluation": 7,
     "plotting": 7,
     "options": 6,
+    "watch": 6,
     "records": 7,
-    "runs": 8,
-    "__main__": 9,
-    "__init__": 9,
+    "loop": 8,
+    "runs": 9,
+    "__main__": 10,
+    "__init__": 10,
 }
 
 

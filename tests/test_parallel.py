@@ -8,9 +8,11 @@ import pytest
 import infogan_jax
 from infogan_jax import parallel
 
+BACK_ENDS = [infogan_jax.pmap_step, infogan_jax.shard_map_step]
 
-@pytest.fixture(scope="module")
-def ten_steps(tiny, dataset):
+
+@pytest.fixture(scope="module", params=BACK_ENDS)
+def ten_steps(request, tiny, dataset):
     """One device and eight after ten Adam steps on the same 32 images.
 
     From a state that has begun to learn, and from weights whose leaky ReLUs all bend:
@@ -25,7 +27,7 @@ def ten_steps(tiny, dataset):
     squares = jax.tree.leaves([opt.nu for opt in one.opt.values()])
     assert min(float(nu.min()) for nu in squares) > 1e-8**2  # Adam's epsilon
     eight = one
-    step = infogan_jax.pmap_step(config)
+    step = request.param(config)
     for _ in range(10):
         one, seen_by_one = infogan_jax.train_step(config, one, batch, key)
         eight, seen_by_eight = step(eight, batch, key)
@@ -66,9 +68,12 @@ def test_state_comes_back_without_a_device_axis(ten_steps):
     assert jax.tree.map(np.shape, one) == jax.tree.map(np.shape, eight)
 
 
-def test_training_loop_runs_on_eight_devices_as_on_one(tiny, dataset, key, state):
-    # From the second step on, the batch is drawn with the help of a state on all eight.
-    step = infogan_jax.pmap_step(tiny, donate=True)
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_training_loop_runs_on_eight_devices_as_on_one(
+    back_end, tiny, dataset, key, state
+):
+    # From the second step on, the state that comes in lies on all eight.
+    step = back_end(tiny, donate=True)
     losses = []
     for step_fn in (None, step):
         steps = infogan_jax.train(
@@ -79,8 +84,9 @@ def test_training_loop_runs_on_eight_devices_as_on_one(tiny, dataset, key, state
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
-def test_batch_that_does_not_divide_is_refused(tiny, state, batch, key):
-    step = infogan_jax.pmap_step(tiny)
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_batch_that_does_not_divide_is_refused(back_end, tiny, state, batch, key):
+    step = back_end(tiny)
     short = {name: array[:12] for name, array in batch.items()}
     with pytest.raises(ValueError, match="12 images cannot be split over 8"):
         step(state, short, key)

@@ -40,5 +40,11 @@ def main(argv=None):
     return runs.main(argv, __doc__, defaults, build, out="runs/tiny")
 
 
+def in_background(arguments, output):
+    """As a process's work: prints to a file, exits with the status."""
+    sys.stdout = sys.stderr = open(output, "w")
+    sys.exit(main(arguments))
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,0 +1,242 @@
+"""The loop of a run: dispatches of updates, and what has to happen between them.
+
+The first process leads: it says how many updates come next, writes and saves. The
+others, if there are any, follow. A signal to any of them ends the loop in all.
+"""
+
+import contextlib
+import signal
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import tqdm
+
+from infogan_jax import evaluation, parallel, training
+from infogan_jax import options as options_lib
+
+Stop = options_lib.Stop
+
+_KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
+_AT_MOST = 100  # updates per dispatch,
+_SECONDS = 1.0  # and how long one may take: what Ctrl-C and the bar have to wait for.
+
+
+def lead(directory, config, options, dataset, key, state, step_fn, log, interrupts):
+    """Trains until the last update or a signal, with all that a run writes.
+
+    Args:
+      directory: the run's.
+      config: what to compute.
+      options: of the run.
+      dataset: its data.
+      key: the run's key.
+      state: to go on from.
+      step_fn: see `_advance`.
+      log: a `records.Log`.
+      interrupts: an `Interrupts`; the loop is patient.
+
+    Returns:
+      The state, which is saved, and the signal that ended the loop, or 0.
+    """
+    advance, pace = _advance(config, options, dataset, key, state, step_fn), _Pace()
+    step = first = saved = int(state.step)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interrupts.patience())
+        writer = stack.enter_context(_Writer(directory, config))
+        bar = stack.enter_context(
+            tqdm.tqdm(
+                total=options.steps, initial=first, unit="update", mininterval=1.0
+            )
+        )
+        ended = 0
+        while step < options.steps:
+            n = pace.next(_next_stop(step, options) - step)
+            n, ended = parallel.agree(n, interrupts.signal)
+            if ended:
+                break
+            everywhere, metrics = advance(n)
+            state = parallel.local(everywhere)
+            for cause in log.add(step, n, metrics):
+                bar.write(cause, file=sys.stderr)
+            step += n
+            bar.update(n)
+            last = step == options.steps
+            if step % options.evaluate_every == 0 and not last:
+                bar.set_postfix_str(cluster(config, dataset, log, state, step))
+            if step % options.save_every == 0 or last:
+                saved = _save(log, writer, state, step)
+        if saved != step:
+            _save(log, writer, state, step)
+    return state, ended or interrupts.signal
+
+
+def follow(config, options, dataset, key, state, step_fn, interrupts):
+    """`lead` in every other process: nothing is written. Returns the signal, or 0."""
+    advance = _advance(config, options, dataset, key, state, step_fn)
+    step = int(state.step)
+    with interrupts.patience():
+        while step < options.steps:
+            n, ended = parallel.agree(0, interrupts.signal)
+            if ended:
+                return ended
+            advance(n)
+            step += n
+    return 0
+
+
+def cluster(config, dataset, log, state, step):
+    """Writes a line of accuracy.jsonl, if there are labels; says it in a few words."""
+    if not evaluation.can_cluster(config, dataset.test):
+        return ""
+    return log.accuracy(step, evaluation.clustering(config, state, dataset.test))
+
+
+def _save(log, writer, state, step):
+    """Saves the state and the lines up to it; returns its step."""
+    for cause in log.flush():
+        print(cause, file=sys.stderr)
+    if not _is_finite(state):
+        raise Stop(
+            f"a parameter is not finite after update {step}: training has failed; the "
+            "last checkpoint is from before.",
+            status=1,
+        )
+    writer.save(state)
+    return step
+
+
+@jax.jit
+def _is_finite(state):
+    arrays = jax.tree.leaves((state.nets, state.opt, state.ema))
+    return jnp.stack([jnp.isfinite(array).all() for array in arrays]).all()
+
+
+class _Writer:
+    """A `checkpoint.Writer` from the first save on: importing Orbax takes a second."""
+
+    def __init__(self, directory, config):
+        self._directory, self._config, self._writer = directory, config, None
+
+    def __enter__(self):
+        return self
+
+    def save(self, state):
+        if self._writer is None:
+            from infogan_jax import checkpoint
+
+            self._writer = checkpoint.Writer(self._directory, self._config, _KEEP)
+        self._writer.save(state)
+
+    def __exit__(self, *error):
+        if self._writer is not None:
+            self._writer.__exit__(*error)
+
+
+def _advance(config, options, dataset, key, state, step_fn):
+    """A function of n: the state after n more updates, and their metrics.
+
+    `step_fn` is None for one device: then the n updates are one dispatch.
+    """
+    if step_fn is not None:
+        steps = training.train(
+            config,
+            dataset.train,
+            key,
+            batch_size=options.batch_size,
+            state=state,
+            step_fn=step_fn,
+        )
+
+        def one_by_one(n):
+            seen = [next(steps) for _ in range(n)]
+            rows = {name: [metrics[name] for _, metrics in seen] for name in seen[0][1]}
+            return seen[-1][0], rows
+
+        return one_by_one
+
+    on_device, current = jax.device_put(dataset.train), training.copy(state)
+
+    def in_one_dispatch(n):
+        nonlocal current
+        current, rows = training.train_steps(
+            config,
+            current,
+            on_device,
+            key,
+            steps=n,
+            batch_size=options.batch_size,
+            at_most=_AT_MOST,
+            donate=True,
+        )
+        return current, rows
+
+    return in_one_dispatch
+
+
+def _next_stop(step, options):
+    """The next step after which there is something to do."""
+    periods = (options.save_every, options.evaluate_every)
+    return min(options.steps, *(step - step % period + period for period in periods))
+
+
+class _Pace:
+    """How many updates to dispatch at once: as many as take about a second."""
+
+    def __init__(self):
+        self._length, self._dispatched, self._when = 1, 0, None
+
+    def next(self, limit):
+        """The number for the next dispatch, at most `limit`."""
+        now = time.monotonic()
+        if self._when is not None:
+            fits = self._dispatched * _SECONDS / max(now - self._when, 1e-6)
+            # Doubling at most: the first dispatches only tell of compilation.
+            self._length = max(1, min(_AT_MOST, 2 * self._length, int(fits)))
+        self._dispatched, self._when = min(self._length, limit), now
+        return self._dispatched
+
+
+class Interrupted(BaseException):
+    """A signal came while there was nothing to save."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.signal = number
+
+
+class Interrupts:
+    """What the first SIGINT or SIGTERM does; the second one kills, as by default.
+
+    In the patience of `lead` it is a wish, elsewhere it raises `Interrupted`.
+    """
+
+    def __enter__(self):
+        """Itself."""
+        self.signal, self._is_patient, self._old = 0, False, {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # not in the main thread
+                self._old[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_):
+        """Puts the former handlers back."""
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def patience(self):
+        """As long as it lasts, a signal waits in `signal`."""
+        self._is_patient = True
+        try:
+            yield
+        finally:
+            self._is_patient = False
+
+    def _note(self, number, frame):
+        self.signal = number
+        for each in self._old:
+            signal.signal(each, signal.SIG_DFL)
+        if not self._is_patient:
+            raise Interrupted(number)

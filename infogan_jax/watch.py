@@ -1,0 +1,81 @@
+"""Alarms: what a run's metrics say when training has gone wrong.
+
+    watch = Watch(config)
+    for row in metrics:  # a dict of floats for each update
+        for cause in watch.see(row):
+            print(row["step"], cause)
+
+An alarm is a function of the metrics alone, so a resumed run gives the ones that an
+uninterrupted run gives. It judges the means of `WINDOW` updates at a time, but for the
+first, and is given once: it says that something should be looked at, and stops nothing.
+"""
+
+import collections
+from dataclasses import dataclass
+
+from infogan_jax import config as config_lib
+from infogan_jax import objectives
+
+WINDOW = 300  # updates
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """The mean of `metric` times `side` is above `limit` times `side`."""
+
+    metric: str
+    side: int
+    limit: float
+    cause: str
+
+
+class Watch:
+    """Sees one row of metrics after the other."""
+
+    def __init__(self, config: config_lib.Config):
+        self._left, self._seen = _signs(config), 0
+        self._sums = collections.Counter()
+
+    def see(self, row: dict) -> list[str]:
+        """The alarms that this update's metrics set off, as sentences for people.
+
+        Args:
+          row: floats by name, as `step` gives them; all of a run's, in order.
+        """
+        for metric in {sign.metric for sign in self._left}:
+            self._sums[metric] += row[metric] / WINDOW
+        self._seen += 1
+        if self._seen % WINDOW:
+            return []
+        means, self._sums = self._sums, collections.Counter()
+        if self._seen == WINDOW:  # The start is like nothing that comes after.
+            return []
+        given = [s for s in self._left if s.side * (means[s.metric] - s.limit) > 0]
+        self._left = [sign for sign in self._left if sign not in given]
+        return [
+            f"{sign.cause} ({sign.metric} was {means[sign.metric]:.3g} on average over "
+            f"the last {WINDOW} updates)"
+            for sign in given
+        ]
+
+
+def _signs(config):
+    """What to look for: only what the config asks its networks to learn."""
+    signs = []
+    for update in dict.fromkeys(config.updates):
+        if "d" in update.nets:
+            cause = (
+                "D has won: it tells nearly every image; lower its rate, or raise G's"
+            )
+            signs.append(_Sign(f"{update.name}/accuracy", 1, 0.998, cause))
+        if "g" in update.nets:
+            cause = "the output has collapsed: G draws the same image for every z and c"
+            signs.append(_Sign(f"{update.name}/spread", -1, 0.1, cause))
+    learners = {update.name for update in config.updates if "g" in update.nets}
+    for term in config.objective:
+        rewarded = isinstance(term, objectives.MutualInformation)
+        if rewarded and learners.intersection(term.updates):
+            for i in range(len(config.codes.parts)):
+                cause = f"code {i} is dead: Q cannot read it from the images"
+                signs.append(_Sign(f"info/{i}", -1, 0.05, cause))
+    return signs

@@ -1,0 +1,426 @@
+"""A wrong wish is one clear error: value, rule and way out; it leaves nothing behind.
+
+In process: three seconds are what a user may have to wait for it after the imports.
+"""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_experiment
+
+import infogan_jax
+from infogan_jax import (
+    Config,
+    Update,
+    checkpoint,
+    data,
+    latents,
+    metrics,
+    networks,
+    parallel,
+    population,
+    presets,
+    schedules,
+)
+from infogan_jax import __main__ as cli
+from infogan_jax.objectives import MutualInformation, NonSaturating
+
+SECONDS = 3.0
+
+
+@pytest.fixture(scope="module")
+def world(tiny, state, batch, dataset, key, tmp_path_factory):
+    """What the cases below are made of."""
+    folder = tmp_path_factory.mktemp("world")
+    np.savez(folder / "images.npz", image=dataset["image"], label=dataset["label"])
+    np.savez(folder / "odd.npz", image=np.zeros((20, 9, 8), np.uint8))
+    np.savez(folder / "words.npz", image=np.array([["a"]]))
+    np.savez(folder / "wild.npz", image=np.full((20, 8, 8), 7.0))
+    np.savez(folder / "other.npz", x=np.zeros(3))
+    np.savez(folder / "pickled.npz", image=np.array([{}], object))
+    (folder / "torn.npz").write_bytes((folder / "images.npz").read_bytes()[:300])
+    (folder / "empty").mkdir()
+    (folder / "file").write_text("mine")
+    checkpoint.save(folder / "saved", tiny, state)
+    state = jax.device_get(state)
+    return {
+        "config": tiny,
+        "state": state,
+        "batch": batch,
+        "data": dataset,
+        "key": key,
+        "folder": folder,
+    }
+
+
+def batch_with(w, **arrays):
+    return infogan_jax.train_step(
+        w["config"], w["state"], w["batch"] | arrays, w["key"]
+    )
+
+
+def steps_of(w, **arguments):
+    wanted = {"steps": 2, "batch_size": 4} | arguments
+    return infogan_jax.train_steps(
+        w["config"], w["state"], w["data"], w["key"], **wanted
+    )
+
+
+def sample_of(w, n=2, **arguments):
+    return infogan_jax.sample(w["config"], w["state"], w["key"], n, **arguments)
+
+
+def image(w):
+    return w["batch"]["image"]
+
+
+factors = np.arange(40).reshape(20, 2) % 4
+FUNCTIONS = [
+    # configurations
+    (lambda w: latents.Categorical(1), ValueError, "at least 2 values, not 1"),
+    (lambda w: latents.Bernoulli(p=1.0), ValueError, r"in \(0, 1\), not 1.0"),
+    (lambda w: latents.Uniform(sigma=-1.0), ValueError, "positive or None, not -1.0"),
+    (lambda w: latents.Gaussian(size=0), ValueError, "at least 1"),
+    (lambda w: latents.Product(()), ValueError, "needs a tuple"),
+    (lambda w: networks.Dcgan(image_shape=(30, 28, 1)), ValueError, "divisible by 4"),
+    (lambda w: networks.Dcgan(image_shape=(28, 28, 2)), ValueError, "1 or 3"),
+    (lambda w: networks.Dcgan(width=0), ValueError, "width must be at least 1"),
+    (lambda w: networks.Dcgan(output="relu"), ValueError, "relu"),
+    (lambda w: schedules.Cosine(1.0, 0), ValueError, "at least 1, not 0"),
+    (lambda w: schedules.Linear(1.0, 0.0, 5, 5), ValueError, "begin < finish"),
+    (lambda w: Update("d", ("d",), lr=-1), ValueError, "at least 0, not -1"),
+    (lambda w: Update("d", ("d",), lr=(1, 2)), ValueError, "2 rates for 1 nets"),
+    (lambda w: Update("d", ("d",), 1e-3, beta2=1.0), ValueError, r"\[0, 1\), not 1.0"),
+    (lambda w: Config(ema_decay=1.0), ValueError, r"\[0, 1\), not 1.0"),
+    (lambda w: Config(compute_dtype="int8"), ValueError, "not 'int8'"),
+    (
+        lambda w: Config(
+            objective=(NonSaturating(),), updates=(Update("d", ("dd",), 1.0),)
+        ),
+        ValueError,
+        r"lists \('dd',\), but the networks are",
+    ),
+    (
+        lambda w: Config(objective=(MutualInformation(weight=(1.0,)),)),
+        ValueError,
+        "weight",
+    ),
+    (lambda w: Config.from_json("nonsense"), ValueError, "must be JSON"),
+    (
+        lambda w: Config.from_json('{"kind": "Confg"}'),
+        ValueError,
+        "unknown kind 'Confg'",
+    ),
+    # images and batches
+    (lambda w: batch_with(w, image=None), ValueError, "an array named 'image'"),
+    (lambda w: batch_with(w, image=image(w)[..., 0]), ValueError, "do not fit this"),
+    (
+        lambda w: batch_with(w, image=image(w)[:, :4]),
+        ValueError,
+        r"give \[B, 8, 8, 1\]",
+    ),
+    (lambda w: batch_with(w, image=image(w) * 1.0), ValueError, "not float64"),
+    (
+        lambda w: batch_with(w, image=image(w).astype(np.float32)),
+        ValueError,
+        r"lie in \[0, 1\], not \[0, 2",
+    ),
+    (lambda w: batch_with(w, image=image(w) > 0), ValueError, "not bool"),
+    (lambda w: batch_with(w, label=np.zeros(3, int)), ValueError, "one integer per im"),
+    (lambda w: steps_of(w, batch_size=0), ValueError, "at least 1, not 0"),
+    (lambda w: steps_of(w, steps=0), ValueError, "must lie in 1"),
+    (lambda w: steps_of(w, steps=9, at_most=5), ValueError, "1 .. 5, not 9"),
+    (
+        lambda w: next(
+            infogan_jax.train(w["config"], w["data"], w["key"], batch_size=-1)
+        ),
+        ValueError,
+        "at least 1, not -1",
+    ),
+    (
+        lambda w: population.train_steps(
+            *(w[x] for x in ("config", "state", "data", "key")),
+            steps=1,
+            batch_size=2,
+            how="magic",
+        ),
+        ValueError,
+        "not 'magic'",
+    ),
+    (
+        lambda w: infogan_jax.pmap_step(w["config"])(
+            w["state"], {"image": image(w)[:12]}, w["key"]
+        ),
+        ValueError,
+        "12 images cannot be split over 8",
+    ),
+    (
+        lambda w: infogan_jax.shard_map_step(w["config"])(
+            w["state"], {"image": image(w)[:12]}, w["key"]
+        ),
+        ValueError,
+        "12 images cannot be split over 8",
+    ),
+    (lambda w: parallel.join("here"), ValueError, "HOST:PORT,PROCESSES,INDEX"),
+    # sampling and reading
+    (lambda w: sample_of(w, 0), ValueError, "at least 1, not 0"),
+    (lambda w: sample_of(w, c={7: 0}), ValueError, "no code 7"),
+    (lambda w: sample_of(w, c={0: 5}), ValueError, "outside|must lie|5"),
+    (lambda w: sample_of(w, c={1: 2.5}), ValueError, "2.5"),
+    (lambda w: sample_of(w, c=jnp.zeros((3, 3))), ValueError, r"\(3, 3\)"),
+    (
+        lambda w: infogan_jax.traverse(w["config"], w["state"], w["key"], 9),
+        ValueError,
+        "no code 9",
+    ),
+    (
+        lambda w: infogan_jax.generate(
+            w["config"], w["state"], jnp.zeros((2, 3)), jnp.zeros((2, 4))
+        ),
+        ValueError,
+        "z and c have shapes",
+    ),
+    (
+        lambda w: infogan_jax.infer(w["config"], w["state"], np.zeros((2, 8, 8, 3))),
+        ValueError,
+        "not float64",
+    ),
+    # checkpoints
+    (lambda w: infogan_jax.restore("nowhere"), FileNotFoundError, "no checkpoint"),
+    (
+        lambda w: infogan_jax.restore(w["folder"] / "saved", step=3),
+        FileNotFoundError,
+        r"no step 3, only \[0\]",
+    ),
+    (
+        lambda w: infogan_jax.restore(w["folder"] / "saved", nets=("h",)),
+        ValueError,
+        "not all among",
+    ),
+    (
+        lambda w: infogan_jax.save(w["folder"] / "file" / "x", w["config"], w["state"]),
+        OSError,
+        "file",
+    ),
+    # data
+    (lambda w: data.load("mnits"), ValueError, "Did you mean 'mnist'"),
+    (lambda w: data.load("npz:nowhere.npz"), FileNotFoundError, "no file nowhere.npz"),
+    (lambda w: data.load("folder:nowhere"), FileNotFoundError, "no folder nowhere"),
+    (lambda w: data.load(f"folder:{w['folder']}/empty"), ValueError, "holds no images"),
+    (
+        lambda w: data.load(f"npz:{w['folder']}/words.npz"),
+        ValueError,
+        "images have shape",
+    ),
+    (lambda w: data.load(f"npz:{w['folder']}/wild.npz"), ValueError, r"\[0, 1\], not"),
+    (lambda w: data.load(f"npz:{w['folder']}/other.npz"), ValueError, "it needs"),
+    (
+        lambda w: data.load(f"npz:{w['folder']}/pickled.npz"),
+        ValueError,
+        "cannot be read",
+    ),
+    (lambda w: data.load(f"npz:{w['folder']}/torn.npz"), ValueError, "cannot be read"),
+    # metrics
+    (lambda w: metrics.mig(factors * np.nan, factors), ValueError, "finite|NaN|nan"),
+    (lambda w: metrics.mig(factors, factors[:5]), ValueError, "5"),
+    (lambda w: metrics.mig(factors, factors * 0), ValueError, "one value"),
+    (lambda w: presets.infogan_cr(switch=0), ValueError, "0"),
+]
+
+
+def name_of(case):
+    return str(case[2])[:40]
+
+
+@pytest.mark.parametrize("case", FUNCTIONS, ids=name_of)
+def test_a_function_names_value_and_rule_at_once(world, case):
+    call, error, message = case
+    began = time.monotonic()
+    with pytest.raises(error, match=message):
+        call(world)
+    assert time.monotonic() - began < SECONDS
+
+
+COMMANDS = [
+    (["--data", "mnits"], ["unknown dataset 'mnits'", "Did you mean"]),
+    (["--data", "npz:nowhere.npz"], ["no file nowhere.npz"]),
+    (["--data", "npz:W/odd.npz"], ["9x8", "divisible by 4"]),
+    (["--data", "npz:W/words.npz"], ["images have shape (1, 1)"]),
+    (["--data", "npz:W/wild.npz"], ["must lie in [0, 1]", "rescale"]),
+    (["--data", "npz:W/other.npz"], ["holds ['x']", "it needs"]),
+    (["--data", "npz:W/pickled.npz"], ["cannot be read"]),
+    (["--data", "npz:W/torn.npz"], ["cannot be read"]),
+    (["--data", "folder:nowhere"], ["no folder nowhere"]),
+    (["--data", "folder:W/empty"], ["holds no images"]),
+    (["--data", "tfds:nothing", "--data-dir", "."], ["no prepared dataset"]),
+    (["--steps", "0"], ["--steps must be at least 1, not 0"]),
+    (["--batch-size", "0"], ["--batch-size must be at least 1"]),
+    (["--batch-size", "-3"], ["--batch-size must be at least 1"]),
+    (["--save-every", "0"], ["--save-every must be at least 1"]),
+    (["--evaluate-every", "0"], ["--evaluate-every must be at least 1"]),
+    (["--seed", "-1"], ["--seed must lie in"]),
+    (["--seed", str(2**32)], ["--seed must lie in"]),
+    (["--devices", "0"], ["--devices must be at least 1"]),
+    (["--devices", "99"], ["there are only 8 here"]),
+    (["--devices", "3"], ["cannot be split over 3 devices"]),
+    (["--distributed", "here"], ["names no cluster", "HOST:PORT,PROCESSES,INDEX"]),
+    (["--distributed", "a:1,two,0"], ["names no cluster"]),
+    (["--resume"], ["no run to resume"]),
+    (["--out", "W/file"], ["exists"]),
+    (["--out", "W/file/run"], ["cannot write to", "--out"]),
+    (["--out", "W/saved"], ["exists"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), COMMANDS, ids=lambda x: " ".join(x)[:40]
+)
+def test_a_command_says_it_in_one_line_and_leaves_nothing(
+    world, tmp_path, capsys, monkeypatch, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = [a.replace("W/", f"{world['folder']}/") for a in arguments]
+    for name, value in (
+        ("--data", f"npz:{world['folder']}/images.npz"),
+        ("--out", "run"),
+    ):
+        arguments += [] if name in arguments else [name, value]
+    before = sorted(world["folder"].rglob("*"))
+    began = time.monotonic()
+    assert tiny_experiment.main(arguments) == 2
+    assert time.monotonic() - began < SECONDS
+    says_in_one_line(capsys, words)
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(world["folder"].rglob("*")) == before
+
+
+def says_in_one_line(capsys, words):
+    errors = capsys.readouterr().err
+    lines = errors.replace("\r", "\n").splitlines()
+    [line] = [line for line in lines if line and "%|" not in line]  # without the bar
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--steps", "many"], ["--no-such-option"], ["--seed"], ["--devices", "x"]],
+)
+def test_arguments_that_cannot_be_parsed_are_status_two(capsys, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        tiny_experiment.main(arguments)
+    assert stopped.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+WISHES = [
+    (["sample", "nowhere"], ["no checkpoint", "nowhere"]),
+    (["sample", "W/empty"], ["no checkpoint"]),
+    (["sample", "W/file"], ["no checkpoint"]),
+    (["sample", "W/saved", "--digit", "7"], ["evaluation.json"]),
+    (["sample", "W/saved", "--n", "0"], ["n must be at least 1"]),
+    (["sample", "W/saved", "--set", "9=0"], ["no code 9"]),
+    (["traverse", "W/saved", "--code", "5"], ["no code 5"]),
+    (["infer", "W/saved", "nowhere.npz"], ["no file nowhere.npz"]),
+    (["infer", "W/saved", "W/empty"], ["holds no images"]),
+    (["infer", "W/saved", "W/odd.npz"], ["do not fit"]),
+    (["evaluate", "W/saved"], ["run.json"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WISHES, ids=lambda x: " ".join(x)[:40])
+def test_a_wrong_wish_is_one_line_and_writes_nothing(
+    world, tmp_path, capsys, monkeypatch, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = [a.replace("W/", f"{world['folder']}/") for a in arguments]
+    began = time.monotonic()
+    assert cli.main(arguments) == 2
+    assert time.monotonic() - began < SECONDS
+    says_in_one_line(capsys, words)
+    assert list(tmp_path.iterdir()) == []
+
+
+# What only the system can refuse.
+
+
+def test_a_directory_without_the_right_to_write_is_refused(world, tmp_path, capsys):
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    images, out = world["folder"] / "images.npz", tmp_path / "closed" / "run"
+    assert tiny_experiment.main(["--data", f"npz:{images}", "--out", str(out)]) == 2
+    says_in_one_line(capsys, ["cannot write to", "Permission denied", "--out"])
+
+
+def test_a_read_only_file_system_is_refused(world, capsys):
+    if not pathlib.Path("/proc/self").exists():
+        pytest.skip("there is no /proc here")
+    images = world["folder"] / "images.npz"
+    arguments = ["--data", f"npz:{images}", "--out", "/proc/self/run"]
+    assert tiny_experiment.main(arguments) == 2
+    says_in_one_line(capsys, ["cannot write to", "--out"])
+
+
+def used(folder):
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_a_new_start_leaves_nothing(
+    world, small_disk, capsys
+):
+    images = world["folder"] / "images.npz"
+    arguments = ["--data", f"npz:{images}", "--out", str(small_disk / "run")]
+    assert tiny_experiment.main([*arguments, "--steps", "6"]) == 2
+    says_in_one_line(capsys, ["cannot", str(small_disk)])
+    (small_disk / "filler").write_bytes(b"x" * (300_000 - used(small_disk) - 4096))
+    out = small_disk / "second"
+    assert tiny_experiment.main(["--data", f"npz:{images}", "--out", str(out)]) == 2
+    assert not out.exists()
+
+
+def test_a_file_that_may_not_grow_is_a_clear_error(world, tmp_path):
+    """As on a full disk, wherever that cannot be had."""
+    program = (
+        "import resource, sys, tiny_experiment\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "sys.exit(tiny_experiment.main())"
+    )
+    images, out = world["folder"] / "images.npz", tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--data", f"npz:{images}", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        cwd=pathlib.Path(tiny_experiment.__file__).parent,
+    )
+    assert done.returncode == 2, done.stderr
+    errors = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(errors) == 1 and str(out) in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_config_of_a_class_that_is_not_imported_says_what_to_import(tiny):
+    stored = dataclasses.replace(tiny).to_json().replace('"Dcgan"', '"my.nets:Big"')
+    with pytest.raises(ValueError, match="import my.nets first"):
+        Config.from_json(stored)

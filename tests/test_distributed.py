@@ -1,0 +1,116 @@
+"""Two processes on this machine: the same run as one, by the same command."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny_experiment
+
+import infogan_jax
+from infogan_jax import checkpoint
+
+# After so many every gradient has been more than noise, which Adam takes full steps of.
+FIRST, LAST = 30, 34
+
+
+def start(*arguments, devices=1):
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return subprocess.Popen(
+        [sys.executable, tiny_experiment.__file__, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"XLA_FLAGS": flags},
+    )
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def two(*arguments, outs):
+    """Two processes of two devices each; what they printed."""
+    address = f"localhost:{free_port()}"
+    processes = [
+        start(*arguments, "--out", out, "--distributed", f"{address},2,{i}", devices=2)
+        for i, out in enumerate(outs)
+    ]
+    printed = [process.communicate(timeout=180) for process in processes]
+    return [process.returncode for process in processes], printed
+
+
+@pytest.fixture(scope="module")
+def runs(dataset, tmp_path_factory):
+    """A run of one process, and one that two processes took over after `FIRST`."""
+    folder = tmp_path_factory.mktemp("runs")
+    np.savez(folder / "images.npz", image=dataset["image"], label=dataset["label"])
+    one, both = folder / "one", folder / "both"
+    options = ["--data", f"npz:{folder}/images.npz", "--save-every", "2", "--seed", "7"]
+    begun = start(*options, "--out", one, "--steps", FIRST)
+    assert begun.communicate()[1] is not None and begun.returncode == 0
+    squares = [opt.nu for opt in infogan_jax.restore(one)[1].opt.values()]
+    assert min(float(nu.min()) for nu in jax.tree.leaves(squares)) > 1e-8**2  # epsilon
+    shutil.copytree(one, both)
+    alone = start("--out", one, "--resume", "--steps", LAST)
+    # The second process sees another file system: all it needs comes from the first.
+    outs = (both, folder / "elsewhere")
+    codes, printed = two("--resume", "--steps", LAST, "--devices", 4, outs=outs)
+    assert alone.communicate()[1] is not None and alone.returncode == 0
+    assert codes == [0, 0], printed
+    return one, both, printed
+
+
+def test_two_processes_take_the_steps_of_one(runs):
+    one, both, _ = runs
+    assert checkpoint.steps(both)[-1] == LAST
+    (config, ours), (_, theirs) = infogan_jax.restore(one), infogan_jax.restore(both)
+    assert config.ema_decay
+    for part in ("step", "nets", "ema"):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+            getattr(ours, part),
+            getattr(theirs, part),
+        )
+    for name in ours.opt:
+        for moment in ("mu", "nu"):
+            a = jax.tree.leaves(getattr(ours.opt[name], moment))
+            b = jax.tree.leaves(getattr(theirs.opt[name], moment))
+            largest = max(float(np.abs(leaf).max()) for leaf in a)
+            for x, y in zip(a, b, strict=True):
+                assert np.abs(np.asarray(x) - np.asarray(y)).max() <= 1e-5 * largest
+
+
+def test_the_logs_are_those_of_one_process(runs):
+    one, both, _ = runs
+    for name in ("metrics.jsonl", "accuracy.jsonl"):
+        ours, theirs = (
+            [json.loads(line) for line in (run / name).read_text().splitlines()]
+            for run in (one, both)
+        )
+        assert len(ours) == len(theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            assert a == pytest.approx(b, rel=1e-4, abs=1e-5)
+
+
+def test_only_the_first_process_writes_and_speaks(runs):
+    _, both, printed = runs
+    assert (both / "evaluation.json").exists()
+    assert not (both.parent / "elsewhere").exists()
+    (first, _), (second, _) = printed
+    assert "devices: 4 of 2 processes" in first
+    assert all(line.startswith("[Gloo]") for line in second.splitlines())
+
+
+def test_what_stops_the_first_stops_the_second(tmp_path):
+    codes, printed = two("--resume", outs=[tmp_path / "none", tmp_path / "none"])
+    assert codes == [2, 2]
+    for _, errors in printed:
+        assert "no run to resume" in errors and "Traceback" not in errors

@@ -1,0 +1,334 @@
+"""Kills, signals, damage, a second process: a run goes on as if nothing had happened.
+
+The runs are processes of their own, forked from a server that has imported everything:
+a start takes a second instead of five.
+"""
+
+import json
+import multiprocessing
+import os
+import pathlib
+import random
+import shutil
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+import tiny_experiment
+
+import infogan_jax
+from infogan_jax import checkpoint, records, runs
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tiny_experiment", "infogan_jax.checkpoint"])
+
+
+@pytest.fixture(scope="session")
+def arguments(dataset, tmp_path_factory):
+    """Of every run here, but for --out and --steps."""
+    path = tmp_path_factory.mktemp("images") / "images.npz"
+    np.savez(path, image=dataset["image"], label=dataset["label"])
+    return ["--data", f"npz:{path}", "--save-every", "20", "--evaluate-every", "50"]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a run; all that it prints goes to tmp_path/printed."""
+
+    def begin(*arguments):
+        arguments = [str(argument) for argument in arguments], tmp_path / "printed"
+        process = PROCESSES.Process(
+            target=tiny_experiment.in_background, args=arguments
+        )
+        process.start()
+        return process
+
+    return begin
+
+
+@pytest.fixture
+def finish(start):
+    """Runs to the end; returns the status."""
+
+    def run(*arguments):
+        process = start(*arguments)
+        process.join()
+        return process.exitcode
+
+    return run
+
+
+def wait_until(condition, process=None):
+    """Polls; false if the process ends before the condition is met."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        if process is not None and not process.is_alive():
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def assert_same_run(one, other):
+    for name in ("metrics.jsonl", "accuracy.jsonl"):
+        assert (one / name).read_text() == (other / name).read_text()
+    (config, ours), (theirs_config, theirs) = map(infogan_jax.restore, (one, other))
+    assert config == theirs_config
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def is_saving(out):
+    folder = out / "checkpoints"
+    return folder.is_dir() and any("tmp" in path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("times", "steps"), [(3, 400), pytest.param(24, 6000, marks=pytest.mark.slow)]
+)
+def test_killed_runs_go_on_as_if_nothing_had_happened(
+    arguments, tmp_path, start, finish, times, steps
+):
+    """Every other time in a save."""
+    out, rng = tmp_path / "killed", random.Random(0)
+    kills = 0
+    while kills < times:
+        begun = (out / "run.json").exists()
+        process = start(
+            *(["--resume"] if begun else [*arguments, "--steps", steps]), "--out", out
+        )
+        if kills % 2:
+            assert wait_until(lambda: is_saving(out), process), "ended without a save"
+        else:
+            time.sleep(rng.uniform(0.0, 4.0))
+        assert process.is_alive(), "the run is too short to be killed so often"
+        process.kill()
+        process.join()
+        kills += 1
+    assert finish("--out", out, "--resume") == 0
+    whole = tmp_path / "whole"
+    assert finish(*arguments, "--out", whole, "--steps", steps) == 0
+    assert_same_run(out, whole)
+
+
+def test_a_resumed_run_is_bitwise_the_uninterrupted_run(arguments, tmp_path, finish):
+    halves, whole = tmp_path / "halves", tmp_path / "whole"
+    assert finish(*arguments, "--out", halves, "--steps", 50) == 0
+    assert finish("--out", halves, "--resume", "--steps", 100) == 0
+    assert finish(*arguments, "--out", whole, "--steps", 100) == 0
+    assert_same_run(halves, whole)
+
+
+def test_a_second_signal_ends_the_run_at_once_without_damage(
+    arguments, tmp_path, start
+):
+    out = tmp_path / "run"
+    process = start(*arguments, "--out", out, "--steps", 100_000)
+    wait_until(lambda: out.is_dir() and bool(checkpoint.steps(out)), process)
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(timeout=5)
+    # Killed by the second, or fast enough to have been saved after the first.
+    assert process.exitcode in (-signal.SIGINT, 130)
+    assert infogan_jax.restore(out)[1].step == checkpoint.steps(out)[-1]
+    with records.lock(out):
+        assert records.logged(out, None) >= checkpoint.steps(out)[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_within_seconds_and_says_how_to_go_on(
+    arguments, tmp_path, start, number
+):
+    out = tmp_path / "run"
+    process = start(*arguments, "--save-every", 10**6, "--out", out, "--steps", 10**6)
+    wait_until(lambda: (out / "accuracy.jsonl").exists(), process)
+    wait_until(lambda: (out / "metrics.jsonl").stat().st_size > 0, process)
+    os.kill(process.pid, number)
+    process.join(timeout=10)
+    assert process.exitcode == 128 + number
+    [saved] = checkpoint.steps(out)
+    assert records.logged(out, None) == saved
+    printed = (tmp_path / "printed").read_text()
+    assert f"saved after {saved} of" in printed and f"--out {out} --resume" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(
+    arguments, tmp_path, start, capsys
+):
+    out = tmp_path / "run"
+    process = start(*arguments, "--out", out, "--steps", 100_000)
+    wait_until(lambda: out.is_dir() and bool(checkpoint.steps(out)), process)
+    before = infogan_jax.restore(out)[1].step
+    assert tiny_experiment.main(["--out", str(out), "--resume"]) == 2
+    assert f"is being written by process {process.pid}" in capsys.readouterr().err
+    assert process.is_alive()
+    process.kill()
+    process.join()
+    with records.lock(out):
+        assert infogan_jax.restore(out)[1].step >= before
+
+
+# Damage. A run of six updates, saved after every second.
+
+
+@pytest.fixture(scope="session")
+def short(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("short")
+    np.savez(folder / "images.npz", image=dataset["image"], label=dataset["label"])
+    out = folder / "run"
+    arguments = [
+        "--data",
+        f"npz:{folder}/images.npz",
+        "--steps",
+        "6",
+        "--out",
+        str(out),
+    ]
+    assert tiny_experiment.main(arguments) == 0
+    return out
+
+
+@pytest.fixture
+def copied(short, tmp_path, monkeypatch):
+    """A copy of the run that may be spoilt; its report is not made again."""
+    monkeypatch.setattr(
+        runs.evaluation, "evaluate", lambda *_: {"codes": [], "step": 6}
+    )
+    monkeypatch.setattr(runs, "_draw_figures_and_tell", lambda *_: None)
+    return pathlib.Path(shutil.copytree(short, tmp_path / "copy"))
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def remove(path):
+    path.unlink()
+
+
+def resume(out):
+    return tiny_experiment.main(["--out", str(out), "--resume"])
+
+
+@pytest.mark.parametrize("spoil", [truncate, flip, remove])
+def test_a_damaged_file_is_never_a_silently_wrong_state(short, tmp_path, spoil):
+    whole = infogan_jax.restore(short)[1]
+    files = [p for p in (short / "checkpoints" / "6").rglob("*") if p.is_file()]
+    assert len(files) > 5
+    noticed = 0
+    for number, file in enumerate(files):
+        if file.stat().st_size == 0 and spoil is not remove:
+            continue
+        out = tmp_path / str(number)
+        shutil.copytree(short / "checkpoints" / "6", out / "checkpoints" / "6")
+        spoil(out / "checkpoints" / file.relative_to(short / "checkpoints"))
+        try:
+            state = infogan_jax.restore(out)[1]
+        except ValueError as error:
+            assert str(out / "checkpoints" / "6") in str(error)
+            noticed += 1
+        else:  # Nothing that matters was in that file.
+            jax.tree.map(np.testing.assert_array_equal, state, whole)
+    assert noticed >= 3
+
+
+@pytest.mark.parametrize("spoil", [truncate, flip, remove])
+def test_a_run_falls_back_to_the_newest_whole_checkpoint(short, copied, capsys, spoil):
+    for step, name in ((6, "state/manifest.ocdbt"), (4, "checksums/metadata")):
+        spoil(copied / "checkpoints" / str(step) / name)
+    assert resume(copied) == 0
+    printed = capsys.readouterr().out
+    assert "the checkpoint of update 6 cannot be used" in printed
+    assert "going on from update 2" in printed
+    assert sorted(p.name for p in (copied / "damaged").iterdir()) == ["4-0", "6-0"]
+    assert checkpoint.steps(copied) == [2, 4, 6]
+    (_, ours), (_, theirs) = infogan_jax.restore(copied), infogan_jax.restore(short)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert (copied / "metrics.jsonl").read_text() == (
+        short / "metrics.jsonl"
+    ).read_text()
+
+
+def test_a_run_without_a_whole_checkpoint_stops_and_says_so(copied, capsys):
+    for step in (2, 4, 6):
+        truncate(copied / "checkpoints" / str(step) / "checksums" / "metadata")
+    before = sorted(copied.rglob("*"))
+    assert resume(copied) == 2
+    captured = capsys.readouterr()
+    assert "no checkpoint from which its run could go on" in captured.err
+    assert captured.out.count("is damaged") == 3
+    assert sorted(copied.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kept", [5.5, 4.0, 3.7, 2.2])
+def test_a_log_that_was_cut_is_made_whole(short, copied, capsys, kept):
+    log = (short / "metrics.jsonl").read_text()
+    lines = log.splitlines(keepends=True)
+    end = int(kept)
+    cut = "".join(lines[:end]) + lines[end][: int(len(lines[end]) * (kept - end))]
+    (copied / "metrics.jsonl").write_text(cut)
+    assert resume(copied) == 0
+    assert (copied / "metrics.jsonl").read_text() == log
+    assert f"going on from update {end // 2 * 2}" in capsys.readouterr().out
+
+
+def test_a_log_that_ends_before_every_checkpoint_stops_the_run(copied, capsys):
+    (copied / "metrics.jsonl").write_text("")
+    assert resume(copied) == 2
+    captured = capsys.readouterr()
+    assert "logs are whole only up to update 0" in captured.out
+    assert "put the damaged files back" in captured.err
+
+
+def edited(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda out: (out / "config.json").write_text("nonsense"),
+            "config.json is dam",
+        ),
+        (
+            lambda out: (out / "config.json").write_bytes(b"\xff\xfe"),
+            "config.json is dam",
+        ),
+        (lambda out: (out / "config.json").unlink(), "config.json is damaged"),
+        (lambda out: edited(out / "config.json", kind="Confg"), "unknown kind 'Confg'"),
+        (lambda out: edited(out / "config.json", ema=1), "has no field ['ema']"),
+        (lambda out: edited(out / "config.json", ema_decay=7), "must lie in [0, 1)"),
+        (lambda out: edited(out / "config.json", ema_decay=0.5), "is not the config"),
+        (
+            lambda out: (out / "environment.json").unlink(),
+            "environment.json is damaged",
+        ),
+        (lambda out: edited(out / "environment.json", dataset=3), "names no dataset"),
+        (lambda out: (out / "run.json").write_text("[]"), "run.json is damaged"),
+        (lambda out: edited(out / "run.json", steps="6"), "run.json is damaged"),
+        (lambda out: edited(out / "run.json", spin=1), "run.json is damaged"),
+    ],
+)
+def test_a_damaged_json_file_is_named(copied, capsys, spoil, words):
+    spoil(copied)
+    assert resume(copied) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err and str(copied) in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_another_version_of_the_library_may_go_on(short, copied):
+    edited(copied / "config.json", version="0.0.1")
+    assert resume(copied) == 0
+    (_, ours), (_, theirs) = infogan_jax.restore(copied), infogan_jax.restore(short)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)

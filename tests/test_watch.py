@@ -1,0 +1,108 @@
+"""Alarms: each sick fixture sets off its own, a healthy run none."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import infogan_jax
+from infogan_jax import Update, watch
+from infogan_jax.objectives import MutualInformation, NonSaturating, Recognition
+
+HEALTHY = {
+    "d/accuracy": 0.8,
+    "g/spread": 0.9,
+    "info/0": 0.9,
+    "info/1": 0.3,
+}
+
+
+def alarms(config, rows):
+    seen = watch.Watch(config)
+    return [(i + 1, cause) for i, row in enumerate(rows) for cause in seen.see(row)]
+
+
+def train(config, dataset, steps, spoil=lambda state: state):
+    """The rows of a run whose first state `spoil` may change."""
+    key = jax.random.key(0)
+    state = spoil(infogan_jax.init(config, key))
+    _, rows = infogan_jax.train_steps(
+        config, state, jax.device_put(dataset), key, steps=steps, batch_size=16
+    )
+    return [{name: float(x[i]) for name, x in rows.items()} for i in range(steps)]
+
+
+def rates(config, d, g):
+    updates = (Update("d", ("trunk", "d"), lr=d), Update("g", ("g", "q"), lr=g))
+    return dataclasses.replace(config, updates=updates)
+
+
+def test_healthy_rows_set_off_nothing(tiny):
+    assert alarms(tiny, [HEALTHY] * 5 * watch.WINDOW) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "words"),
+    [
+        ("d/accuracy", 1.0, "D has won"),
+        ("g/spread", 0.01, "collapsed"),
+        ("info/0", 0.0, "code 0 is dead"),
+        ("info/1", -0.2, "code 1 is dead"),
+    ],
+)
+def test_each_sign_is_one_alarm_with_step_and_figure(tiny, metric, value, words):
+    sick = HEALTHY | {metric: value}
+    rows = [HEALTHY] * watch.WINDOW + [sick] * 3 * watch.WINDOW
+    [(step, cause)] = alarms(tiny, rows)
+    assert step == 2 * watch.WINDOW
+    assert words in cause and metric in cause and f"{value:.3g}" in cause
+
+
+def test_a_short_dip_is_no_alarm(tiny):
+    dip = [HEALTHY | {"info/0": 0.0}] * (watch.WINDOW // 3)
+    assert alarms(tiny, ([HEALTHY] * watch.WINDOW + dip) * 3) == []
+
+
+def test_the_first_updates_are_not_judged(tiny):
+    start = [HEALTHY | {"info/0": -2.0, "d/accuracy": 1.0}] * watch.WINDOW
+    assert alarms(tiny, start + [HEALTHY] * 2 * watch.WINDOW) == []
+
+
+def test_a_run_that_learns_sets_off_nothing(tiny, dataset):
+    rows = train(rates(tiny, 1e-3, 2e-3), dataset, 5 * watch.WINDOW)
+    assert alarms(tiny, rows) == []
+
+
+def test_a_discriminator_that_wins_is_noticed(tiny, dataset):
+    white = dataset | {"image": np.full_like(dataset["image"], 255)}
+    rows = train(rates(tiny, 3e-3, 0.0), white, 2 * watch.WINDOW)
+    assert any("D has won" in cause for _, cause in alarms(tiny, rows))
+
+
+def test_a_frozen_code_is_noticed(tiny, dataset):
+    """Q and G cannot learn, so no code can be read."""
+    objective = (NonSaturating(), MutualInformation(weight=1e-6))
+    frozen = dataclasses.replace(rates(tiny, 0.0, 0.0), objective=objective)
+    causes = [
+        cause for _, cause in alarms(frozen, train(frozen, dataset, 2 * watch.WINDOW))
+    ]
+    assert any("code 0 is dead" in cause for cause in causes)
+    assert any("code 1 is dead" in cause for cause in causes)
+
+
+def test_a_collapsed_output_is_noticed(tiny, dataset):
+    def without_kernels(state):
+        g = jax.tree.map(jnp.zeros_like, state.nets["g"].params)
+        nets = state.nets | {"g": state.nets["g"].replace(params=g)}
+        return state.replace(nets=nets)
+
+    rows = train(rates(tiny, 1e-4, 0.0), dataset, 2 * watch.WINDOW, without_kernels)
+    assert any("collapsed" in cause for _, cause in alarms(tiny, rows))
+
+
+def test_a_plain_gan_is_not_asked_for_codes(tiny):
+    plain = dataclasses.replace(tiny, objective=(NonSaturating(), Recognition()))
+    rows = [HEALTHY | {"info/0": 0.0}] * 2 * watch.WINDOW
+    assert alarms(plain, rows) == []
