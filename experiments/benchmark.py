@@ -419,7 +419,7 @@ def grow(rounds, steps):
 
 def draw(made, path):
     """Cost against each axis, a panel each."""
-    from matplotlib import figure
+    from matplotlib import figure, ticker
 
     axes_of = list(dict.fromkeys(row["axis"] for row in made))
     drawn = figure.Figure(figsize=(3.4 * len(axes_of), 3.2), layout="constrained")
@@ -434,6 +434,8 @@ def draw(made, path):
         axes.set(xlabel=axis, ylabel="ms per step", xscale="log", yscale="log")
         axes.set_xticks(sorted({p for points in lines.values() for p, _ in points}))
         axes.get_xaxis().set_major_formatter("{x:.0f}")
+        axes.get_yaxis().set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.get_yaxis().set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.legend(fontsize="x-small")
     drawn.savefig(path, dpi=120)

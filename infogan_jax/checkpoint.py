@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -213,7 +214,9 @@ def _tell_once():
     report = sys.unraisablehook
 
     def report_others(seen):
-        if "Event loop is closed" not in str(seen.exc_value):
+        frames = traceback.walk_tb(seen.exc_traceback)
+        is_orbax = any("orbax" in frame.f_code.co_filename for frame, _ in frames)
+        if not is_orbax and "Event loop is closed" not in str(seen.exc_value):
             report(seen)
 
     def is_other(record):

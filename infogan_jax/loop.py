@@ -5,15 +5,19 @@ others, if there are any, follow. A signal to any of them ends the loop in all.
 """
 
 import contextlib
+import dataclasses
 import signal
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import tqdm
 
-from infogan_jax import evaluation, parallel, training
+from infogan_jax import config as config_lib
+from infogan_jax import data, evaluation, parallel, training
 from infogan_jax import options as options_lib
 
 Stop = options_lib.Stop
@@ -23,28 +27,46 @@ _AT_MOST = 100  # updates per dispatch,
 _SECONDS = 1.0  # and how long one may take: what Ctrl-C and the bar have to wait for.
 
 
-def lead(directory, config, options, dataset, key, state, step_fn, log, interrupts):
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What stays the same from a run's first update to its last.
+
+    Attributes:
+      directory: the run's.
+      config: what to compute.
+      options: where and how long.
+      dataset: its images.
+      key: the run's key.
+      step_fn: splits its batch over devices; None for one device.
+      command: what goes on with the run after an interruption.
+    """
+
+    directory: Path
+    config: config_lib.Config
+    options: options_lib.Options
+    dataset: data.Dataset
+    key: jax.Array
+    step_fn: Callable | None
+    command: str
+
+
+def lead(run, state, log, interrupts):
     """Trains until the last update or a signal, with all that a run writes.
 
     Args:
-      directory: the run's.
-      config: what to compute.
-      options: of the run.
-      dataset: its data.
-      key: the run's key.
+      run: a `Run`.
       state: to go on from.
-      step_fn: see `_advance`.
       log: a `records.Log`.
-      interrupts: an `Interrupts`; the loop is patient.
+      interrupts: an `Interrupts`.
 
     Returns:
       The state, which is saved, and the signal that ended the loop, or 0.
     """
-    advance, pace = _advance(config, options, dataset, key, state, step_fn), _Pace()
+    advance, pace, options = _advance(run, state), _Pace(), run.options
     step = first = saved = int(state.step)
     with contextlib.ExitStack() as stack:
         stack.enter_context(interrupts.patience())
-        writer = stack.enter_context(_Writer(directory, config))
+        writer = stack.enter_context(_Writer(run.directory, run.config))
         bar = stack.enter_context(
             tqdm.tqdm(
                 total=options.steps, initial=first, unit="update", mininterval=1.0
@@ -64,7 +86,7 @@ def lead(directory, config, options, dataset, key, state, step_fn, log, interrup
             bar.update(n)
             last = step == options.steps
             if step % options.evaluate_every == 0 and not last:
-                bar.set_postfix_str(cluster(config, dataset, log, state, step))
+                bar.set_postfix_str(cluster(run, log, state))
             if step % options.save_every == 0 or last:
                 saved = _save(log, writer, state, step)
         if saved != step:
@@ -72,12 +94,11 @@ def lead(directory, config, options, dataset, key, state, step_fn, log, interrup
     return state, ended or interrupts.signal
 
 
-def follow(config, options, dataset, key, state, step_fn, interrupts):
+def follow(run, state, interrupts):
     """`lead` in every other process: nothing is written. Returns the signal, or 0."""
-    advance = _advance(config, options, dataset, key, state, step_fn)
-    step = int(state.step)
+    advance, step = _advance(run, state), int(state.step)
     with interrupts.patience():
-        while step < options.steps:
+        while step < run.options.steps:
             n, ended = parallel.agree(0, interrupts.signal)
             if ended:
                 return ended
@@ -86,11 +107,12 @@ def follow(config, options, dataset, key, state, step_fn, interrupts):
     return 0
 
 
-def cluster(config, dataset, log, state, step):
+def cluster(run, log, state):
     """Writes a line of accuracy.jsonl, if there are labels; says it in a few words."""
-    if not evaluation.can_cluster(config, dataset.test):
+    if not evaluation.can_cluster(run.config, run.dataset.test):
         return ""
-    return log.accuracy(step, evaluation.clustering(config, state, dataset.test))
+    found = evaluation.clustering(run.config, state, run.dataset.test)
+    return log.accuracy(int(state.step), found)
 
 
 def _save(log, writer, state, step):
@@ -134,19 +156,17 @@ class _Writer:
             self._writer.__exit__(*error)
 
 
-def _advance(config, options, dataset, key, state, step_fn):
-    """A function of n: the state after n more updates, and their metrics.
-
-    `step_fn` is None for one device: then the n updates are one dispatch.
-    """
-    if step_fn is not None:
+def _advance(run, state):
+    """A function of n: the state after n more updates, and their metrics."""
+    config, key, batch_size = run.config, run.key, run.options.batch_size
+    if run.step_fn is not None:
         steps = training.train(
             config,
-            dataset.train,
+            run.dataset.train,
             key,
-            batch_size=options.batch_size,
+            batch_size=batch_size,
             state=state,
-            step_fn=step_fn,
+            step_fn=run.step_fn,
         )
 
         def one_by_one(n):
@@ -156,7 +176,7 @@ def _advance(config, options, dataset, key, state, step_fn):
 
         return one_by_one
 
-    on_device, current = jax.device_put(dataset.train), training.copy(state)
+    on_device, current = jax.device_put(run.dataset.train), training.copy(state)
 
     def in_one_dispatch(n):
         nonlocal current
@@ -166,7 +186,7 @@ def _advance(config, options, dataset, key, state, step_fn):
             on_device,
             key,
             steps=n,
-            batch_size=options.batch_size,
+            batch_size=batch_size,
             at_most=_AT_MOST,
             donate=True,
         )

@@ -10,6 +10,7 @@ A run directory holds
     timings.jsonl     seconds since the start of this process
     checkpoints/      the newest three saved steps, restorable by path
     damaged/          saved steps that turned out to be damaged, if any
+    .lock             held while a process writes here
     evaluation.json   the final report, with the label of each category
     *.png             figures
 
@@ -18,6 +19,7 @@ A run directory holds
 
 import contextlib
 import dataclasses
+import inspect
 import json
 import os
 import sys
@@ -61,7 +63,8 @@ def main(
                 parallel.join(cluster)
             return _start(directory, resume, given, defaults, build, interrupts)
     except loop.Interrupted as interrupted:
-        _say("interrupted." + _how_to_go_on(directory))
+        begun = (directory / "run.json").exists()
+        _say(f"interrupted. {_command(directory, build) if begun else ''}")
         return 128 + interrupted.signal
     except Stop as stop:
         _say(f"error: {stop}")
@@ -98,8 +101,15 @@ def _start(directory, resume, given, defaults, build, interrupts):
         return build(options, dataset.image_shape).to_json()
 
     config = config_lib.Config.from_json(parallel.text_from_first(configure))
-    step_fn = _step_fn(config, options)
-    key = jax.random.key(options.seed)
+    run = loop.Run(
+        directory,
+        config,
+        options,
+        dataset,
+        key=jax.random.key(options.seed),
+        step_fn=_step_fn(config, options),
+        command=_command(directory, build),
+    )
     state = None
     with contextlib.ExitStack() as held:
 
@@ -109,15 +119,14 @@ def _start(directory, resume, given, defaults, build, interrupts):
             if not resume:  # Another process may have begun while the data came.
                 _check_new(directory)
             records.write_header(directory, config, options, dataset, resume)
-            state = _saved_state(directory, config, options, dataset)
+            state = _saved_state(run)
             return ""
 
         parallel.text_from_first(open_directory)
-        state = parallel.from_first(state or training.init(config, key))
+        state = parallel.from_first(state or training.init(config, run.key))
         if parallel.is_first():
-            run = directory, config, options, dataset, key
-            return _run(*run, state, step_fn, interrupts, began)
-        ended = loop.follow(config, options, dataset, key, state, step_fn, interrupts)
+            return _lead(run, state, interrupts, began)
+        ended = loop.follow(run, state, interrupts)
         return 128 + ended if ended else 0
 
 
@@ -189,8 +198,8 @@ def _check_split(options, n):
         )
 
 
-def _run(directory, config, options, dataset, key, state, step_fn, interrupts, began):
-    first = int(state.step)
+def _lead(run, state, interrupts, began):
+    directory, options, first = run.directory, run.options, int(state.step)
     if first < options.steps:  # A report of an earlier end is not this run's.
         (directory / "evaluation.json").unlink(missing_ok=True)
     rows = records.cut(directory / "metrics.jsonl", lambda row: row["step"] <= first)
@@ -201,41 +210,42 @@ def _run(directory, config, options, dataset, key, state, step_fn, interrupts, b
         directory / "accuracy.jsonl",
         lambda row: row["step"] <= last and row["step"] % every == 0,
     )
-    with records.Log(directory, config, began, rows) as log:
+    with records.Log(directory, run.config, began, rows) as log:
         if 0 < first < options.steps and first % every == 0:
             if not evaluated or evaluated[-1]["step"] != first:
-                loop.cluster(config, dataset, log, state, first)
-        state, ended = loop.lead(
-            directory, config, options, dataset, key, state, step_fn, log, interrupts
-        )
+                loop.cluster(run, log, state)
+        state, ended = loop.lead(run, state, log, interrupts)
         if ended:
             step = int(state.step)
             done = f"saved after {step}" if step else "nothing was done yet"
-            _say(
-                f"interrupted; {done} of {options.steps} updates."
-                + _how_to_go_on(directory)
-            )
+            _say(f"interrupted; {done} of {options.steps} updates. {run.command}")
             return 128 + ended
-        key = jax.random.fold_in(key, _FIGURE_KEY)
-        report = evaluation.evaluate(config, state, dataset.train, dataset.test, key)
-        report |= {"test_set": f"{dataset.name} test", "alarms": log.alarms}
-        if "hungarian" in report:
-            log.accuracy(options.steps, report)
+        report = _report(run, state, log)
     # Last: a run is finished once it is there.
     records.write_json(directory / "evaluation.json", report)
-    _draw_figures_and_tell(directory, config, state, key, report)
+    _draw_figures_and_tell(run, state, report)
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
     return 0
 
 
-def _how_to_go_on(directory):
-    if not (directory / "run.json").exists():
-        return " Nothing was written."
-    return f" Go on with: python {sys.argv[0]} --out {directory} --resume"
+def _report(run, state, log):
+    train, test = run.dataset.train, run.dataset.test
+    key = jax.random.fold_in(run.key, _FIGURE_KEY)
+    report = evaluation.evaluate(run.config, state, train, test, key)
+    report |= {"test_set": f"{run.dataset.name} test", "alarms": log.alarms}
+    if "hungarian" in report:
+        log.accuracy(run.options.steps, report)
+    return report
 
 
-def _saved_state(directory, config, options, dataset):
+def _command(directory, build):
+    script = os.path.relpath(inspect.getfile(build))  # Another may have called it.
+    return f"Go on with: python {script} --out {directory} --resume"
+
+
+def _saved_state(run):
     """The newest whole state with whole logs before it; None where none was saved."""
+    directory = run.directory
     if not (directory / "checkpoints").is_dir():
         return None
     from infogan_jax import checkpoint
@@ -243,8 +253,9 @@ def _saved_state(directory, config, options, dataset):
     known = checkpoint.steps(directory)
     if not known:
         return None
-    has_accuracy = evaluation.can_cluster(config, dataset.test)
-    logged = records.logged(directory, options.evaluate_every if has_accuracy else None)
+    has_accuracy = evaluation.can_cluster(run.config, run.dataset.test)
+    every = run.options.evaluate_every if has_accuracy else None
+    logged = records.logged(directory, every)
     passed_over = []
     for step in reversed(known):
         if step > logged:
@@ -264,7 +275,7 @@ def _saved_state(directory, config, options, dataset):
             f"{', '.join(map(str, passed_over))}): put the damaged files back, or "
             "start another run by --out."
         )
-    if saved != config:
+    if saved != run.config:
         raise Stop(
             f"{directory}/config.json is not the config that its checkpoints were "
             "saved with; put it back, or start another run by --out."
@@ -275,14 +286,15 @@ def _saved_state(directory, config, options, dataset):
     return state
 
 
-def _draw_figures_and_tell(directory, config, state, key, report):
+def _draw_figures_and_tell(run, state, report):
     _say(evaluation.describe(report))
     for alarm in report["alarms"]:
         _say(records.describe_alarm(alarm))
-    draw(directory, config, state, key, report.get("label_of"))
-    _say(f"figures, checkpoints and numbers are in {directory}; sample from it with:")
+    key = jax.random.fold_in(run.key, _FIGURE_KEY)
+    draw(run.directory, run.config, state, key, report.get("label_of"))
+    _say(f"figures, checkpoints and numbers are in {run.directory}; sample with:")
     digit = " --digit 3" if "label_of" in report else ""
-    _say(f"  python -m infogan_jax sample {directory}{digit} --n 16 --out samples.png")
+    _say(f"  python -m infogan_jax sample {run.directory}{digit} --out samples.png")
 
 
 def draw(directory, config, state, key, label_of=None) -> None:

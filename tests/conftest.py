@@ -3,14 +3,16 @@
 import os
 import tempfile
 
-_CACHE = tempfile.TemporaryDirectory(prefix="infogan-jax-tests-")
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-)
-# Subprocesses inherit it: each program is compiled once in the whole suite.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-os.environ["JAX_PLATFORMS"] = "cpu"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # Workers and subprocesses inherit it.
+    _CACHE = tempfile.TemporaryDirectory(prefix="infogan-jax-tests-")
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ |= {
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+        # Each program is compiled once in the whole suite.
+        "JAX_COMPILATION_CACHE_DIR": _CACHE.name,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    }
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402

@@ -19,14 +19,14 @@ from infogan_jax import checkpoint
 FIRST, LAST = 30, 34
 
 
-def start(*arguments, devices=1):
-    flags = f"--xla_force_host_platform_device_count={devices}"
+def start(*arguments):
+    """A process of two devices."""
     return subprocess.Popen(
         [sys.executable, tiny_experiment.__file__, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"XLA_FLAGS": flags},
+        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
     )
 
 
@@ -40,7 +40,7 @@ def two(*arguments, outs):
     """Two processes of two devices each; what they printed."""
     address = f"localhost:{free_port()}"
     processes = [
-        start(*arguments, "--out", out, "--distributed", f"{address},2,{i}", devices=2)
+        start(*arguments, "--out", out, "--distributed", f"{address},2,{i}")
         for i, out in enumerate(outs)
     ]
     printed = [process.communicate(timeout=180) for process in processes]
@@ -49,21 +49,21 @@ def two(*arguments, outs):
 
 @pytest.fixture(scope="module")
 def runs(dataset, tmp_path_factory):
-    """A run of one process, and one that two processes took over after `FIRST`."""
+    """A run of this process, and one that two processes took over after `FIRST`."""
     folder = tmp_path_factory.mktemp("runs")
     np.savez(folder / "images.npz", image=dataset["image"], label=dataset["label"])
     one, both = folder / "one", folder / "both"
     options = ["--data", f"npz:{folder}/images.npz", "--save-every", "2", "--seed", "7"]
-    begun = start(*options, "--out", one, "--steps", FIRST)
-    assert begun.communicate()[1] is not None and begun.returncode == 0
+    options += ["--out", str(one)]
+    assert tiny_experiment.main([*options, "--steps", str(FIRST)]) == 0
     squares = [opt.nu for opt in infogan_jax.restore(one)[1].opt.values()]
     assert min(float(nu.min()) for nu in jax.tree.leaves(squares)) > 1e-8**2  # epsilon
     shutil.copytree(one, both)
-    alone = start("--out", one, "--resume", "--steps", LAST)
+    more = ["--out", str(one), "--resume", "--steps", str(LAST)]
+    assert tiny_experiment.main(more) == 0
     # The second process sees another file system: all it needs comes from the first.
     outs = (both, folder / "elsewhere")
     codes, printed = two("--resume", "--steps", LAST, "--devices", 4, outs=outs)
-    assert alone.communicate()[1] is not None and alone.returncode == 0
     assert codes == [0, 0], printed
     return one, both, printed
 

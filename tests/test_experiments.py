@@ -6,6 +6,7 @@ import importlib.util
 import json
 import pathlib
 import shutil
+import time
 
 import pytest
 
@@ -180,3 +181,25 @@ def test_impossible_options_are_exit_status_two(name, argv, capsys):
 def test_sweeps_of_what_is_no_run_is_one_line(tmp_path, capsys):
     assert load("sweeps").main([str(tmp_path), "--data", "bundld"]) == 2
     assert "Did you mean 'bundled'" in capsys.readouterr().err
+
+
+def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsys):
+    endurance, seen = load("endurance"), []
+
+    def run(arguments):
+        seen.append(arguments)
+        time.sleep(0.3)
+        return 0
+
+    monkeypatch.setattr(endurance.mnist, "main", run)
+    out = tmp_path / "out"
+    wish = ["--minutes", "0.008", "--every", "0.01", "--out", str(out), "--steps", "7"]
+    assert endurance.main(wish) == 0
+    assert [a[a.index("--seed") + 1] for a in seen] == ["0", "1"]
+    assert all("--quick" in a and "--steps" in a for a in seen)
+    found = json.loads((out / "growth.json").read_text())
+    assert found["runs"] == 2 and found["files"]["last run"] > 0
+    assert (out / "endurance.png").stat().st_size > 1000
+    assert "open files" in capsys.readouterr().out
+    with pytest.raises(SystemExit):  # Its samples are not mixed with others.
+        endurance.main(["--out", str(out)])

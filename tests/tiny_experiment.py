@@ -41,7 +41,8 @@ def main(argv=None):
 
 
 def in_background(arguments, output):
-    """As a process's work: prints to a file, exits with the status."""
+    """As a process's work: prints to a file, draws nothing, exits with the status."""
+    runs.draw = lambda *_: None
     sys.stdout = sys.stderr = open(output, "w")
     sys.exit(main(arguments))
 

@@ -1,0 +1,147 @@
+"""Quick runs one after another in one process: memory and open files must not grow.
+
+    python experiments/endurance.py --minutes 60 --out runs/endurance
+
+Every run is `mnist.py --quick` with the next seed, in `OUT/seed-N`; other options go to
+it. The last run is finished, however late. Samples every few seconds to samples.jsonl:
+resident memory, open files, threads, and what JAX's arrays hold on the device. At the
+end the growth from the first run to the last, in growth.json, and a figure.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import mnist
+import psutil
+
+UNITS = {"host_mb": "resident memory [MB]", "files": "open files"}
+UNITS |= {"device_mb": "arrays on the device [MB]", "threads": "threads"}
+
+
+class Sampler(threading.Thread):
+    """Measures this process until it is told to stop."""
+
+    def __init__(self, path: Path, every: float):
+        super().__init__(daemon=True)
+        self.run_number, self.samples, self._path = 0, [], path
+        self._every, self._enough = every, threading.Event()
+
+    def run(self):
+        """Appends a sample every so many seconds."""
+        process, began = psutil.Process(), time.monotonic()
+        with self._path.open("a") as file:
+            while not self._enough.wait(self._every):
+                sample = {
+                    "minutes": round((time.monotonic() - began) / 60, 3),
+                    "run": self.run_number,
+                    "host_mb": round(process.memory_info().rss / 1e6, 1),
+                    "files": process.num_fds(),
+                    "device_mb": round(
+                        sum(x.nbytes for x in jax.live_arrays()) / 1e6, 1
+                    ),
+                    "threads": process.num_threads(),
+                }
+                self.samples.append(sample)
+                file.write(json.dumps(sample) + "\n")
+                file.flush()
+
+    def stop(self):
+        """Waits for the last sample."""
+        self._enough.set()
+        self.join()
+
+
+def growth(samples: list[dict]) -> dict:
+    """For each quantity its median in the first run and in the last."""
+    last = samples[-1]["run"]
+    return {"runs": last + 1, "minutes": samples[-1]["minutes"]} | {
+        name: {
+            "first run": statistics.median(s[name] for s in samples if s["run"] == 0),
+            "last run": statistics.median(s[name] for s in samples if s["run"] == last),
+        }
+        for name in UNITS
+    }
+
+
+def draw(out: Path, samples: list[dict]) -> None:
+    """Every quantity over time, with a line where a run ends."""
+    try:
+        from matplotlib import figure
+    except ImportError:
+        print('no figure: it needs matplotlib: pip install "infogan_jax[figures]"')
+        return
+    drawing = figure.Figure((8, 5), layout="constrained")
+    minutes = [sample["minutes"] for sample in samples]
+    ends = [
+        after["minutes"]
+        for before, after in zip(samples, samples[1:], strict=False)
+        if after["run"] != before["run"]
+    ]
+    for axes, (name, label) in zip(
+        drawing.subplots(2, 2, sharex=True).flat, UNITS.items(), strict=True
+    ):
+        axes.plot(minutes, [sample[name] for sample in samples])
+        for end in ends:
+            axes.axvline(end, color="gray", linewidth=0.5, linestyle=":")
+        axes.set(title=label, ylim=(0, None), xlabel="minutes")
+    drawing.savefig(out / "endurance.png", dpi=110)
+
+
+def main(argv=None) -> int:
+    """Trains until the time is over; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--first-seed", type=int, default=0, help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--every", type=float, default=5, help="seconds (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/endurance"),
+        help="(default: %(default)s)",
+    )
+    options, rest = parser.parse_known_args(argv)
+    if (options.out / "samples.jsonl").exists():
+        parser.error(f"{options.out} holds samples already; name another by --out.")
+    options.out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    sampler = Sampler(options.out / "samples.jsonl", options.every)
+    sampler.start()
+    status = 0
+    while not status:
+        seed = options.first_seed + sampler.run_number
+        run = options.out / f"seed-{seed}"
+        status = mnist.main(["--quick", *rest, "--seed", str(seed), "--out", str(run)])
+        if time.monotonic() - began >= 60 * options.minutes:
+            break
+        sampler.run_number += 1
+    sampler.stop()
+    if not sampler.samples:
+        return status
+    found = growth(sampler.samples)
+    (options.out / "growth.json").write_text(json.dumps(found, indent=2) + "\n")
+    draw(options.out, sampler.samples)
+    for name, label in UNITS.items():
+        first, last = found[name].values()
+        print(f"{label}: {first:g} in the first run, {last:g} in the last")
+    print(f"{found['runs']} runs in {found['minutes']:.0f} minutes; see {options.out}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
