@@ -20,6 +20,8 @@ import jax
 import mnist
 import psutil
 
+from infogan_jax import plotting
+
 UNITS = {"host_mb": "resident memory [MB]", "files": "open files"}
 UNITS |= {"device_mb": "arrays on the device [MB]", "threads": "threads"}
 
@@ -69,28 +71,22 @@ def growth(samples: list[dict]) -> dict:
     }
 
 
+@plotting.if_possible
 def draw(out: Path, samples: list[dict]) -> None:
     """Every quantity over time, with a line where a run ends."""
-    try:
-        from matplotlib import figure
-    except ImportError:
-        print('no figure: it needs matplotlib: pip install "infogan_jax[figures]"')
-        return
-    drawing = figure.Figure((8, 5), layout="constrained")
+    drawing, panels = plotting.blank(8, 5, 2, 2)
     minutes = [sample["minutes"] for sample in samples]
     ends = [
         after["minutes"]
         for before, after in zip(samples, samples[1:], strict=False)
         if after["run"] != before["run"]
     ]
-    for axes, (name, label) in zip(
-        drawing.subplots(2, 2, sharex=True).flat, UNITS.items(), strict=True
-    ):
+    for axes, (name, label) in zip(panels.flat, UNITS.items(), strict=True):
         axes.plot(minutes, [sample[name] for sample in samples])
         for end in ends:
             axes.axvline(end, color="gray", linewidth=0.5, linestyle=":")
         axes.set(title=label, ylim=(0, None), xlabel="minutes")
-    drawing.savefig(out / "endurance.png", dpi=110)
+    drawing.savefig(out / "endurance.png")
 
 
 def main(argv=None) -> int:

@@ -20,6 +20,8 @@ import mnist
 import numpy as np
 import table
 
+from infogan_jax import plotting
+
 SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
 
 
@@ -111,15 +113,10 @@ def write_report(out: Path, reports: list[dict]) -> None:
     print(f"report and figures are in {out}")
 
 
+@plotting.if_possible
 def draw(out: Path, accuracies, median, worst) -> None:
     """The distribution, and the confusions of the median and the worst run."""
-    try:
-        from matplotlib import figure
-    except ImportError:
-        print('no figures: they need matplotlib: pip install "infogan_jax[figures]"')
-        return
-    drawing = figure.Figure((4, 4), layout="constrained")
-    axes = drawing.subplots()
+    drawing, axes = plotting.blank(4, 4)
     axes.boxplot(accuracies, widths=0.4, showfliers=False)
     shift = np.linspace(-0.12, 0.12, len(accuracies)) if len(accuracies) > 1 else [0]
     axes.plot(1 + np.asarray(shift), accuracies, "o", alpha=0.7)
@@ -127,11 +124,11 @@ def draw(out: Path, accuracies, median, worst) -> None:
     axes.set(xticks=[1], xticklabels=[f"{len(accuracies)} seeds"], ylim=(None, 1))
     axes.set_ylabel("held-out accuracy")
     axes.legend(loc="lower right")
-    drawing.savefig(out / "accuracy.png", dpi=120)
+    drawing.savefig(out / "accuracy.png")
 
-    drawing = figure.Figure((9, 4.5), layout="constrained")
+    drawing, panels = plotting.blank(9, 4.5, 2)
     for axes, report, name in zip(
-        drawing.subplots(1, 2), (median, worst), ("median", "worst"), strict=True
+        panels, (median, worst), ("median", "worst"), strict=True
     ):
         counts = np.asarray(report["confusion"])
         order = np.argsort(report["label_of"], kind="stable")
@@ -143,7 +140,7 @@ def draw(out: Path, accuracies, median, worst) -> None:
         axes.set(xlabel="digit", ylabel="category", xticks=range(counts.shape[1]))
         axes.set_yticks(range(len(order)), order)
         axes.set_title(f"{name}: seed {report['seed']}, {report['accuracy']:.4f}")
-    drawing.savefig(out / "confusions.png", dpi=120)
+    drawing.savefig(out / "confusions.png")
 
 
 def main(argv=None) -> int:

@@ -28,7 +28,7 @@ from mnist_seeds import seeds_of
 from scipy import stats
 
 import infogan_jax
-from infogan_jax import checkpoint, evaluation, metrics, presets, records
+from infogan_jax import checkpoint, evaluation, metrics, plotting, presets, records
 from infogan_jax.data import sprites
 
 STEPS, SWITCH, BATCH = 322_560, 288_000, 64
@@ -225,26 +225,22 @@ def _agreement(names, rows):
     return lines
 
 
+@plotting.if_possible
 def _draw(out, curves, run, steps):
-    try:
-        from matplotlib import figure
-    except ImportError:
-        print('no figures: they need matplotlib: pip install "infogan_jax[figures]"')
-        return
-    drawing = figure.Figure((10, 3), layout="constrained")
     shown = ("factor_vae", "dci", "mig")
-    for axes, name in zip(drawing.subplots(1, 3), shown, strict=True):
+    drawing, panels = plotting.blank(10, 3, len(shown))
+    for axes, name in zip(panels, shown, strict=True):
         for label, curve in curves.items():
             steps_seen = [line["step"] for line in curve]
             axes.plot(steps_seen, [line[name] for line in curve], ".-", label=label)
         if steps is not None:
             axes.axvline(steps * SWITCH / STEPS, color="gray", linestyle=":")
         axes.set(title=name, xlabel="iteration", ylim=(0, 1))
-    drawing.savefig(out / "curves.png", dpi=120)
+    drawing.savefig(out / "curves.png")
 
     config, state = infogan_jax.restore(run)
-    drawing = figure.Figure((10, 1.05 * len(config.codes.parts)), layout="constrained")
-    grid = drawing.subplots(len(config.codes.parts), 10)
+    n = len(config.codes.parts)
+    drawing, grid = plotting.blank(10, 1.05 * n, 10, n)
     for code, row in enumerate(grid):
         sweep = infogan_jax.traverse(
             config, state, jax.random.key(0), code, rows=1, steps=10
@@ -253,7 +249,7 @@ def _draw(out, curves, run, steps):
             axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
             axes.axis("off")
         row[0].set_title(f"code {code}", fontsize=7)
-    drawing.savefig(out / "traversals.png", dpi=120)
+    drawing.savefig(out / "traversals.png")
 
 
 def main(argv=None) -> int:

@@ -1,6 +1,7 @@
 """Figures, drawn without a display. Every function returns a matplotlib Figure."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -138,7 +139,20 @@ def curves(config: Config, lines: Sequence[dict]):
     return figure
 
 
-def blank(width: float, height: float, columns: int = 1):
+def if_possible(draw: Callable) -> Callable:
+    """`draw`, which says so and returns None where matplotlib is missing."""
+
+    @functools.wraps(draw)
+    def attempt(*arguments, **options):
+        try:
+            return draw(*arguments, **options)
+        except ImportError as error:
+            print(f"nothing is drawn: {error}", flush=True)
+
+    return attempt
+
+
+def blank(width: float, height: float, columns: int = 1, rows: int = 1):
     """An empty Figure of so many inches, and its axes."""
     # The object interface: no pyplot state, no window, safe in a thread.
     try:
@@ -148,7 +162,7 @@ def blank(width: float, height: float, columns: int = 1):
             'figures need matplotlib: pip install "infogan_jax[figures]"'
         ) from None
     figure = mpl.Figure(figsize=(width, height), dpi=110, layout="constrained")
-    return figure, figure.subplots(1, columns)
+    return figure, figure.subplots(rows, columns)
 
 
 def _parameters(config):

@@ -30,7 +30,7 @@ from pathlib import Path
 import jax
 
 from infogan_jax import config as config_lib
-from infogan_jax import data, evaluation, loop, parallel, records, training
+from infogan_jax import data, evaluation, loop, parallel, plotting, records, training
 from infogan_jax import options as options_lib
 
 Options, Stop = options_lib.Options, options_lib.Stop
@@ -58,9 +58,10 @@ def main(
     given = vars(arguments)
     directory, resume = Path(given.pop("out")), given.pop("resume")
     try:
+        # First: joining puts a handler of its own on SIGTERM.
+        if cluster := given.pop("distributed"):
+            parallel.join(cluster)
         with loop.Interrupts() as interrupts:
-            if cluster := given.pop("distributed"):
-                parallel.join(cluster)
             return _start(directory, resume, given, defaults, build, interrupts)
     except loop.Interrupted as interrupted:
         begun = (directory / "run.json").exists()
@@ -297,15 +298,10 @@ def _draw_figures_and_tell(run, state, report):
     _say(f"  python -m infogan_jax sample {run.directory}{digit} --out samples.png")
 
 
+@plotting.if_possible
 def draw(directory, config, state, key, label_of=None) -> None:
     """Writes every figure of a run; says so where matplotlib is missing."""
-    from infogan_jax import plotting
-
-    try:
-        figures = plotting.figures(config, state, key, label_of)
-    except ImportError as error:
-        _say(f"no figures: {error}")
-        return
+    figures = plotting.figures(config, state, key, label_of)
     text = (directory / "metrics.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     figures["curves.png"] = plotting.curves(config, lines)

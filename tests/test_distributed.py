@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -114,3 +116,20 @@ def test_what_stops_the_first_stops_the_second(tmp_path):
     assert codes == [2, 2]
     for _, errors in printed:
         assert "no run to resume" in errors and "Traceback" not in errors
+
+
+def test_a_signal_to_one_saves_and_ends_both(dataset, tmp_path):
+    np.savez(tmp_path / "images.npz", image=dataset["image"], label=dataset["label"])
+    out, address = tmp_path / "run", f"localhost:{free_port()}"
+    options = ["--data", f"npz:{tmp_path}/images.npz", "--devices", 4, "--out", out]
+    options += ["--steps", 10**6, "--save-every", 10**6]
+    processes = [start(*options, "--distributed", f"{address},2,{i}") for i in (0, 1)]
+    deadline = time.monotonic() + 120
+    while not (out / "accuracy.jsonl").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    processes[1].send_signal(signal.SIGTERM)
+    printed, _ = processes[0].communicate(timeout=60)
+    processes[1].communicate(timeout=60)
+    assert [process.returncode for process in processes] == [143, 143]
+    assert f"saved after {checkpoint.steps(out)[-1]} of" in printed

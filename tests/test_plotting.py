@@ -83,3 +83,9 @@ def test_curves_draw_the_entropy_of_discrete_codes_only(config):
 
 def test_matplotlib_is_the_object_interface():
     assert matplotlib.get_backend  # imported here, never by the package itself
+
+
+def test_what_cannot_be_drawn_is_said(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert plotting.if_possible(plotting.blank)(1, 1) is None
+    assert 'pip install "infogan_jax[figures]"' in capsys.readouterr().out
