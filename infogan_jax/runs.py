@@ -19,6 +19,7 @@ A run directory holds
 
 import contextlib
 import dataclasses
+import gc
 import inspect
 import json
 import os
@@ -307,6 +308,8 @@ def draw(directory, config, state, key, label_of=None) -> None:
     figures["curves.png"] = plotting.curves(config, lines)
     for name, figure in figures.items():
         figure.savefig(directory / name)
+    del figures, figure
+    gc.collect()  # Figures are cyclic: a loop over runs would keep many of them.
 
 
 def _keep_compiled_programs():
