@@ -113,19 +113,31 @@ def plane(
     return grid(images.reshape(steps, steps, *config.image_shape), *names, title=title)
 
 
+_WATCHED = ("accuracy", "spread")  # shares, beside the losses
+_HIDDEN = ("info", "gradient")  # the one has a panel of its own, the other is noise
+
+
 def curves(config: Config, lines: Sequence[dict]):
-    """Losses, and L_I of each code with H(c) as a line for the discrete ones.
+    """Losses, what tells of health, and L_I of each code; H(c) of the discrete ones.
 
     Args:
       config: the configuration.
       lines: those of metrics.jsonl: {"step": ..., name: value}.
     """
     steps = [line["step"] for line in lines]
-    figure, (left, right) = blank(10, 3.6, columns=2)
-    for name in [n for n in lines[0] if n != "step" and not n.startswith("info/")]:
-        left.plot(steps, [line[name] for line in lines], label=name, linewidth=0.7)
+    figure, (left, middle, right) = blank(14, 3.6, columns=3)
+    for name in [name for name in lines[0] if name != "step"]:
+        if not set(_HIDDEN).isdisjoint(name.split("/")):
+            continue
+        panel = middle if name.endswith(_WATCHED) else left
+        panel.plot(steps, [line[name] for line in lines], label=name, linewidth=0.7)
     left.set(xlabel="update", ylabel="loss", title="losses")
-    left.legend(fontsize=7)
+    middle.set(
+        xlabel="update", title="D's accuracy; spread of fakes over that of reals"
+    )
+    for panel in (left, middle):
+        if panel.lines:
+            panel.legend(fontsize=7)
     for index, part in enumerate(config.codes.parts):
         if f"info/{index}" not in lines[0]:  # no update teaches G
             continue

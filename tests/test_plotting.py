@@ -76,9 +76,19 @@ def test_curves_draw_the_entropy_of_discrete_codes_only(config):
         {"step": s, "d/NonSaturating": 1.0, "info/0": 0.5, "info/1": 0.1, "info/2": 0.0}
         for s in (1, 2)
     ]
-    _, right = plotting.curves(config, lines).axes
+    *_, right = plotting.curves(config, lines).axes
     dashed = [line for line in right.lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in dashed] == [pytest.approx(np.log(3))]
+
+
+def test_curves_keep_losses_and_shares_apart(config):
+    names = ("d/NonSaturating", "d/accuracy", "d/gradient", "g/spread", "info/0")
+    lines = [{"step": step, **dict.fromkeys(names, 0.5)} for step in (1, 2)]
+    drawn = [
+        [line.get_label() for line in panel.lines]
+        for panel in plotting.curves(config, lines).axes[:2]
+    ]
+    assert drawn == [["d/NonSaturating"], ["d/accuracy", "g/spread"]]
 
 
 def test_matplotlib_is_the_object_interface():
