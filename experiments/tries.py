@@ -20,7 +20,7 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import Update, data, evaluation, latents, objectives
+from infogan_jax import Update, data, evaluation, latents, objectives, schedules
 
 BATCH, EVERY = 64, 500
 
@@ -60,6 +60,14 @@ def weigh(config, continuous: float):
     return dataclasses.replace(config, objective=objective)
 
 
+def later(config, until: int):
+    """The config whose continuous codes have next to no weight until a step."""
+    game, _ = config.objective
+    weight = schedules.Switch(before=0.001, after=0.1, at=until)
+    objective = (game, objectives.MutualInformation(weight=(1.0, weight, weight)))
+    return dataclasses.replace(config, objective=objective)
+
+
 def sigma(config, code: latents.Uniform):
     """The config with its two continuous codes replaced."""
     codes = latents.Product((latents.Categorical(10), code, code))
@@ -95,6 +103,7 @@ ARMS = {
     "width-24": lambda config: size(config, 24, 192),
     "width-32": lambda config: size(config, 32, 256),
     "as-before": lambda config: size(rates(config, d=1.0, g=0.5), 32, 256),
+    "continuous-late": lambda config: later(config, 4500),
     "continuous-.01": lambda config: weigh(config, 0.01),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
