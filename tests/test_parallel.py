@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 
+import agreement
 import jax
 import numpy as np
 import pytest
@@ -37,24 +38,13 @@ def ten_steps(request, tiny, dataset):
 def test_eight_devices_take_the_same_steps_as_one(ten_steps):
     one, eight, *_ = ten_steps
     assert jax.device_count() == 8
-    for part in ("step", "nets", "ema"):
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
-            getattr(one, part),
-            getattr(eight, part),
-        )
+    agreement.assert_same_arrays(one, eight)
 
 
 def test_eight_devices_have_the_optimizer_moments_of_one(ten_steps):
     # Params alone would hide it: Adam forgives gradients that are N times too large.
     one, eight, *_ = ten_steps
-    for name in one.opt:
-        for moment in ("mu", "nu"):
-            ours = jax.tree.leaves(getattr(one.opt[name], moment))
-            theirs = jax.tree.leaves(getattr(eight.opt[name], moment))
-            largest = max(float(np.abs(leaf).max()) for leaf in ours)
-            for a, b in zip(ours, theirs, strict=True):
-                assert np.abs(np.asarray(a) - np.asarray(b)).max() <= 1e-5 * largest
+    agreement.assert_same_moments(one, eight)
 
 
 def test_metrics_are_those_of_the_whole_batch(ten_steps):
