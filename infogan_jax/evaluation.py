@@ -30,9 +30,7 @@ def category(config: Config, q) -> np.ndarray:
     Raises:
       ValueError: the config has no categorical code.
     """
-    return np.asarray(config.codes.split_params(jnp.asarray(q))[_code(config)]).argmax(
-        1
-    )
+    return _probabilities(config, q).argmax(1)
 
 
 def can_cluster(config: Config, split: dict) -> bool:
@@ -51,12 +49,14 @@ def clustering(config: Config, state: TrainState, split: dict) -> dict:
 
     Returns:
       "confusion" [categories, labels], and of it "hungarian" accuracy (the matching is
-      fitted on these very images), "nmi" and "ari".
+      fitted on these very images), "nmi" and "ari"; and, for which no label is read,
+      "image_information": `metrics.image_information` in nats.
     """
-    found = category(config, read(config, state, split["image"]))
-    n = config.codes.parts[_code(config)].n
-    counts = metrics.contingency(found, split["label"], n, split["label"].max() + 1)
+    q = _probabilities(config, read(config, state, split["image"]))
+    n_labels = split["label"].max() + 1
+    counts = metrics.contingency(q.argmax(1), split["label"], q.shape[1], n_labels)
     return {
+        "image_information": metrics.image_information(q),
         "confusion": counts.tolist(),
         "hungarian": metrics.cluster_accuracy(counts),
         "nmi": metrics.nmi(counts),
@@ -144,6 +144,8 @@ def describe(report: dict) -> str:
             "test images (map fitted on training labels)",
             f"  Hungarian on the test images themselves {report['hungarian']:.4f}, "
             f"NMI {report['nmi']:.4f}, ARI {report['ari']:.4f}",
+            "  information of Q on them, by which seeds are compared without labels: "
+            f"{report['image_information']:.4f} nats",
             "  category -> label: "
             + ", ".join(
                 f"{c} -> {label}" for c, label in enumerate(report["label_of"])
@@ -155,6 +157,12 @@ def describe(report: dict) -> str:
             cells = "".join(f"{count:{width}}" for count in counts)
             lines.append(f"    {row:2}:{cells}")
     return "\n".join(lines)
+
+
+def _probabilities(config, q):
+    """Q(c|x) of the first categorical code, [N, n]."""
+    logits = config.codes.split_params(jnp.asarray(q))[_code(config)]
+    return np.asarray(jax.nn.softmax(logits))
 
 
 def _code(config):

@@ -191,7 +191,8 @@ class Log:
 
     def accuracy(self, step, found):
         """Writes a line, and returns its figure for the bar."""
-        figures = {name: found[name] for name in ("hungarian", "nmi", "ari")}
+        names = ("hungarian", "nmi", "ari", "image_information")
+        figures = {name: found[name] for name in names}
         self._put("accuracy", {"step": step, **figures})
         seconds = round(time.monotonic() - self._began, 1)
         self._put("timings", {"step": step, "seconds": seconds})

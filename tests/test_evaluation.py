@@ -89,6 +89,8 @@ def test_map_is_fitted_on_training_labels_and_measured_on_the_test(model):
     assert report["accuracy"] == pytest.approx(0.75)
     assert report["confusion"] == [[5, 5, 0], [0, 0, 5], [5, 0, 0]]
     assert report["code"] == 0 and report["step"] == 7
+    # Q is sure of every image, and half of them are of category 0.
+    assert report["image_information"] == pytest.approx(1.5 * math.log(2), abs=1e-5)
     assert "0 -> 1, 1 -> 2, 2 -> 0" in evaluation.describe(report)
 
 

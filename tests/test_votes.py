@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import linear_model
 
 from infogan_jax import metrics
@@ -108,6 +109,20 @@ def test_one_kind_of_vote_cannot_be_told_apart():
         metrics.draw_votes(*[random_factors(0, 60)] * 2, n=0, size=2, seed=0)
 
 
+def test_image_information_is_0_for_no_opinion_and_log_n_for_certain_even_ones():
+    same, sure = np.full((6, 3), 1 / 3), np.eye(3)[[0, 1, 2, 2, 1, 0]]
+    assert metrics.image_information(same) == pytest.approx(0.0, abs=1e-12)
+    assert metrics.image_information(sure) == pytest.approx(np.log(3))
+    # Sure, but of one value for all: nothing is said.
+    assert metrics.image_information(sure[[0, 0, 0]]) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_image_information_is_the_mean_divergence_from_the_marginal():
+    q = np.random.default_rng(0).dirichlet([0.3, 0.5, 1.0, 2.0], 50)
+    divergences = [stats.entropy(row, q.mean(0)) for row in q]
+    assert metrics.image_information(q) == pytest.approx(np.mean(divergences))
+
+
 def test_centrality_is_the_mean_agreement_with_the_other_runs():
     scores = np.array([[1.0, 0.8, 0.2], [0.6, 1.0, 0.4], [0.4, 0.2, 1.0]])
     # Symmetrised: 0 with 1: .7, 0 with 2: .3, 1 with 2: .3.
@@ -128,6 +143,9 @@ def test_udr_is_one_for_permuted_signed_monotone_codes_and_low_for_mixtures():
 @pytest.mark.parametrize(
     "call",
     [
+        lambda: metrics.image_information(np.ones(3) / 3),
+        lambda: metrics.image_information(np.ones((2, 3))),
+        lambda: metrics.image_information(np.full((2, 2), np.nan)),
         lambda: metrics.model_centrality(np.ones((2, 3))),
         lambda: metrics.model_centrality(np.full((2, 2), np.nan)),
         lambda: metrics.udr([np.ones((4, 2))]),

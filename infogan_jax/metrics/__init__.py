@@ -4,7 +4,8 @@ Clustering: counts of (cluster, label) pairs from `contingency`, then `cluster_a
 (Hungarian), `purity`, `nmi`, `ari`. Disentanglement: a representation `codes` [N, L]
 beside the `factors` [N, K] that made the images, then `mig`, `sap`, `dci`,
 `modularity`, `explicitness`, `beta_vae`, `factor_vae`. Choosing a run without labels:
-`model_centrality`, `udr`. Measured on images: `slant`, `stroke_area`.
+`image_information`, `model_centrality`, `udr`. Measured on images: `slant`,
+`stroke_area`.
 
 Two protocols go by the same names in the literature: "infogan-cr" (Lin et al. 2020,
 arXiv:1906.06034) and "disentanglement-lib" (Locatello et al. 2019, arXiv:1811.12359).
@@ -35,7 +36,7 @@ from infogan_jax.metrics.information import (
     entropy,
     mutual_information,
 )
-from infogan_jax.metrics.selection import model_centrality, udr
+from infogan_jax.metrics.selection import image_information, model_centrality, udr
 from infogan_jax.metrics.strokes import slant, stroke_area
 from infogan_jax.metrics.votes import (
     PROTOCOLS,
@@ -65,6 +66,7 @@ __all__ = [
     "explicitness",
     "factor_vae",
     "factor_vae_score",
+    "image_information",
     "match",
     "mig",
     "model_centrality",

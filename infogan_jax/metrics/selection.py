@@ -1,8 +1,33 @@
-"""Choosing a run without labels: the run that the others agree with most."""
+"""Choosing a run without labels: the one that others agree with, or that is surest."""
 
 import numpy as np
 
 from infogan_jax.metrics import information
+
+
+def image_information(q) -> float:
+    """What Q says of real images: I(c; x) by Q(c|x) of a categorical code, in nats.
+
+    0 if Q says the same of every image; log n if it is sure of each, and uses all n
+    values alike. A Q whose categories cut through the data's own groups is unsure where
+    they meet, although it is sure of every fake: this differs where L_I does not.
+
+    Args:
+      q: probabilities [N, n], of N real images.
+
+    Returns:
+      H(mean of Q(c|x)) - mean of H(Q(c|x)): the logarithm of the Inception score with
+      Q as the classifier.
+
+    Source: Bridle et al. 1991, Unsupervised classifiers, mutual information and
+    'phantom targets'; Salimans et al. 2016 (arXiv:1606.03498), section 4.
+    """
+    q = np.asarray(q, np.float64)
+    if q.ndim != 2 or not len(q):
+        raise ValueError(f"q must be probabilities [N, n], not {q.shape}.")
+    if not (q >= 0).all() or not np.allclose(q.sum(1), 1, rtol=0, atol=1e-4):
+        raise ValueError("each row of q must be probabilities that sum to 1.")
+    return information.mutual_information(q / q.sum())
 
 
 def model_centrality(scores) -> np.ndarray:
