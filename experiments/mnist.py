@@ -12,30 +12,49 @@ Times and results on named hardware stand in the README.
 import dataclasses
 import sys
 
-from infogan_jax import Config, Update, networks, presets, runs, schedules
+from infogan_jax import (
+    Config,
+    Update,
+    latents,
+    networks,
+    objectives,
+    presets,
+    runs,
+    schedules,
+)
 
 CONFIG = presets.PAPER
 
-QUICK_STEPS, QUICK_RATES = 9000, (2e-3, 4e-3)
+QUICK_STEPS, QUICK_RATES = 12_000, (2e-3, 4e-3)
 
 
 def quick(steps: int) -> Config:
-    """A small network whose rates, of D and of G and Q, fall in the last quarter.
+    """A small network that sorts digits fast; less noise and lower weights than usual.
 
     Its weights are scaled by fan-in: at 0.02 D wins before G draws anything. The
-    categories go on sorting for as long as the rate is high, and stop when it falls;
-    how far they come depends on the number of updates more than on the width.
+    categories go on sorting for as long as the rates are high; those fall in the last
+    quarter. L_I weighs a tenth: at weight 1 two categories that share two digits keep
+    them. With 8 noise variables instead of 62 the codes are not drowned by the noise,
+    and the continuous ones live at a weight of 0.03; at a higher one they take over a
+    part of what tells digits apart.
     """
     of_d, of_g = (
         schedules.Linear(rate, rate / 10, begin=3 * steps // 4, finish=steps)
         for rate in QUICK_RATES
     )
-    updates = (
-        Update("d", ("trunk", "d"), lr=of_d),
-        Update("g", ("g", "q"), lr=of_g),
+    return dataclasses.replace(
+        CONFIG,
+        noise=latents.Uniform(size=8),
+        architecture=networks.Dcgan(width=16, dense=128, init_std=None),
+        objective=(
+            objectives.NonSaturating(),
+            objectives.MutualInformation(weight=(0.1, 0.03, 0.03)),
+        ),
+        updates=(
+            Update("d", ("trunk", "d"), lr=of_d),
+            Update("g", ("g", "q"), lr=of_g),
+        ),
     )
-    architecture = networks.Dcgan(width=16, dense=128, init_std=None)
-    return dataclasses.replace(CONFIG, architecture=architecture, updates=updates)
 
 
 def defaults(is_quick: bool) -> runs.Options:

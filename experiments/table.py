@@ -36,8 +36,9 @@ def summary(runs) -> str:
     """One row per run, and the median of the accuracies."""
     rows = [
         "| seed | held-out accuracy | Hungarian on test | NMI | ARI | L_I per code "
-        "[nats] | recovered from fakes | minutes, evaluated |",
-        "|---|---|---|---|---|---|---|---|",
+        "[nats] | recovered from fakes | information on test images [nats] | minutes, "
+        "evaluated |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     accuracies = []
     for run in runs:
@@ -45,11 +46,13 @@ def summary(runs) -> str:
         accuracies.append(report["accuracy"])
         bounds = ", ".join(f"{code['information']:.2f}" for code in report["codes"])
         recovered = ", ".join(f"{code['recovered']:.3f}" for code in report["codes"])
+        # Runs of before this measure have none.
+        information = f"{report.get('image_information', float('nan')):.4f}"
         minutes = seconds(lines(run, "timings.jsonl")) / 60
         rows.append(
             f"| {options['seed']} | {report['accuracy']:.4f} | "
             f"{report['hungarian']:.4f} | {report['nmi']:.3f} | {report['ari']:.3f} | "
-            f"{bounds} | {recovered} | "
+            f"{bounds} | {recovered} | {information} | "
             f"{minutes:.1f} |"
         )
     environment = read(runs[0], "environment.json")

@@ -1,12 +1,13 @@
 """What was tried for the quick setting: one arm, one seed, its accuracy curve.
 
     python experiments/tries.py trunk-in-d --seed 0 > trunk-in-d-0.jsonl
+    python experiments/tries.py weights-1-.1+noise-62 --seed 0 > before-0.jsonl
     python experiments/tries.py --table *.jsonl
 
-Every arm is `mnist.py --quick` with one thing changed. Prints a JSON line at every 500
-updates: Hungarian accuracy on the bundled 2,000 test digits, L_I per code, D's loss.
-`--table` shows the last line of each file, all seeds of an arm in a row. BUILD_NOTES.md
-has the table of what came of it.
+An arm is `mnist.py --quick` with one thing changed, or several joined by "+". Prints a
+JSON line at every 500 updates: Hungarian accuracy on the bundled 2,000 test digits, L_I
+per code, D's loss. `--table` shows the last line of each file, all seeds of an arm in a
+row. BUILD_NOTES.md has the table of what came of it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import Update, data, evaluation, latents, objectives, schedules
+from infogan_jax import Update, data, evaluation, latents, schedules
 
 BATCH, EVERY = 64, 500
 
@@ -52,20 +53,17 @@ def rates(config, d: float, g: float):
     return dataclasses.replace(config, updates=(scaled(old_d, d), scaled(old_g, g)))
 
 
-def weigh(config, continuous: float):
-    """The config with another weight on the continuous codes."""
-    game, _ = config.objective
-    weight = (1.0, continuous, continuous)
-    objective = (game, objectives.MutualInformation(weight=weight))
-    return dataclasses.replace(config, objective=objective)
+def weigh(config, category, continuous: float):
+    """The config with other weights on its codes; the first may be a schedule."""
+    game, information = config.objective
+    weight = (category, continuous, continuous)
+    information = dataclasses.replace(information, weight=weight)
+    return dataclasses.replace(config, objective=(game, information))
 
 
-def later(config, until: int):
-    """The config whose continuous codes have next to no weight until a step."""
-    game, _ = config.objective
-    weight = schedules.Switch(before=0.001, after=0.1, at=until)
-    objective = (game, objectives.MutualInformation(weight=(1.0, weight, weight)))
-    return dataclasses.replace(config, objective=objective)
+def fade(to: float, at: int):
+    """The category's weight: 1, from a step on less."""
+    return schedules.Switch(before=1.0, after=to, at=at)
 
 
 def sigma(config, code: latents.Uniform):
@@ -86,8 +84,20 @@ def size(config, width: int, dense: int):
     return dataclasses.replace(config, architecture=architecture)
 
 
-ARMS = {
+def noise(config, size: int):
+    """The config with another number of noise variables."""
+    return dataclasses.replace(config, noise=latents.Uniform(size=size))
+
+
+CHANGES = {
     "quick": lambda config: config,
+    # Weights: as first the paper's, then what was tried on the way.
+    "weights-1-.1": lambda config: weigh(config, 1.0, 0.1),
+    "weights-1-.03": lambda config: weigh(config, 1.0, 0.03),
+    "weights-1-.001": lambda config: weigh(config, 1.0, 0.001),
+    "fade-500": lambda config: weigh(config, fade(0.1, 500), 0.03),
+    "fade-1500": lambda config: weigh(config, fade(0.1, 1500), 0.03),
+    "fade-1500-.03": lambda config: weigh(config, fade(0.03, 1500), 0.03),
     # Who learns L_I beside Q's head: the trunk, in D's update or in the other.
     "trunk-in-d": lambda config: teach(config, ("g", "q"), taught=("d", "g")),
     "trunk-in-g": lambda config: teach(config, ("g", "q", "trunk")),
@@ -102,17 +112,25 @@ ARMS = {
     "width-12": lambda config: size(config, 12, 96),
     "width-24": lambda config: size(config, 24, 192),
     "width-32": lambda config: size(config, 32, 256),
-    "as-before": lambda config: size(rates(config, d=1.0, g=0.5), 32, 256),
-    "continuous-late": lambda config: later(config, 4500),
-    "continuous-.01": lambda config: weigh(config, 0.01),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
     "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
     "bfloat16": lambda config: dataclasses.replace(config, compute_dtype="bfloat16"),
-    "noise-16": lambda config: dataclasses.replace(
-        config, noise=latents.Uniform(size=16)
-    ),
+    "noise-62": lambda config: noise(config, 62),
+    "noise-16": lambda config: noise(config, 16),
+    "noise-4": lambda config: noise(config, 4),
 }
+
+
+def arm(text: str):
+    """The changes named in text such as "weights-1-.1+noise-62", one after another."""
+    unknown = [name for name in text.split("+") if name not in CHANGES]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"no change is called {unknown[0]!r}; join some of {', '.join(CHANGES)} "
+            'by "+".'
+        )
+    return text
 
 
 def table(paths) -> str:
@@ -147,7 +165,9 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("arm", choices=ARMS, nargs="?")
+    parser.add_argument(
+        "arm", type=arm, nargs="?", help=f"of {', '.join(CHANGES)}, joined by +"
+    )
     parser.add_argument("--table", nargs="+", metavar="FILE", help="show these instead")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     parser.add_argument(
@@ -161,7 +181,9 @@ def main(argv=None) -> int:
         return 0
     if options.arm is None:
         parser.error("name an arm, or files by --table.")
-    config = ARMS[options.arm](mnist.quick(options.steps))
+    config = mnist.quick(options.steps)
+    for name in options.arm.split("+"):
+        config = CHANGES[name](config)
     dataset = data.load("bundled")
     key = jax.random.key(options.seed)
     state, train = infogan_jax.init(config, key), jax.device_put(dataset.train)
@@ -179,7 +201,8 @@ def main(argv=None) -> int:
         )
         found = evaluation.clustering(config, state, dataset.test)
         line = {"arm": options.arm, "seed": options.seed, "step": begin + n}
-        line |= {"hungarian": found["hungarian"], "nmi": found["nmi"]}
+        names = ("hungarian", "nmi", "image_information")
+        line |= {name: found[name] for name in names}
         line |= {name: float(values[n - 1]) for name, values in metrics.items()}
         print(json.dumps(line), flush=True)
     return 0

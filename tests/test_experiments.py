@@ -50,7 +50,11 @@ def test_quick_is_the_same_experiment_with_a_small_network():
     config = mnist.build(mnist.defaults(True), (32, 32, 3))
     assert config.image_shape == (32, 32, 3)
     assert config.architecture.width < presets.PAPER.architecture.width
-    assert config.codes == presets.PAPER.codes and config.noise == presets.PAPER.noise
+    assert config.codes == presets.PAPER.codes
+    for mine, papers in zip(config.objective, presets.PAPER.objective, strict=True):
+        assert type(mine) is type(papers)
+    for mine, papers in zip(config.updates, presets.PAPER.updates, strict=True):
+        assert (mine.name, mine.nets) == (papers.name, papers.nets)
 
 
 def test_help_of_mnist_shows_every_option_with_both_defaults(capsys):
@@ -169,6 +173,7 @@ def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
         ("sprites", ["--votes", "2"]),
         ("mnist_seeds", ["--seeds", "x"]),
         ("tries", ["quick", "--steps", "0"]),
+        ("tries", ["noise-4+narrow"]),
     ],
 )
 def test_impossible_options_are_exit_status_two(name, argv, capsys):
