@@ -95,6 +95,7 @@ CHANGES = {
     "weights-1-.1": lambda config: weigh(config, 1.0, 0.1),
     "weights-1-.03": lambda config: weigh(config, 1.0, 0.03),
     "weights-1-.001": lambda config: weigh(config, 1.0, 0.001),
+    "weights-.1-.03": lambda config: weigh(config, 0.1, 0.03),
     "fade-500": lambda config: weigh(config, fade(0.1, 500), 0.03),
     "fade-1500": lambda config: weigh(config, fade(0.1, 1500), 0.03),
     "fade-1500-.03": lambda config: weigh(config, fade(0.03, 1500), 0.03),
