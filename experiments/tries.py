@@ -53,8 +53,8 @@ def rates(config, d: float, g: float):
     return dataclasses.replace(config, updates=(scaled(old_d, d), scaled(old_g, g)))
 
 
-def weigh(config, category, continuous: float):
-    """The config with other weights on its codes; the first may be a schedule."""
+def weigh(config, category, continuous):
+    """The config with other weights on its codes, numbers or schedules."""
     game, information = config.objective
     weight = (category, continuous, continuous)
     information = dataclasses.replace(information, weight=weight)
@@ -96,6 +96,12 @@ CHANGES = {
     "weights-1-.03": lambda config: weigh(config, 1.0, 0.03),
     "weights-1-.001": lambda config: weigh(config, 1.0, 0.001),
     "weights-.1-.03": lambda config: weigh(config, 0.1, 0.03),
+    "continuous-late": lambda config: weigh(
+        config, 1.0, schedules.Switch(before=0.001, after=0.1, at=4500)
+    ),
+    "continuous-fade": lambda config: weigh(
+        config, 1.0, schedules.Switch(before=0.1, after=0.01, at=1000)
+    ),
     "fade-500": lambda config: weigh(config, fade(0.1, 500), 0.03),
     "fade-1500": lambda config: weigh(config, fade(0.1, 1500), 0.03),
     "fade-1500-.03": lambda config: weigh(config, fade(0.03, 1500), 0.03),
@@ -109,6 +115,7 @@ CHANGES = {
     "g-half": lambda config: rates(config, d=1.0, g=0.5),
     "g-2": lambda config: rates(config, d=1.0, g=2.0),
     "d-half": lambda config: rates(config, d=0.5, g=1.0),
+    "d-1.5": lambda config: rates(config, d=1.5, g=1.0),
     "g-twice": twice,
     "width-12": lambda config: size(config, 12, 96),
     "width-24": lambda config: size(config, 24, 192),
@@ -139,24 +146,27 @@ def table(paths) -> str:
     ends = {}
     for path in paths:
         last = json.loads(pathlib.Path(path).read_text().splitlines()[-1])
-        ends.setdefault(last["arm"], []).append(last)
+        ends.setdefault((last["arm"], last["step"]), []).append(last)
     rows = [
         "| arm | updates | seeds | Hungarian on test | median | median NMI | "
-        "median L_I of the category [nats] | lowest D loss |",
+        "median L_I per code [nats] | lowest D loss |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for arm, lines in ends.items():
+    for (arm, step), lines in ends.items():
         lines.sort(key=lambda line: line["seed"])
         accuracies = [line["hungarian"] for line in lines]
         nmi = statistics.median(line["nmi"] for line in lines)
-        bound = statistics.median(line["info/0"] for line in lines)
+        bounds = [
+            statistics.median(line[name] for line in lines)
+            for name in ("info/0", "info/1", "info/2")
+        ]
         lowest = min(line["d/NonSaturating"] for line in lines)
         rows.append(
-            f"| `{arm}` | {lines[0]['step']} | "
+            f"| `{arm}` | {step} | "
             f"{' '.join(str(line['seed']) for line in lines)} | "
             f"{' '.join(f'{x:.3f}' for x in accuracies)} | "
-            f"{statistics.median(accuracies):.3f} | {nmi:.3f} | {bound:.2f} | "
-            f"{lowest:.2f} |"
+            f"{statistics.median(accuracies):.3f} | {nmi:.3f} | "
+            f"{', '.join(f'{bound:.2f}' for bound in bounds)} | {lowest:.2f} |"
         )
     return "\n".join(rows)
 
