@@ -15,7 +15,6 @@ import sys
 from infogan_jax import (
     Config,
     Update,
-    latents,
     networks,
     objectives,
     presets,
@@ -29,27 +28,25 @@ QUICK_STEPS, QUICK_RATES = 10_000, (2e-3, 4e-3)
 
 
 def quick(steps: int) -> Config:
-    """A small network that sorts digits fast; less noise and lower weights than usual.
+    """A small network that learns the category first, then the continuous codes.
 
     Its weights are scaled by fan-in: at 0.02 D wins before G draws anything. The
     categories go on sorting for as long as the rates are high; those fall in the last
-    quarter. Once they can be read, L_I weighs a tenth: at weight 1 two categories that
-    share two digits keep them. With 8 noise variables instead of 62 the codes are not
-    drowned by the noise, and the continuous ones live at a weight of 0.03; at a higher
-    one they take over a part of what tells digits apart.
+    quarter. Continuous codes that weigh something from the start take over a part of
+    what tells digits apart, and categories that share two digits then keep them. In
+    the second half they come with the full weight: at a tenth of it they stay dead.
     """
     of_d, of_g = (
         schedules.Linear(rate, rate / 10, begin=3 * steps // 4, finish=steps)
         for rate in QUICK_RATES
     )
-    category = schedules.Switch(before=1.0, after=0.1, at=1000)
+    late = schedules.Switch(before=0.001, after=1.0, at=steps // 2)
     return dataclasses.replace(
         CONFIG,
-        noise=latents.Uniform(size=8),
         architecture=networks.Dcgan(width=16, dense=128, init_std=None),
         objective=(
             objectives.NonSaturating(),
-            objectives.MutualInformation(weight=(category, 0.03, 0.03)),
+            objectives.MutualInformation(weight=(1.0, late, late)),
         ),
         updates=(
             Update("d", ("trunk", "d"), lr=of_d),

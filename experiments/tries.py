@@ -1,7 +1,7 @@
 """What was tried for the quick setting: one arm, one seed, its accuracy curve.
 
     python experiments/tries.py trunk-in-d --seed 0 > trunk-in-d-0.jsonl
-    python experiments/tries.py weights-1-.1+noise-62 --seed 0 > before-0.jsonl
+    python experiments/tries.py weights-1-.1+noise-8 --seed 0 > before-0.jsonl
     python experiments/tries.py --table *.jsonl
 
 An arm is `mnist.py --quick` with one thing changed, or several joined by "+". Prints a
@@ -124,14 +124,14 @@ CHANGES = {
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
     "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
     "bfloat16": lambda config: dataclasses.replace(config, compute_dtype="bfloat16"),
-    "noise-62": lambda config: noise(config, 62),
     "noise-16": lambda config: noise(config, 16),
+    "noise-8": lambda config: noise(config, 8),
     "noise-4": lambda config: noise(config, 4),
 }
 
 
 def arm(text: str):
-    """The changes named in text such as "weights-1-.1+noise-62", one after another."""
+    """The changes named in text such as "weights-1-.1+noise-8", one after another."""
     unknown = [name for name in text.split("+") if name not in CHANGES]
     if unknown:
         raise argparse.ArgumentTypeError(
