@@ -173,12 +173,12 @@ def discrimination(p: Pass) -> jax.Array:
 
 
 def _weighted(weight, information, p):
-    weights = [schedules.at(w, p.step) for w in _weights(weight, p.codes)]
+    weights = [schedules.at(w, p.step) for w in weight_of_each(weight, p.codes)]
     return jnp.stack([jnp.asarray(w, information.dtype) for w in weights]) @ information
 
 
-def _weights(weight, codes):
-    """One weight for each code."""
+def weight_of_each(weight, codes: latents.Product) -> tuple:
+    """A weight for each code, a number or schedule, of what MutualInformation takes."""
     if weight is None:
         learned = [getattr(part, "sigma", 1.0) is None for part in codes.parts]
         return tuple(0.1 if is_learned else 1.0 for is_learned in learned)
@@ -186,7 +186,7 @@ def _weights(weight, codes):
 
 
 def _check_weight(weight, codes):
-    weights = _weights(weight, codes)
+    weights = weight_of_each(weight, codes)
     if len(weights) != len(codes.parts):
         raise ValueError(
             f"{len(weights)} weights for {len(codes.parts)} codes; give one number, or "

@@ -8,15 +8,19 @@
 An alarm is a function of the metrics alone, so a resumed run gives the ones that an
 uninterrupted run gives. It judges the means of `WINDOW` updates at a time, but for the
 first, and is given once: it says that something should be looked at, and stops nothing.
+A code that a schedule gives next to no weight is not judged, nor for `PATIENCE` updates
+after.
 """
 
 import collections
 from dataclasses import dataclass
+from typing import Any
 
 from infogan_jax import config as config_lib
 from infogan_jax import objectives
 
-WINDOW = 300  # updates
+WINDOW, PATIENCE = 300, 1500  # updates
+_ASKED = 0.01  # A scheduled weight below it asks for next to nothing.
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,13 @@ class _Sign:
     side: int
     limit: float
     cause: str
+    weight: Any = 1.0
+
+    def is_asked(self, step):
+        """Whether a weight that follows a schedule was not small now and before."""
+        if not callable(self.weight):
+            return True
+        return all(self.weight(t) >= _ASKED for t in (max(0, step - PATIENCE), step))
 
 
 class Watch:
@@ -50,7 +61,12 @@ class Watch:
         means, self._sums = self._sums, collections.Counter()
         if self._seen == WINDOW:  # The start is like nothing that comes after.
             return []
-        given = [s for s in self._left if s.side * (means[s.metric] - s.limit) > 0]
+        given = [
+            sign
+            for sign in self._left
+            if sign.side * (means[sign.metric] - sign.limit) > 0
+            and sign.is_asked(self._seen)
+        ]
         self._left = [sign for sign in self._left if sign not in given]
         return [
             f"{sign.cause} ({sign.metric} was {means[sign.metric]:.3g} on average over "
@@ -75,7 +91,8 @@ def _signs(config):
     for term in config.objective:
         rewarded = isinstance(term, objectives.MutualInformation)
         if rewarded and learners.intersection(term.updates):
-            for i in range(len(config.codes.parts)):
+            weights = objectives.weight_of_each(term.weight, config.codes)
+            for i, weight in enumerate(weights):
                 cause = f"code {i} is dead: Q cannot read it from the images"
-                signs.append(_Sign(f"info/{i}", -1, 0.05, cause))
+                signs.append(_Sign(f"info/{i}", -1, 0.05, cause, weight))
     return signs

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import Update, watch
+from infogan_jax import Update, schedules, watch
 from infogan_jax.objectives import MutualInformation, NonSaturating, Recognition
 
 HEALTHY = {
@@ -100,6 +100,17 @@ def test_a_collapsed_output_is_noticed(tiny, dataset):
 
     rows = train(rates(tiny, 1e-4, 0.0), dataset, 2 * watch.WINDOW, without_kernels)
     assert any("collapsed" in cause for _, cause in alarms(tiny, rows))
+
+
+@pytest.mark.parametrize(("at", "first"), [(0, 2), (900, 8), (10_000, None)])
+def test_a_code_is_judged_once_its_schedule_has_asked_for_it_a_while(tiny, at, first):
+    """A window is 300 updates, the patience 1,500: 900 + 1,500 is the eighth's end."""
+    late = schedules.Switch(before=0.001, after=1.0, at=at)
+    objective = (NonSaturating(), MutualInformation(weight=(1.0, late)))
+    config = dataclasses.replace(tiny, objective=objective)
+    rows = [HEALTHY | {"info/1": 0.0}] * 10 * watch.WINDOW
+    steps = [step for step, _ in alarms(config, rows)]
+    assert steps == ([] if first is None else [first * watch.WINDOW])
 
 
 def test_a_plain_gan_is_not_asked_for_codes(tiny):
