@@ -21,7 +21,8 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import Update, data, evaluation, latents, schedules
+from infogan_jax import Update, data, evaluation, latents
+from infogan_jax.schedules import Switch
 
 BATCH, EVERY = 64, 500
 
@@ -61,11 +62,6 @@ def weigh(config, category, continuous):
     return dataclasses.replace(config, objective=(game, information))
 
 
-def fade(to: float, at: int):
-    """The category's weight: 1, from a step on less."""
-    return schedules.Switch(before=1.0, after=to, at=at)
-
-
 def sigma(config, code: latents.Uniform):
     """The config with its two continuous codes replaced."""
     codes = latents.Product((latents.Categorical(10), code, code))
@@ -91,20 +87,20 @@ def noise(config, size: int):
 
 CHANGES = {
     "quick": lambda config: config,
-    # Weights: as first the paper's, then what was tried on the way.
+    # Weights of the category and of the continuous codes: constant; the latter late
+    # (the middle of 9,000 updates) or only early; the former less after a while.
     "weights-1-.1": lambda config: weigh(config, 1.0, 0.1),
     "weights-1-.03": lambda config: weigh(config, 1.0, 0.03),
     "weights-1-.001": lambda config: weigh(config, 1.0, 0.001),
     "weights-.1-.03": lambda config: weigh(config, 0.1, 0.03),
-    "continuous-late": lambda config: weigh(
-        config, 1.0, schedules.Switch(before=0.001, after=0.1, at=4500)
-    ),
-    "continuous-fade": lambda config: weigh(
-        config, 1.0, schedules.Switch(before=0.1, after=0.01, at=1000)
-    ),
-    "fade-500": lambda config: weigh(config, fade(0.1, 500), 0.03),
-    "fade-1500": lambda config: weigh(config, fade(0.1, 1500), 0.03),
-    "fade-1500-.03": lambda config: weigh(config, fade(0.03, 1500), 0.03),
+    "late-.1": lambda config: weigh(config, 1.0, Switch(0.001, 0.1, 4500)),
+    "early": lambda config: weigh(config, 1.0, Switch(0.1, 0.01, 1000)),
+    "fade-500": lambda config: weigh(config, Switch(1.0, 0.1, 500), 0.03),
+    "fade-1000": lambda config: weigh(config, Switch(1.0, 0.1, 1000), 0.03),
+    "fade-1500": lambda config: weigh(config, Switch(1.0, 0.1, 1500), 0.03),
+    "fade-1500-.03": lambda config: weigh(config, Switch(1.0, 0.03, 1500), 0.03),
+    "fade-1000-.02": lambda config: weigh(config, Switch(1.0, 0.02, 1000), 0.03),
+    "fade-1000-.005": lambda config: weigh(config, Switch(1.0, 0.005, 1000), 0.03),
     # Who learns L_I beside Q's head: the trunk, in D's update or in the other.
     "trunk-in-d": lambda config: teach(config, ("g", "q"), taught=("d", "g")),
     "trunk-in-g": lambda config: teach(config, ("g", "q", "trunk")),
