@@ -130,9 +130,10 @@ def test_merged_and_split_digits_are_named():
 
 @pytest.fixture
 def finished_seeds(tmp_path):
-    """Two finished runs, as their committed results have them."""
-    for seed in (0, 1):
-        shutil.copytree(FOLDER / "results" / f"quick-{seed}", tmp_path / f"seed-{seed}")
+    """Three finished runs, as their committed results have them."""
+    for seed in (0, 1, 2):
+        name = f"seed-{seed}"
+        shutil.copytree(FOLDER / "results" / "quick" / name, tmp_path / name)
     return tmp_path
 
 
@@ -141,13 +142,24 @@ def test_a_report_shows_every_seed_and_skips_what_is_finished(finished_seeds, ca
     assert main(["--seeds", "0,1", "--out", str(finished_seeds)]) == 0
     shown = capsys.readouterr().out
     reports = json.loads((finished_seeds / "report.json").read_text())
-    assert [report["seed"] for report in reports] == [0, 1]
+    assert [report["seed"] for report in reports] == [0, 1, 2]
     for report in reports:
         assert f"| {report['seed']} | {report['accuracy']:.4f} |" in shown
     worst = min(report["accuracy"] for report in reports)
     assert f"worst {worst:.4f}" in (finished_seeds / "report.md").read_text()
     for name in ("accuracy.png", "confusions.png"):
         assert (finished_seeds / name).stat().st_size > 5000
+
+
+def test_the_surest_run_is_chosen_and_its_place_among_all_is_told():
+    reports = [
+        {"seed": 4, "accuracy": 0.7, "image_information": 2.0},
+        {"seed": 5, "accuracy": 0.8, "image_information": 2.2},
+        {"seed": 6, "accuracy": 0.9, "image_information": 2.1},
+    ]
+    text = load("mnist_seeds").chosen(reports)
+    assert "seed 5, accuracy 0.8000, number 2 of 3." in text
+    assert text.endswith("over the seeds: 0.50.")  # Ranks 1, 3, 2 beside 1, 2, 3.
 
 
 @pytest.mark.parametrize("option", ["--seed=3", "--resume"])
