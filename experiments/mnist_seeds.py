@@ -143,7 +143,7 @@ def draw(out: Path, accuracies, median, worst) -> None:
     axes.axhline(0.95, color="gray", linestyle=":", label="the paper's one number")
     axes.set(xticks=[1], xticklabels=[f"{len(accuracies)} seeds"], ylim=(None, 1))
     axes.set_ylabel("held-out accuracy")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.08), frameon=False)
     drawing.savefig(out / "accuracy.png")
 
     drawing, panels = plotting.blank(9, 4.5, 2)
