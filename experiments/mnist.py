@@ -12,15 +12,7 @@ Times and results on named hardware stand in the README.
 import dataclasses
 import sys
 
-from infogan_jax import (
-    Config,
-    Update,
-    networks,
-    objectives,
-    presets,
-    runs,
-    schedules,
-)
+from infogan_jax import Config, Update, networks, objectives, presets, runs, schedules
 
 CONFIG = presets.PAPER
 

@@ -90,7 +90,9 @@ def collect(out: Path) -> list[dict]:
 def chosen(reports: list[dict]) -> str:
     """The run that would be taken without labels, and where it stands among all."""
     accuracies = [report["accuracy"] for report in reports]
-    information = [report.get("image_information", 0.0) for report in reports]
+    if not all("image_information" in report for report in reports):
+        return "None is chosen without labels: some runs lack the information of Q."
+    information = [report["image_information"] for report in reports]
     taken = reports[int(np.argmax(information))]
     better = sum(accuracy > taken["accuracy"] for accuracy in accuracies)
     text = (

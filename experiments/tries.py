@@ -88,12 +88,12 @@ def noise(config, size: int):
 CHANGES = {
     "quick": lambda config: config,
     # Weights of the category and of the continuous codes: constant; the latter late
-    # (the middle of 9,000 updates) or only early; the former less after a while.
+    # (the middle of 9,000 or 24,000 updates) or only early; the former less in time.
     "weights-1-.1": lambda config: weigh(config, 1.0, 0.1),
     "weights-1-.03": lambda config: weigh(config, 1.0, 0.03),
-    "weights-1-.001": lambda config: weigh(config, 1.0, 0.001),
     "weights-.1-.03": lambda config: weigh(config, 0.1, 0.03),
     "late-.1": lambda config: weigh(config, 1.0, Switch(0.001, 0.1, 4500)),
+    "late-.1-12000": lambda config: weigh(config, 1.0, Switch(0.001, 0.1, 12_000)),
     "early": lambda config: weigh(config, 1.0, Switch(0.1, 0.01, 1000)),
     "fade-500": lambda config: weigh(config, Switch(1.0, 0.1, 500), 0.03),
     "fade-1000": lambda config: weigh(config, Switch(1.0, 0.1, 1000), 0.03),

@@ -30,7 +30,7 @@ def category(config: Config, q) -> np.ndarray:
     Raises:
       ValueError: the config has no categorical code.
     """
-    return _probabilities(config, q).argmax(1)
+    return _logits(config, q).argmax(1)
 
 
 def can_cluster(config: Config, split: dict) -> bool:
@@ -52,11 +52,11 @@ def clustering(config: Config, state: TrainState, split: dict) -> dict:
       fitted on these very images), "nmi" and "ari"; and, for which no label is read,
       "image_information": `metrics.image_information` in nats.
     """
-    q = _probabilities(config, read(config, state, split["image"]))
-    n_labels = split["label"].max() + 1
-    counts = metrics.contingency(q.argmax(1), split["label"], q.shape[1], n_labels)
+    logits = _logits(config, read(config, state, split["image"]))
+    n, n_labels = logits.shape[1], split["label"].max() + 1
+    counts = metrics.contingency(logits.argmax(1), split["label"], n, n_labels)
     return {
-        "image_information": metrics.image_information(q),
+        "image_information": metrics.image_information(jax.nn.softmax(logits)),
         "confusion": counts.tolist(),
         "hungarian": metrics.cluster_accuracy(counts),
         "nmi": metrics.nmi(counts),
@@ -159,10 +159,9 @@ def describe(report: dict) -> str:
     return "\n".join(lines)
 
 
-def _probabilities(config, q):
-    """Q(c|x) of the first categorical code, [N, n]."""
-    logits = config.codes.split_params(jnp.asarray(q))[_code(config)]
-    return np.asarray(jax.nn.softmax(logits))
+def _logits(config, q):
+    """Q's parameters of the first categorical code, [N, n]."""
+    return np.asarray(config.codes.split_params(jnp.asarray(q))[_code(config)])
 
 
 def _code(config):

@@ -25,7 +25,10 @@ _ASKED = 0.01  # A scheduled weight below it asks for next to nothing.
 
 @dataclass(frozen=True)
 class _Sign:
-    """The mean of `metric` times `side` is above `limit` times `side`."""
+    """The mean of `metric` times `side` is above `limit` times `side`.
+
+    `weight` is the objective's of what is measured, a number or schedule.
+    """
 
     metric: str
     side: int
