@@ -15,6 +15,7 @@ import sys
 import time
 
 import benchmark
+import contenders
 import jax
 
 import infogan_jax
@@ -103,9 +104,9 @@ def main(argv=None) -> int:
     for how in ("vmap", "map"):
         numbers = (batch, steps, every, options.seeds, how)
         keep(f"seeds_by_{how}", many_seeds(config, dataset, *numbers))
-    contenders = benchmark.compare(batch, width, dense, turn)
-    seen = benchmark.time_each(contenders, rounds, turn)
-    keep("table", benchmark.rows(contenders, seen, peak))
+    racing = contenders.compare(batch, width, dense, turn)
+    seen = benchmark.time_each(racing, rounds, turn)
+    keep("table", benchmark.rows(racing, seen, peak))
     return 0
 
 

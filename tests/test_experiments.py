@@ -202,6 +202,40 @@ def test_sweeps_of_what_is_no_run_is_one_line(tmp_path, capsys):
     assert "Did you mean 'bundled'" in capsys.readouterr().err
 
 
+def race(benchmark, folder, *argv):
+    """The rows that the benchmark writes, by name."""
+    path = folder / "rows.json"
+    turns = ["--rounds", "2", "--steps", "1", "--json", str(path)]
+    assert benchmark.main([*turns, *argv]) == 0
+    return {row["name"]: row for row in json.loads(path.read_text())}
+
+
+def test_the_benchmark_gives_ratios_to_pytorch_eager(tmp_path, monkeypatch, capsys):
+    benchmark, contenders = load("benchmark"), load("contenders")
+    racing = [
+        contenders.Contender(name, 128, lambda n, s=seconds: time.sleep(n * s))
+        for name, seconds in (("pytorch-eager", 0.1), ("infogan_jax", 0.01))
+    ]
+    monkeypatch.setattr(benchmark, "compare", lambda *sizes: racing)
+    rows, shown = race(benchmark, tmp_path), capsys.readouterr().out
+    eager, mine = rows["pytorch-eager"], rows["infogan_jax"]
+    assert eager["ratio_to_pytorch_eager"] == 1
+    ratio = eager["ms_per_step"] / mine["ms_per_step"]
+    assert mine["ratio_to_pytorch_eager"] == pytest.approx(ratio) and ratio > 1
+    for name, row in rows.items():
+        assert row["images_per_s"] == pytest.approx(128e3 / row["ms_per_step"])
+        assert row["machine"]["versions"]["jax"] and f"| {name} | 128 |" in shown
+
+
+@pytest.mark.slow
+def test_the_benchmark_lets_every_form_of_the_step_race(tmp_path):
+    tiny = ["--width", "4", "--dense", "8", "--batch-size", "4"]
+    rows = race(load("benchmark"), tmp_path, *tiny)
+    ours = {"infogan_jax", "infogan_jax train_steps", "infogan_jax bfloat16", "flax"}
+    assert ours | {"sample", "infer"} <= rows.keys()
+    assert rows["infogan_jax"]["gflop_per_step"] > 0
+
+
 def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsys):
     endurance, seen = load("endurance"), []
 

@@ -1,0 +1,230 @@
+"""What `benchmark.py` lets race: this library, stock Flax and PyTorch, ready to run.
+
+Each is a `Contender` made for the network `presets.TUTORIAL` in some size, on random
+images: what is in them costs nothing.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import importlib.util
+import time
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+
+import infogan_jax
+from infogan_jax import networks, population, presets, training
+
+IMAGES, N_IMAGES = (28, 28, 1), 2_000
+
+
+@dataclasses.dataclass
+class Contender:
+    """`run(n)` takes n steps and waits for them; `gflop` is of one step."""
+
+    name: str
+    batch: int
+    run: object
+    images: int = 1  # batches' worth of images per step
+    gflop: float | None = None
+    compile_s: float | None = None
+    peak_mb: float | None = None
+
+
+def tutorial(side=28, width=64, dense=1024):
+    """The tutorial's network in another size."""
+    architecture = dataclasses.replace(
+        presets.TUTORIAL.architecture,
+        image_shape=(side, side, 1),
+        width=width,
+        dense=dense,
+    )
+    return dataclasses.replace(presets.TUTORIAL, architecture=architecture)
+
+
+def random_images(side=28):
+    """Images on the device: what is in them costs nothing."""
+    images = jax.random.randint(jax.random.key(0), (N_IMAGES, side, side, 1), 0, 256)
+    return {"image": images.astype(jnp.uint8)}
+
+
+def measured(jitted, *arguments):
+    """The compiled program, and what compiling it took and promises."""
+    began = time.perf_counter()
+    compiled = jitted.lower(*arguments).compile()
+    seconds = time.perf_counter() - began
+    memory = compiled.memory_analysis()
+    peak = memory.temp_size_in_bytes + memory.argument_size_in_bytes
+    peak += memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return compiled, {
+        "gflop": compiled.cost_analysis()["flops"] / 1e9,
+        "compile_s": seconds,
+        "peak_mb": peak / 1e6,
+    }
+
+
+def looped(name, config, batch):
+    """One dispatch per step, the state donated."""
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def jitted(state, dataset, key):
+        images = training.draw(dataset, key, state.step, batch)
+        return infogan_jax.step(config, state, images, key)
+
+    dataset, key = random_images(config.image_shape[0]), jax.random.key(0)
+    state = infogan_jax.init(config, key)
+    compiled, costs = measured(jitted, state, dataset, key)
+
+    def run(n):
+        nonlocal state
+        for _ in range(n):
+            state, _ = compiled(state, dataset, key)
+        jax.block_until_ready(state)
+
+    return Contender(name, batch, run, **costs)
+
+
+def dispatched(name, config, batch, at_most):
+    """Many steps per dispatch: `train_steps`."""
+    dataset, key = random_images(config.image_shape[0]), jax.random.key(0)
+    state = infogan_jax.init(config, key)
+    go = functools.partial(
+        infogan_jax.train_steps, batch_size=batch, at_most=at_most, donate=True
+    )
+    began = time.perf_counter()
+    state = jax.block_until_ready(go(config, state, dataset, key, steps=1)[0])
+
+    def run(n):
+        nonlocal state
+        state, _ = go(config, state, dataset, key, steps=n)
+        jax.block_until_ready(state)
+
+    return Contender(name, batch, run, compile_s=time.perf_counter() - began)
+
+
+def stock(config, batch):
+    """The same network of Flax's own layers."""
+
+    def layer(kind, features, kernel_init, use_bias=True):
+        return kind(
+            features, (4, 4), (2, 2), use_bias=use_bias, kernel_init=kernel_init
+        )
+
+    layers = {
+        "DownConv": functools.partial(layer, linen.Conv),
+        "UpConv": functools.partial(layer, linen.ConvTranspose),
+    }
+    training._create.clear_cache()  # It knows modules by their own fields alone.
+    with mock.patch.multiple(networks.layers, **layers):
+        contender = looped("flax", config, batch)
+    training._create.clear_cache()
+    return contender
+
+
+def seeds(config, batch, n, how):
+    """A population; its step is one step of each seed."""
+    dataset, keys = random_images(), jax.random.split(jax.random.key(0), n)
+    states = population.init(config, keys)
+
+    def run(steps):
+        nonlocal states
+        states, _ = population.train_steps(
+            config, states, dataset, keys, steps=steps, batch_size=batch, how=how
+        )
+        jax.block_until_ready(states)
+
+    return Contender(f"{n} seeds by {how}", batch, run, images=n)
+
+
+def sampling(config, batch):
+    """`sample` and `infer`, a batch at a time."""
+    key = jax.random.key(0)
+    state = infogan_jax.init(config, key)
+    images = jnp.resize(random_images()["image"], (batch, *IMAGES))
+
+    def sample(n):
+        for _ in range(n):
+            jax.block_until_ready(infogan_jax.sample(config, state, key, batch))
+
+    def infer(n):
+        for _ in range(n):
+            jax.block_until_ready(infogan_jax.infer(config, state, images))
+
+    return [Contender("sample", batch, sample), Contender("infer", batch, infer)]
+
+
+def pytorch(batch, width, dense, bfloat16=False, how="eager"):
+    """PyTorch's contender: "eager", "compile", or "cuda-graph" on a GPU."""
+    import torch_infogan
+
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    images = jax.device_get(random_images()["image"])
+    gan = torch_infogan.InfoGan(images, batch, width, dense, bfloat16, device)
+    if how != "eager":
+        gan = gan.compile() if how == "compile" else gan.graph()
+
+    def run(n):
+        for _ in range(n):
+            gan.step()
+        gan.wait()
+
+    name = f"pytorch-{how}"
+    if bfloat16:
+        name = "pytorch-bfloat16" if how == "eager" else f"{name}-bfloat16"
+    return Contender(name, batch, run)
+
+
+def over_devices(config, batch, n):
+    """`pmap_step` over n devices, the same batch for all of them together."""
+    step = infogan_jax.pmap_step(config, devices=jax.local_devices()[:n], donate=True)
+    images, key = random_images(config.image_shape[0]), jax.random.key(0)
+    steps = infogan_jax.train(config, images, key, batch_size=batch, step_fn=step)
+
+    def run(count):
+        for _ in range(count):
+            state, _ = next(steps)
+        jax.block_until_ready(state)
+
+    return Contender("pmap_step", batch, run)
+
+
+def compare(batch, width, dense, at_most):
+    """The contenders of the main table."""
+    config = tutorial(width=width, dense=dense)
+    contenders = [
+        looped("infogan_jax", config, batch),
+        dispatched("infogan_jax train_steps", config, batch, at_most),
+        stock(config, batch),
+        looped(
+            "infogan_jax bfloat16",
+            dataclasses.replace(config, compute_dtype="bfloat16"),
+            batch,
+        ),
+    ]
+    if has_torch():
+        contenders += [
+            pytorch(batch, width, dense),
+            pytorch(batch, width, dense, bfloat16=True),
+        ]
+        with contextlib.suppress(Exception):  # It needs a C++ compiler.
+            compiled = pytorch(batch, width, dense, how="compile")
+            compiled.run(1)
+            contenders.append(compiled)
+        if jax.default_backend() == "gpu":
+            contenders += [
+                pytorch(batch, width, dense, bfloat16, how="cuda-graph")
+                for bfloat16 in (False, True)
+            ]
+    return contenders + sampling(config, batch)
+
+
+def has_torch():
+    """Whether PyTorch is installed, and for this device."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return jax.default_backend() == "cpu" or torch.cuda.is_available()
