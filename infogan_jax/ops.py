@@ -143,23 +143,47 @@ def _patches(x):
 
 
 def _transpose_by_blocks(x, kernel):
-    """A 2x2 convolution that makes blocks of 2x2 pixels, which are then put in place.
+    """Blocks of 2x2 pixels, which are then put in place.
 
     Pixel (2i - 1 + a, 2j - 1 + b) of the result is (a, b) of block (i, j), and depends
     on no pixels of x but (i - 1, j - 1) to (i, j).
     """
-    batch, height, width, n_channels = x.shape
+    batch, height, width, _ = x.shape
     n_features = kernel.shape[3]
-    taps = jnp.flip(kernel.reshape(2, 2, 2, 2, n_channels, n_features), (1, 3))
-    taps = taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, n_channels, 4 * n_features)
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    blocks = lax.conv_general_dilated(
-        x, taps, (1, 1), "VALID", dimension_numbers=_DIMENSIONS
-    )
-    blocks = blocks.reshape(batch, height + 1, width + 1, 2, 2, n_features)
+    taps = jnp.flip(kernel, (0, 1)).reshape(2, 2, 2, 2, -1, n_features)
+    blocks = (_overlapped if n_features == 1 else _convolved)(x, taps)
     pixels = blocks.transpose(0, 1, 3, 2, 4, 5)
     shape = batch, 2 * height + 2, 2 * width + 2, n_features
     return pixels.reshape(shape)[:, 1:-1, 1:-1]
+
+
+def _convolved(x, taps):
+    """The blocks by a 2x2 convolution: [B, H + 1, W + 1, 2, 2, F]."""
+    n_channels, n_features = taps.shape[4:]
+    taps = jnp.flip(taps, (0, 2)).transpose(0, 2, 4, 1, 3, 5)
+    blocks = lax.conv_general_dilated(
+        jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))),
+        taps.reshape(2, 2, n_channels, 4 * n_features),
+        (1, 1),
+        "VALID",
+        dimension_numbers=_DIMENSIONS,
+    )
+    return blocks.reshape(*blocks.shape[:3], 2, 2, n_features)
+
+
+def _overlapped(x, taps):
+    """The blocks as sums of what each pixel gives to the four that it touches.
+
+    A convolution to one channel's blocks has four outputs, which XLA:CPU does slowly.
+    """
+    n_channels, n_features = taps.shape[4:]
+    shares = x @ taps.transpose(4, 0, 2, 1, 3, 5).reshape(n_channels, -1)
+    shares = shares.reshape(*x.shape[:3], 2, 2, 2, 2, n_features)
+    return sum(
+        jnp.pad(shares[:, :, :, a, b], ((0, 0), (a, 1 - a), (b, 1 - b)) + 3 * ((0, 0),))
+        for a in (0, 1)
+        for b in (0, 1)
+    )
 
 
 def _by_convolution(x, g):

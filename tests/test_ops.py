@@ -30,11 +30,13 @@ def float64():
         yield
 
 
-@pytest.fixture
-def arrays():
-    """Images and kernels, N of each."""
+@pytest.fixture(params=[(5, 3), (5, 1), (1, 3)], ids="{0[0]}to{0[1]}".format)
+def arrays(request):
+    """Images and kernels, N of each; one channel or feature is a form of its own."""
+    channels, features = request.param
     rng = np.random.default_rng(0)
-    return rng.normal(size=(N, 2, 6, 4, 5)), rng.normal(size=(N, 4, 4, 5, 3))
+    images = rng.normal(size=(N, 2, 6, 4, channels))
+    return images, rng.normal(size=(N, 4, 4, channels, features))
 
 
 def gradients(conv):

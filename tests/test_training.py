@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -190,6 +191,12 @@ def test_metrics_have_the_documented_names(stepped):
         "g/gradient",
         "g/spread",
     }
+
+
+def test_spread_is_how_far_a_pixel_strays_from_its_mean():
+    images = np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype(np.float32)
+    expected = math.sqrt(((images - images.mean(0)) ** 2).mean())
+    assert float(training._spread(images, None)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_batch_of_one_works(tiny, state, batch, key):
