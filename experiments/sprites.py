@@ -30,9 +30,10 @@ from scipy import stats
 import infogan_jax
 from infogan_jax import checkpoint, evaluation, metrics, plotting, presets, records
 from infogan_jax.data import sprites
+from infogan_jax.metrics import inputs
 
 STEPS, SWITCH, BATCH = 322_560, 288_000, 64
-EVALUATIONS, AT_ONCE = 8, 100
+EVALUATIONS, AT_ONCE, SAVE_EVERY = 8, 100, 1000
 SPACE = sprites.Space()
 # Of InfoGAN-CR's table 1 and 3: 50 runs each, dSprites itself.
 PUBLISHED = {
@@ -80,22 +81,25 @@ def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
         state = infogan_jax.init(config, key)
     out.mkdir(parents=True, exist_ok=True)
     done = int(state.step)
-    records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
+    rows = records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
+    scored = {row["step"] for row in rows}
     began = time.monotonic()
     stops = [steps * number // EVALUATIONS for number in range(1, EVALUATIONS + 1)]
     with checkpoint.Writer(out, config, keep=2) as writer:
         for stop in stops:
-            if stop <= int(state.step):  # Done before the run was killed.
+            if stop in scored:  # Before the run was killed.
                 continue
             while int(state.step) < stop:
-                n = min(AT_ONCE, stop - int(state.step))
-                state = advance(config, state, key, n)
+                pause = min(stop, (int(state.step) // SAVE_EVERY + 1) * SAVE_EVERY)
+                while int(state.step) < pause:
+                    n = min(AT_ONCE, pause - int(state.step))
+                    state = advance(config, state, key, n)
+                writer.save(state)
             line = {"step": stop, **score(config, state, votes)}
             line["seconds"] = round(time.monotonic() - began)
             with (out / "scores.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(f"{out.name}: {json.dumps(line)}", flush=True)
-            writer.save(state)
     last = table.lines(out, "scores.jsonl")[-1]
     records.write_json(out / "finished.json", {"seed": seed, "steps": steps, **last})
 
@@ -281,6 +285,7 @@ def main(argv=None) -> int:
         parser.error(f"--votes must be at least 10, not {options.votes}.")
     config = configuration(options.variant, steps)
     try:
+        inputs.sklearn("svm")  # Hours before the first score asks for it.
         for seed in options.seeds:
             run = options.out / f"seed-{seed}"
             if (run / "finished.json").exists():

@@ -18,7 +18,16 @@ _FAKES = 10_000
 
 
 def read(config: Config, state: TrainState, images) -> np.ndarray:
-    """Q's parameters for any number of images, [N, n_params], a thousand at a time."""
+    """Q's parameters for any number of images, [N, n_params], a thousand at a time.
+
+    Args:
+      config: the configuration.
+      state: the state.
+      images: [N, H, W, C], bytes or float32 in [0, 1].
+
+    Raises:
+      ValueError: the images do not fit the config.
+    """
     chunks = range(0, len(images), _CHUNK)
     parts = [inference.infer(config, state, images[i : i + _CHUNK]) for i in chunks]
     return np.concatenate([np.asarray(part) for part in parts])
@@ -39,13 +48,16 @@ def can_cluster(config: Config, split: dict) -> bool:
     return categorical and bool((split["label"] >= 0).any())
 
 
-def clustering(config: Config, state: TrainState, split: dict) -> dict:
+def clustering(
+    config: Config, state: TrainState, split: dict, *, n_labels: int | None = None
+) -> dict:
     """How categories and labels agree on a split: the usual unsupervised figures.
 
     Args:
       config: the configuration.
       state: the state.
       split: {"image", "label"}.
+      n_labels: how many labels there are; those up to the split's highest by default.
 
     Returns:
       "confusion" [categories, labels], and of it "hungarian" accuracy (the matching is
@@ -53,7 +65,7 @@ def clustering(config: Config, state: TrainState, split: dict) -> dict:
       "image_information": `metrics.image_information` in nats.
     """
     logits = _logits(config, read(config, state, split["image"]))
-    n, n_labels = logits.shape[1], split["label"].max() + 1
+    n, n_labels = logits.shape[1], n_labels or split["label"].max() + 1
     counts = metrics.contingency(logits.argmax(1), split["label"], n, n_labels)
     return {
         "image_information": metrics.image_information(jax.nn.softmax(logits)),
@@ -64,7 +76,7 @@ def clustering(config: Config, state: TrainState, split: dict) -> dict:
     }
 
 
-def recovery(config: Config, state: TrainState, key: jax.Array) -> dict:
+def recovery(config: Config, state: TrainState, key: jax.Array) -> list[dict]:
     """How well Q recovers c from G(z, c), on 10,000 fresh fakes.
 
     Returns:
@@ -120,8 +132,14 @@ def evaluate(
         "codes": recovery(config, state, key),
     }
     if can_cluster(config, train) and can_cluster(config, test):
-        fitted = metrics.match(clustering(config, state, train)["confusion"])
-        report |= clustering(config, state, test)
+        # Either split may lack the labels of few images.
+        n_labels = 1 + int(max(split["label"].max() for split in (train, test)))
+        fitted, found = (
+            clustering(config, state, split, n_labels=n_labels)
+            for split in (train, test)
+        )
+        fitted = metrics.match(fitted["confusion"])
+        report |= found
         report["code"] = _code(config)
         report["label_of"] = fitted.tolist()
         report["accuracy"] = metrics.accuracy(report["confusion"], fitted)

@@ -8,6 +8,7 @@ Every latent is a frozen dataclass with one protocol, used for codes and for noi
     log_prob(c)   -> [B]             log P(c)
     log_q(q, c)   -> [B]             log Q(c|x)
     entropy()     -> float           exact H(c)
+    bounds()      -> (float, float)  L_I of the best blind Q, and of one without error
     mean(q)       -> [B, dim]        mean of Q(c|x): the representation of x
     grid(n)       -> [n, dim]        the values that a traversal shows
 
@@ -18,6 +19,7 @@ All information is in nats. A `Product` has the same methods; its `log_q` and
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import chex
 import jax
@@ -71,6 +73,10 @@ class Categorical:
     def entropy(self) -> float:
         """H(c) = ln n."""
         return math.log(self.n)
+
+    def bounds(self) -> tuple[float, float]:
+        """L_I of a Q that knows only P(c), and of an exact one: 0 and H(c)."""
+        return 0.0, self.entropy()
 
     def mean(self, q: jax.Array) -> jax.Array:
         """Q's probabilities, [B, n]."""
@@ -133,6 +139,10 @@ class Bernoulli:
         """H(c): `size` times the entropy of one coin."""
         p = self.p
         return -self.size * (p * math.log(p) + (1 - p) * math.log1p(-p))
+
+    def bounds(self) -> tuple[float, float]:
+        """L_I of a Q that knows only P(c), and of an exact one: 0 and H(c)."""
+        return 0.0, self.entropy()
 
     def mean(self, q: jax.Array) -> jax.Array:
         """Q(c = 1|x), [B, size]."""
@@ -200,6 +210,22 @@ class _NormalQ:
         chex.assert_equal_shape((mean, c))
         return _log_normal(c, mean, sigma).sum(-1)
 
+    def bounds(self) -> tuple[float, float]:
+        """L_I of the best Q that sees no image, and of one whose mean is c.
+
+        The first has the prior's mean, 0, and its deviation if sigma is learned.
+        """
+        deviation = max(math.sqrt(self._variance), self.sigma_min)
+        blind, exact = self.sigma or deviation, self.sigma or self.sigma_min
+        of_blind, of_exact = (
+            math.log(2 * math.pi * sigma**2) / 2 + squared / (2 * sigma**2)
+            for sigma, squared in ((blind, self._variance), (exact, 0.0))
+        )
+        return (
+            self.entropy() - self.size * of_blind,
+            self.entropy() - self.size * of_exact,
+        )
+
     def mean(self, q: jax.Array) -> jax.Array:
         """Mean of Q(c|x), [B, size]."""
         return self.moments(q)[0]
@@ -214,6 +240,8 @@ class Uniform(_NormalQ):
     at sigma = 1 never above -0.2258 nats per dimension, with the default bound
     (sigma > 0.1) never above 2.077.
     """
+
+    _variance: ClassVar[float] = 1 / 3
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw from U(-1, 1), [size]."""
@@ -242,6 +270,8 @@ class Uniform(_NormalQ):
 @dataclass(frozen=True)
 class Gaussian(_NormalQ):
     """`size` standard normal dimensions, under a normal Q(c|x)."""
+
+    _variance: ClassVar[float] = 1.0
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw from N(0, 1), [size]."""

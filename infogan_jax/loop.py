@@ -23,6 +23,7 @@ from infogan_jax import options as options_lib
 Stop = options_lib.Stop
 
 _KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
+_FAILED = 1000  # No signal has this number.
 _AT_MOST = 100  # updates per dispatch,
 _SECONDS = 1.0  # and how long one may take: what Ctrl-C and the bar have to wait for.
 
@@ -79,32 +80,51 @@ def lead(run, state, log, interrupts):
             if ended:
                 break
             everywhere, metrics = advance(n)
-            state = parallel.local(everywhere)
-            for cause in log.add(step, n, metrics):
-                bar.write(cause, file=sys.stderr)
             step += n
-            bar.update(n)
-            last = step == options.steps
-            if step % options.evaluate_every == 0 and not last:
-                bar.set_postfix_str(cluster(run, log, state))
-            if step % options.save_every == 0 or last:
-                saved = _save(log, writer, state, step)
+            with _telling_others(step < options.steps):
+                state = parallel.local(everywhere)
+                for cause in log.add(step - n, n, metrics):
+                    bar.write(cause, file=sys.stderr)
+                bar.update(n)
+                last = step == options.steps
+                if step % options.evaluate_every == 0 and not last:
+                    _settle(log, state, step)
+                    bar.set_postfix_str(cluster(run, log, state))
+                if step % options.save_every == 0 or last:
+                    saved = _save(log, writer, state, step)
         if saved != step:
             _save(log, writer, state, step)
     return state, ended or interrupts.signal
 
 
 def follow(run, state, interrupts):
-    """`lead` in every other process: nothing is written. Returns the signal, or 0."""
+    """`lead` in every other process: nothing is written. Returns the signal, or 0.
+
+    Raises:
+      Stop: the first process has failed.
+    """
     advance, step = _advance(run, state), int(state.step)
     with interrupts.patience():
         while step < run.options.steps:
             n, ended = parallel.agree(0, interrupts.signal)
+            if ended == _FAILED:
+                raise Stop("the first process has failed, and says why.", status=1)
             if ended:
                 return ended
             advance(n)
             step += n
     return 0
+
+
+@contextlib.contextmanager
+def _telling_others(waiting):
+    """What fails in here ends the other processes too, if they are `waiting`."""
+    try:
+        yield
+    except BaseException:
+        if waiting:  # To hear how many updates come next.
+            parallel.agree(0, _FAILED)
+        raise
 
 
 def cluster(run, log, state):
@@ -117,6 +137,13 @@ def cluster(run, log, state):
 
 def _save(log, writer, state, step):
     """Saves the state and the lines up to it; returns its step."""
+    _settle(log, state, step)
+    writer.save(state)
+    return step
+
+
+def _settle(log, state, step):
+    """Writes the lines up to this state; raises Stop if training has failed."""
     for cause in log.flush():
         print(cause, file=sys.stderr)
     if not _is_finite(state):
@@ -125,8 +152,6 @@ def _save(log, writer, state, step):
             "last checkpoint is from before.",
             status=1,
         )
-    writer.save(state)
-    return step
 
 
 @jax.jit

@@ -8,8 +8,9 @@
 An alarm is a function of the metrics alone, so a resumed run gives the ones that an
 uninterrupted run gives. It judges the means of `WINDOW` updates at a time, but for the
 first, and is given once: it says that something should be looked at, and stops nothing.
-A code that a schedule gives next to no weight is not judged, nor for `PATIENCE` updates
-after.
+A code is dead below a tenth of the way from what the best blind Q reaches to an exact
+one (`bounds` of a latent). It is not judged at weight 0, nor while a schedule gives it
+next to none and for `PATIENCE` updates after.
 """
 
 import collections
@@ -21,6 +22,7 @@ from infogan_jax import objectives
 
 WINDOW, PATIENCE = 300, 1500  # updates
 _ASKED = 0.01  # A scheduled weight below it asks for next to nothing.
+_ALIVE = 0.1  # of what Q could read of a code
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class _Sign:
     weight: Any = 1.0
 
     def is_asked(self, step):
-        """Whether a weight that follows a schedule was not small now and before."""
+        """Whether the weight is not 0; of a schedule, not small now and before."""
         if not callable(self.weight):
-            return True
+            return self.weight > 0
         return all(self.weight(t) >= _ASKED for t in (max(0, step - PATIENCE), step))
 
 
@@ -96,6 +98,8 @@ def _signs(config):
         if rewarded and learners.intersection(term.updates):
             weights = objectives.weight_of_each(term.weight, config.codes)
             for i, weight in enumerate(weights):
+                blind, exact = config.codes.parts[i].bounds()
+                limit = blind + _ALIVE * (exact - blind)
                 cause = f"code {i} is dead: Q cannot read it from the images"
-                signs.append(_Sign(f"info/{i}", -1, 0.05, cause, weight))
+                signs.append(_Sign(f"info/{i}", -1, limit, cause, weight))
     return signs

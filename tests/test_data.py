@@ -353,6 +353,29 @@ def test_folders_that_cannot_serve_are_refused(tmp_path):
         data.load(f"folder:{tmp_path}")
 
 
+def save_levels(path, levels):
+    from PIL import Image
+
+    Image.fromarray(levels).save(path)
+
+
+def test_sixteen_bits_are_scaled_to_bytes(tmp_path):
+    levels = np.array([[0, 257, 32896, 65535]], np.uint16)
+    save_levels(tmp_path / "a.png", levels)
+    assert data.read_images(tmp_path)[0, 0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_opaque_images_lose_their_alpha_and_others_are_refused(tmp_path):
+    levels = np.full((4, 4, 4), 255, np.uint8)
+    levels[..., 0] = 7
+    save_levels(tmp_path / "a.png", levels)
+    assert data.read_images(tmp_path)[0, 0, 0].tolist() == [7, 255, 255]
+    levels[0, 0, 3] = 254
+    save_levels(tmp_path / "a.png", levels)
+    with pytest.raises(ValueError, match="a.png.* transparent.* background"):
+        data.read_images(tmp_path)
+
+
 def test_hold_out_keeps_every_image_once():
     split = files.make_split(np.zeros((25, 4, 4), np.uint8), np.arange(25), "here")
     train, test = files.hold_out(split)

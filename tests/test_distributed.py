@@ -108,6 +108,17 @@ def test_what_stops_the_first_stops_the_second(tmp_path):
         assert "no run to resume" in errors and "Traceback" not in errors
 
 
+def test_a_failure_of_the_first_ends_both(dataset, tmp_path):
+    np.savez(tmp_path / "images.npz", image=dataset["image"], label=dataset["label"])
+    options = ["--data", f"npz:{tmp_path}/images.npz", "--devices", 4]
+    options += ["--steps", 100, "--seed", tiny_experiment.SICK]
+    codes, printed = two(*options, outs=[tmp_path / "run"] * 2)
+    assert codes == [1, 1], printed
+    (_, first), (_, second) = printed
+    assert "training has failed" in first
+    assert "the first process has failed" in second
+
+
 def test_a_signal_to_one_saves_and_ends_both(dataset, tmp_path):
     np.savez(tmp_path / "images.npz", image=dataset["image"], label=dataset["label"])
     out, address = tmp_path / "run", f"localhost:{free_port()}"

@@ -94,6 +94,14 @@ def test_map_is_fitted_on_training_labels_and_measured_on_the_test(model):
     assert "0 -> 1, 1 -> 2, 2 -> 0" in evaluation.describe(report)
 
 
+def test_a_label_may_be_missing_from_either_split(model):
+    both, two = pictures([0, 1, 2], [0, 1, 2]), pictures([0, 1], [0, 1])
+    for train, test in ((both, two), (two, both)):
+        report = evaluation.evaluate(*model, train, test, jax.random.key(0))
+        assert np.shape(report["confusion"]) == (3, 3)
+        assert report["accuracy"] == 1.0
+
+
 def test_without_labels_there_is_no_accuracy_but_the_rest(model):
     unknown = pictures([0, 1, 2], [-1, -1, -1])
     report = evaluation.evaluate(*model, unknown, unknown, jax.random.key(0))

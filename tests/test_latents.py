@@ -62,6 +62,30 @@ def test_entropies_are_exact(latent, expected):
 
 
 @pytest.mark.parametrize(
+    "latent",
+    [Uniform(), Uniform(size=2, sigma=1.0), Gaussian(sigma_min=0.2), Gaussian(sigma=2)],
+    ids=repr,
+)
+def test_bounds_are_what_a_blind_and_an_exact_q_reach(latent):
+    c = draws(latent, 20_000)
+
+    def reached(mean, raw):
+        learned = latent.n_params > latent.size
+        q = jnp.concatenate([mean, jnp.full_like(c, raw)], -1) if learned else mean
+        return float(latent.log_q(q, c).mean() + latent.entropy())
+
+    blind, exact = latent.bounds()
+    blindly = max(reached(jnp.zeros_like(c), raw) for raw in np.linspace(-4, 2, 61))
+    assert blindly == pytest.approx(blind, abs=0.02)
+    assert reached(c, -100.0) == pytest.approx(exact, abs=0.001)
+
+
+@pytest.mark.parametrize("latent", [Categorical(4), Bernoulli(size=2, p=0.3)], ids=repr)
+def test_a_discrete_code_is_bounded_by_nothing_and_its_entropy(latent):
+    assert latent.bounds() == (0.0, latent.entropy())
+
+
+@pytest.mark.parametrize(
     ("latent", "mean", "variance", "fourth"),
     [
         (Uniform(), 0.0, 1 / 3, 1 / 5),

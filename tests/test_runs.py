@@ -178,15 +178,12 @@ class FiniteButSteep:
         return {"g": jax.numpy.sqrt(0.0 * p.d_fooled.sum())}
 
 
-INFINITE = Update("g", ("g", "q"), lr=float("inf"))
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"objective": (FiniteButSteep(),)}, "g/gradient is nan at update 1"),
         (
-            {"updates": (tiny_experiment.CONFIG.updates[0], INFINITE)},
+            {"updates": (tiny_experiment.CONFIG.updates[0], tiny_experiment.INFINITE)},
             "not finite after update 1",
         ),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import Update, schedules, watch
+from infogan_jax import Update, presets, schedules, watch
 from infogan_jax.objectives import MutualInformation, NonSaturating, Recognition
 
 HEALTHY = {
@@ -71,8 +71,9 @@ def test_the_first_updates_are_not_judged(tiny):
 
 
 def test_a_run_that_learns_sets_off_nothing(tiny, dataset):
-    rows = train(rates(tiny, 1e-3, 2e-3), dataset, 5 * watch.WINDOW)
-    assert alarms(tiny, rows) == []
+    objective = (NonSaturating(), MutualInformation(weight=1.0))
+    config = dataclasses.replace(rates(tiny, 1e-3, 2e-3), objective=objective)
+    assert alarms(config, train(config, dataset, 5 * watch.WINDOW)) == []
 
 
 def test_a_discriminator_that_wins_is_noticed(tiny, dataset):
@@ -111,6 +112,25 @@ def test_a_code_is_judged_once_its_schedule_has_asked_for_it_a_while(tiny, at, f
     rows = [HEALTHY | {"info/1": 0.0}] * 10 * watch.WINDOW
     steps = [step for step, _ in alarms(config, rows)]
     assert steps == ([] if first is None else [first * watch.WINDOW])
+
+
+@pytest.mark.parametrize("name", ["RELEASED", "TUTORIAL", "MODIFIED"])
+def test_a_code_of_fixed_sigma_is_judged_by_what_it_can_reach(name):
+    """At sigma 1 L_I is -0.226 nats at best, and -0.392 for a Q that sees nothing."""
+    config = getattr(presets, name)
+    read = {f"info/{i}": -0.23 for i in range(len(config.codes.parts))}
+    if name != "MODIFIED":
+        read["info/0"] = 2.2
+    assert alarms(config, [HEALTHY | read] * 2 * watch.WINDOW) == []
+    [(_, cause)] = alarms(config, [HEALTHY | read | {"info/1": -0.39}] * 600)
+    assert "code 1 is dead" in cause
+
+
+def test_a_code_of_weight_zero_is_not_asked_for(tiny):
+    objective = (NonSaturating(), MutualInformation(weight=(1.0, 0.0)))
+    config = dataclasses.replace(tiny, objective=objective)
+    rows = [HEALTHY | {"info/1": 0.0}] * 2 * watch.WINDOW
+    assert alarms(config, rows) == []
 
 
 def test_a_plain_gan_is_not_asked_for_codes(tiny):

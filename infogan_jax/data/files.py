@@ -174,9 +174,8 @@ def _read_folder(folder):
     for path in paths:
         try:
             with Image.open(path) as picture:
-                gray = picture.mode in ("1", "L", "I;16", "I", "LA")
-                images.append(np.asarray(picture.convert("L" if gray else "RGB")))
-        except OSError as error:
+                images.append(_pixels(picture))
+        except (OSError, ValueError) as error:
             raise ValueError(f"{path} is not a readable image: {error}") from error
         if images[-1].shape != images[0].shape:
             raise ValueError(
@@ -186,3 +185,14 @@ def _read_folder(folder):
         top = path.relative_to(folder).parts[0]
         labels.append(classes.index(top) if top in classes else -1)
     return make_split(np.stack(images), np.array(labels), folder)
+
+
+def _pixels(picture):
+    """Bytes [H, W] or [H, W, 3]; 16 bits are scaled, transparency is refused."""
+    if picture.mode.startswith("I"):
+        return np.round(np.asarray(picture) / 257).astype(np.uint8)
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        if picture.convert("RGBA").getextrema()[3][0] < 255:
+            raise ValueError("some pixels are transparent; put it on a background.")
+    gray = picture.mode in ("1", "L", "LA")
+    return np.asarray(picture.convert("L" if gray else "RGB"))
