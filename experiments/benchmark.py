@@ -32,7 +32,7 @@ PACKAGES = ("infogan_jax", "jax", "jaxlib", "flax", "torch")
 def time_each(contenders, rounds, steps):
     """Milliseconds per step of each contender in each round, in turns."""
     for contender in contenders:
-        contender.run(1)
+        contender.run(steps)  # Some compile for a number of steps.
     seen = {contender.name: [] for contender in contenders}
     for _ in range(rounds):
         for contender in contenders:
@@ -156,7 +156,7 @@ def machine(peak):
     return {
         "device": jax.local_devices()[0].device_kind,
         "backend": jax.default_backend(),
-        "cpus": os.cpu_count(),
+        "cpus": records.cpus(),
         "python": platform.python_version(),
         "versions": {name: v for name, v in versions.items() if v != "unknown"},
         "matmul_gflop_per_s": peak,
@@ -256,8 +256,9 @@ def main(argv=None) -> int:
             os.environ.get("XLA_FLAGS", "")
             + " --xla_force_host_platform_device_count=8"
         )
+    started = cold_start() if options.cold_start else {}  # While the device is free.
     peak = ceiling()
-    where = machine(peak)
+    where = machine(peak) | started
     print(json.dumps(where))
     if options.growth:
         made = grow(options.rounds, options.steps)
@@ -270,10 +271,6 @@ def main(argv=None) -> int:
         seen = time_each(contenders, options.rounds, options.steps)
         made = rows(contenders, seen, peak)
         print_table(made)
-    if options.cold_start:
-        started = cold_start()
-        print(json.dumps(started))
-        where |= started
     if options.json:
         text = json.dumps([row | {"machine": where} for row in made], indent=2)
         pathlib.Path(options.json).write_text(text + "\n")

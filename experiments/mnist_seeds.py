@@ -106,12 +106,27 @@ def chosen(reports: list[dict]) -> str:
     return text
 
 
+def differences(runs) -> str:
+    """Which options, other than the seed, the runs do not share; "" for none."""
+    harmless = {"seed", "data_dir", "save_every"}
+    options = [table.read(run, "run.json") for run in runs]
+    names = [
+        name
+        for name in options[0]
+        if name not in harmless and len({str(o.get(name)) for o in options}) > 1
+    ]
+    return f"Not one experiment: the runs differ in {', '.join(names)}." * bool(names)
+
+
 def write_report(out: Path, reports: list[dict]) -> None:
     """report.md, report.json and the figures."""
     accuracies = [report["accuracy"] for report in reports]
     ordered = sorted(reports, key=lambda report: report["accuracy"])
     median, worst = ordered[(len(ordered) - 1) // 2], ordered[0]
-    lines = [table.summary([report["run"] for report in reports]), ""]
+    runs = [report["run"] for report in reports]
+    lines = [table.summary(runs), ""]
+    if warning := differences(runs):
+        lines += [warning, ""]
     lines += [
         f"Median {statistics.median(accuracies):.4f}, worst {worst['accuracy']:.4f} "
         f"(seed {worst['seed']}), best {ordered[-1]['accuracy']:.4f}; median NMI "

@@ -72,11 +72,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
     key = jax.random.key(seed)
     if checkpoint.steps(out):
         saved, state = infogan_jax.restore(out)
-        if saved != config:
-            raise ValueError(
-                f"{out} holds a run of another config; name another --out, or give the "
-                "variant and fraction that it began with."
-            )
+        check_same(out, saved == config)
     else:
         state = infogan_jax.init(config, key)
     out.mkdir(parents=True, exist_ok=True)
@@ -102,6 +98,15 @@ def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
             print(f"{out.name}: {json.dumps(line)}", flush=True)
     last = table.lines(out, "scores.jsonl")[-1]
     records.write_json(out / "finished.json", {"seed": seed, "steps": steps, **last})
+
+
+def check_same(out: Path, is_same: bool) -> None:
+    """Raises unless what lies there is a run of this very experiment."""
+    if not is_same:
+        raise ValueError(
+            f"{out} holds another experiment's run; name another --out, or give the "
+            "variant and fraction that it began with."
+        )
 
 
 def represent(config, state, indices) -> np.ndarray:
@@ -289,6 +294,9 @@ def main(argv=None) -> int:
         for seed in options.seeds:
             run = options.out / f"seed-{seed}"
             if (run / "finished.json").exists():
+                saved, _ = infogan_jax.restore(run, nets=("g",))
+                length = table.read(run, "finished.json")["steps"]
+                check_same(run, (saved, length) == (config, steps))
                 print(f"seed {seed}: finished before", flush=True)
             else:
                 train(run, config, seed, steps, options.votes)

@@ -50,21 +50,29 @@ class Writer:
         self._manager = _open(folder, max_to_keep=keep, cleanup_tmp_directories=True)
 
     def save(self, state: TrainState) -> None:
-        """Starts saving `state` as its step; a step that is there is left alone.
+        """Starts saving `state` as its step; the same state again is left alone.
 
         Raises:
           OSError: the directory cannot be written; also of the save before.
+          ValueError: another state, or one of another config, is there as that step.
         """
         step = int(state.step)
-        if step in self._manager.all_steps():
-            return
         # The copy is ours alone: the caller may donate the state while we write.
         tree = jax.tree.map(np.array, _as_dict(state))
         config = json.loads(self._config.to_json())
+        checksums = _checksums(config, tree)
+        if step in self._manager.all_steps():
+            self._manager.wait_until_finished()
+            if _restore_json(self._manager, step)[1] != checksums:
+                raise ValueError(
+                    f"{self._manager.directory}/{step} holds another state of step "
+                    f"{step}; remove it, or save to another directory."
+                )
+            return
         items = ocp.args.Composite(
             state=ocp.args.PyTreeSave(tree),
             config=ocp.args.JsonSave(config),
-            checksums=ocp.args.JsonSave(_checksums(config, tree)),
+            checksums=ocp.args.JsonSave(checksums),
         )
         try:
             self._manager.save(step, args=items, force=True)
@@ -93,7 +101,12 @@ class Writer:
 
 
 def save(directory: str | os.PathLike, config: Config, state: TrainState) -> None:
-    """Saves one state as `directory/checkpoints/STEP`; returns when it is there."""
+    """Saves one state as `directory/checkpoints/STEP`; returns when it is there.
+
+    Raises:
+      OSError: the directory cannot be written.
+      ValueError: another state, or one of another config, is there as that step.
+    """
     with Writer(directory, config) as writer:
         writer.save(state)
 

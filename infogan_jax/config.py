@@ -89,6 +89,8 @@ class Config:
         `generate`, `sample` and `traverse` use the average where there is one.
       compute_dtype: "float32" or "bfloat16", what the networks compute in while they
         train; parameters, statistics, losses and optimizers are float32 with both.
+        A GPU or TPU may still multiply float32 at less than its precision; JAX's option
+        `jax_default_matmul_precision` = "highest" forbids it.
     """
 
     codes: Any = latents.Product(

@@ -111,7 +111,7 @@ def _environment(options, dataset):
         "versions": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpus": os.cpu_count(),
+        "cpus": cpus(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "backend": jax.default_backend(),
         "dataset": {
@@ -124,6 +124,13 @@ def _environment(options, dataset):
         "seed": options.seed,
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
     }
+
+
+def cpus() -> int:
+    """How many cores this process may use: results on a CPU depend on it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def version(name: str) -> str:

@@ -37,7 +37,7 @@ from infogan_jax import options as options_lib
 
 Options, Stop = options_lib.Options, options_lib.Stop
 
-_FIGURE_KEY = 1_000_000  # A stream of the run's key that no step uses.
+_FIGURE_KEY = 2**31 + 1  # A stream of the run's key that no step uses.
 
 
 def main(

@@ -26,6 +26,8 @@ from infogan_jax import config as config_lib
 
 Config, Net = config_lib.Config, forward.Net
 
+_RESTARTS = 2**31  # A stream of the run's key that no step uses.
+
 
 class TrainState(flax.struct.PyTreeNode):
     """Everything that a step changes; arrays only.
@@ -272,7 +274,8 @@ def _restart(config, state, key):
 
         def begin(update=update, state=state):
             # As of a run with another key: not the weights that it began with.
-            fresh = init(config, jax.random.fold_in(key, update.restart))
+            other = jax.random.fold_in(key, _RESTARTS)
+            fresh = init(config, jax.random.fold_in(other, update.restart))
             nets = state.nets | {name: fresh.nets[name] for name in update.nets}
             opt = state.opt | {update.name: fresh.opt[update.name]}
             return state.replace(nets=nets, opt=opt)

@@ -87,6 +87,16 @@ def test_saving_the_same_step_twice_changes_nothing(tiny, state, tmp_path):
     assert checkpoint.steps(tmp_path) == [0]
 
 
+def test_another_state_of_a_saved_step_is_refused(tiny, state, tmp_path):
+    infogan_jax.save(tmp_path, tiny, state)
+    other = infogan_jax.init(tiny, jax.random.key(99))
+    slower = dataclasses.replace(tiny, ema_decay=0.0, compute_dtype="bfloat16")
+    for config, second in ((tiny, other), (slower, state)):
+        with pytest.raises(ValueError, match="holds another state of step 0"):
+            infogan_jax.save(tmp_path, config, second)
+    assert_equal(infogan_jax.restore(tmp_path)[1], state)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -151,6 +151,15 @@ def test_a_report_shows_every_seed_and_skips_what_is_finished(finished_seeds, ca
         assert (finished_seeds / name).stat().st_size > 5000
 
 
+def test_a_report_over_different_settings_says_so(finished_seeds, capsys):
+    mnist_seeds, path = load("mnist_seeds"), finished_seeds / "seed-1" / "run.json"
+    assert not mnist_seeds.differences(sorted(finished_seeds.iterdir()))
+    options = json.loads(path.read_text())
+    path.write_text(json.dumps(options | {"steps": options["steps"] + 1}))
+    assert mnist_seeds.main(["--seeds", "0", "--out", str(finished_seeds)]) == 0
+    assert "Not one experiment: the runs differ in steps." in capsys.readouterr().out
+
+
 def test_the_surest_run_is_chosen_and_its_place_among_all_is_told():
     reports = [
         {"seed": 4, "accuracy": 0.7, "image_information": 2.0},

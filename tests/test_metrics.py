@@ -78,7 +78,16 @@ def test_unknown_labels_are_left_out():
     assert metrics.contingency([0, 1, 1], [0, -1, 1], 2, 2).sum() == 2
 
 
-@pytest.mark.parametrize(("clusters", "labels"), [([0], [0, 1]), ([0, 1], [-1, -1])])
+@pytest.mark.parametrize(
+    ("clusters", "labels"),
+    [
+        ([0], [0, 1]),
+        ([0, 1], [-1, -1]),
+        ([0, -1], [0, 1]),
+        ([0, 2], [0, 1]),
+        ([0, 1], [0, 2]),
+    ],
+)
 def test_contingency_refuses_what_cannot_be_counted(clusters, labels):
     with pytest.raises(ValueError):
         metrics.contingency(clusters, labels, 2, 2)

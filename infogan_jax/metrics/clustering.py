@@ -8,6 +8,12 @@ from infogan_jax.metrics import information
 def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
     """Counts [n_clusters, n_labels] of pairs; label -1 (unknown) is left out.
 
+    Args:
+      clusters: int [N], in 0 .. n_clusters - 1.
+      labels: int [N], below n_labels; -1 where unknown.
+      n_clusters: rows.
+      n_labels: columns.
+
     Raises:
       ValueError: unequal lengths, no known label, or numbers out of range.
     """
@@ -20,6 +26,15 @@ def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
     known = labels >= 0
     if not known.any():
         raise ValueError("no label is known.")
+    for name, numbers, n in (
+        ("clusters", clusters[known], n_clusters),
+        ("labels", labels[known], n_labels),
+    ):
+        if numbers.min() < 0 or numbers.max() >= n:
+            raise ValueError(
+                f"{name} must lie in 0 .. {n - 1}, not {numbers.min()} .. "
+                f"{numbers.max()}."
+            )
     counts = np.zeros((n_clusters, n_labels), np.int64)
     np.add.at(counts, (clusters[known], labels[known]), 1)
     return counts
