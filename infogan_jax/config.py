@@ -39,6 +39,8 @@ class Update:
             raise ValueError(
                 f"update {self.name!r} needs a tuple of nets, not {self.nets!r}."
             )
+        if len(set(self.nets)) < len(self.nets):
+            raise ValueError(f"update {self.name!r} lists a net twice: {self.nets}.")
         if isinstance(self.lr, list):
             raise ValueError(
                 f"update {self.name!r} needs a tuple of rates, not a list."

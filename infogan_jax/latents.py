@@ -40,8 +40,10 @@ class Categorical:
     n: int
 
     def __post_init__(self):
-        if self.n < 2:
-            raise ValueError(f"Categorical needs at least 2 values, not {self.n}.")
+        if not isinstance(self.n, int) or self.n < 2:
+            raise ValueError(
+                f"Categorical needs a whole number of at least 2 values, not {self.n}."
+            )
 
     @property
     def dim(self) -> int:
@@ -304,6 +306,9 @@ class Product:
     def __post_init__(self):
         if not isinstance(self.parts, tuple) or not self.parts:
             raise ValueError(f"Product needs a tuple of latents, not {self.parts!r}.")
+        for part in self.parts:
+            if not hasattr(part, "log_q"):
+                raise ValueError(f"{part!r} in a Product is no latent.")
 
     @property
     def dim(self) -> int:
@@ -392,8 +397,8 @@ class Product:
 
 
 def _check_size(latent) -> None:
-    if latent.size < 1:
-        raise ValueError(f"size must be at least 1, not {latent.size}.")
+    if not isinstance(latent.size, int) or latent.size < 1:
+        raise ValueError(f"size must be whole and at least 1, not {latent.size}.")
 
 
 def _log_normal(x, mean, sigma):

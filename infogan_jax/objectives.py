@@ -19,6 +19,7 @@ list them, and the term calls them by `p.apply(name, *inputs)`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import chex
@@ -193,5 +194,8 @@ def _check_weight(weight, codes):
             "one for each code."
         )
     for number in weights:
-        if not callable(number) and not number >= 0:
-            raise ValueError(f"a weight must be at least 0, not {number}.")
+        if not callable(number) and not (isinstance(number, Real) and number >= 0):
+            raise ValueError(
+                f"a weight must be at least 0, or a schedule, not {number!r}; give a "
+                "tuple for one weight for each code."
+            )

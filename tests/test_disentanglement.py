@@ -137,6 +137,13 @@ def test_explicitness_by_ranks_in_both_protocols(seed):
         )
 
 
+def test_explicitness_of_scored_rows_of_one_value_is_refused():
+    factors = np.array([0, 1] * 40 + [1] * 40)[:, None]
+    codes = np.random.default_rng(0).normal(size=(120, 2))
+    with pytest.raises(ValueError, match="40 rows .* one value .* shuffle"):
+        metrics.explicitness(codes, factors, protocol="disentanglement-lib")
+
+
 def test_explicitness_is_one_for_separable_factors_and_half_for_noise():
     rng = np.random.default_rng(0)
     factors = rng.integers(0, 2, (4000, 2))

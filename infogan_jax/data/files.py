@@ -143,6 +143,11 @@ def hold_out(split: dict) -> tuple[dict, dict]:
 
 
 def _dsprites(images, classes, path):
+    if classes.ndim != 2 or not len(images):
+        raise ValueError(
+            f"{path}: imgs {images.shape} and latents_classes {classes.shape} are not "
+            "dSprites' [N, 64, 64] and [N, 6]."
+        )
     if images.max() <= 1:  # The published file holds 0 and 1.
         images = images.astype(np.uint8) * 255
     return add_factors(make_split(images, None, path), classes[:, 1:], path)

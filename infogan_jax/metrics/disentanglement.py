@@ -177,15 +177,17 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
         else:
             present = zip(model.classes_, shares.T, strict=True)
         truth = labels[scored]
-        areas.append(
-            np.mean(
-                [
-                    measures.roc_auc_score(truth == value, share)
-                    for value, share in present
-                    if 0 < (truth == value).sum() < len(truth)
-                ]
+        of_values = [
+            measures.roc_auc_score(truth == value, share)
+            for value, share in present
+            if 0 < (truth == value).sum() < len(truth)
+        ]
+        if not of_values:
+            raise ValueError(
+                f"the {len(truth)} rows that are scored hold one value of a factor; "
+                "shuffle the rows, or give more."
             )
-        )
+        areas.append(np.mean(of_values))
     return float(np.mean(areas))
 
 

@@ -121,11 +121,14 @@ def check_image_shape(shape, multiple):
 
 
 def check_positive(architecture, *names):
-    """Raises unless the fields of these names are at least 1."""
+    """Raises unless these fields are whole numbers from 1 on, or tuples of them."""
     for name in names:
-        if getattr(architecture, name) < 1:
-            value = getattr(architecture, name)
-            raise ValueError(f"{name} must be at least 1, not {value}.")
+        value = getattr(architecture, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(number, int) and number >= 1 for number in numbers):
+            raise ValueError(
+                f"{name} must be whole, at least 1 and several in a tuple, not {value!r}."
+            )
 
 
 def check_output(output):

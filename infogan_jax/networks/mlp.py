@@ -30,6 +30,7 @@ class Mlp:
     def __post_init__(self):
         layers.check_image_shape(self.image_shape, 1)
         layers.check_output(self.output)
+        layers.check_positive(self, "g_widths", "d_widths")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}.")
 
