@@ -127,7 +127,8 @@ def check_positive(architecture, *names):
         numbers = value if isinstance(value, tuple) else (value,)
         if not all(isinstance(number, int) and number >= 1 for number in numbers):
             raise ValueError(
-                f"{name} must be whole, at least 1 and several in a tuple, not {value!r}."
+                f"{name} must be whole, at least 1, and several in a tuple; it is "
+                f"{value!r}."
             )
 
 
