@@ -5,7 +5,7 @@
 Every run is `mnist.py --quick` with the next seed, in `OUT/seed-N`; other options go to
 it. The last run is finished, however late. Samples every few seconds to samples.jsonl:
 resident memory, open files, threads, and what JAX's arrays hold on the device. At the
-end the medians of the first, second and last run, in growth.json, and a figure.
+end the medians of each run, in growth.json, and a figure.
 """
 
 import argparse
@@ -60,18 +60,17 @@ class Sampler(threading.Thread):
 
 
 def growth(samples: list[dict]) -> dict:
-    """For each quantity its median in the first run, in the second and in the last.
+    """For each quantity its median in each run that was long enough for a sample.
 
     The first run's end loads what evaluation and figures need, once: what grows is what
     grows from the second run on.
     """
-    last = samples[-1]["run"]
-    runs = {"first": 0, "second": min(1, last), "last": last}
-    return {"runs": last + 1, "minutes": samples[-1]["minutes"]} | {
-        name: {
-            which: statistics.median(s[name] for s in samples if s["run"] == number)
-            for which, number in runs.items()
-        }
+    runs = sorted({sample["run"] for sample in samples})
+    return {"runs": runs[-1] + 1, "minutes": samples[-1]["minutes"]} | {
+        name: [
+            statistics.median(s[name] for s in samples if s["run"] == number)
+            for number in runs
+        ]
         for name in UNITS
     }
 
@@ -138,8 +137,8 @@ def main(argv=None) -> int:
     (options.out / "growth.json").write_text(json.dumps(found, indent=2) + "\n")
     draw(options.out, sampler.samples)
     for name, label in UNITS.items():
-        medians = ", ".join(f"{run} {value:g}" for run, value in found[name].items())
-        print(f"{label}, median of a run: {medians}")
+        medians = ", ".join(f"{value:g}" for value in found[name])
+        print(f"{label}, median of each run: {medians}")
     print(f"{found['runs']} runs in {found['minutes']:.0f} minutes; see {options.out}")
     return status
 

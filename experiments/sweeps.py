@@ -61,7 +61,7 @@ def study(run, digits_of):
 
 
 def kept(config, state, code, digits_of):
-    """Share of sweep images with the digit of their sweep's middle image."""
+    """Share of the other images of a sweep that have its middle image's digit."""
     key_z, key_c = jax.random.split(jax.random.key(1))
     z = jax.vmap(config.noise.sample)(jax.random.split(key_z, N_SWEEPS))
     c = jax.vmap(config.codes.sample)(jax.random.split(key_c, N_SWEEPS))
@@ -74,7 +74,8 @@ def kept(config, state, code, digits_of):
     of_q = evaluation.category(config, evaluation.read(config, state, images))
     for name, digits in (("kept_by_q", of_q), ("kept_by_svm", digits_of(images))):
         digits = np.reshape(digits, (N_SWEEPS, STEPS))
-        shares[name] = float((digits == digits[:, [STEPS // 2]]).mean())
+        same = digits == digits[:, [STEPS // 2]]
+        shares[name] = float(np.delete(same, STEPS // 2, 1).mean())
     return shares
 
 
