@@ -98,8 +98,8 @@ def draw_pair(codes: latents.Product, key: jax.Array, gap=0.0):
 
     Args:
       codes: the prior.
-      key: of the pair.
-      gap: least distance; may be traced.
+      key: of the pair; `vmap` over keys for more.
+      gap: least distance, in [0, 2); may be traced.
 
     Returns:
       The two codes, each [dim] and from the prior if gap is 0, and the part that they

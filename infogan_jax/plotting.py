@@ -63,8 +63,13 @@ def grid(
     return figure
 
 
-def categories(config: Config, state: TrainState, key, code: int, label_of=None):
-    """Rows are the values of a categorical code, columns draws of everything else."""
+def categories(
+    config: Config, state: TrainState, key: jax.Array, code: int, label_of=None
+):
+    """Rows are the values of a categorical code, columns draws of everything else.
+
+    `label_of` [n] names the rows.
+    """
     n = config.codes.parts[code].n
     images = inference.traverse(config, state, key, code, rows=10, steps=n)
     names = [f"{i}" for i in range(n)]
@@ -74,7 +79,9 @@ def categories(config: Config, state: TrainState, key, code: int, label_of=None)
     return grid(np.swapaxes(images, 0, 1), names, title=title)
 
 
-def sweep(config: Config, state: TrainState, key, code: int, steps: int = 13):
+def sweep(
+    config: Config, state: TrainState, key: jax.Array, code: int, steps: int = 13
+):
     """A continuous code from -2 to 2; all else is fixed along a row.
 
     A uniform code was only ever drawn from [-1, 1]: that range is marked.
@@ -95,9 +102,17 @@ def sweep(config: Config, state: TrainState, key, code: int, steps: int = 13):
 
 
 def plane(
-    config: Config, state: TrainState, key, down: int, across: int, steps: int = 10
+    config: Config,
+    state: TrainState,
+    key: jax.Array,
+    down: int,
+    across: int,
+    steps: int = 10,
 ):
-    """Two continuous codes over their priors' range, all else fixed."""
+    """Two continuous codes over their priors' range, all else fixed.
+
+    Code number `down` changes with the rows, `across` with the columns, `steps` of each.
+    """
     parts = config.codes.parts
     drawn = inference.sample(config, state, key, 1)
     pieces = [np.repeat(x, steps * steps, 0) for x in config.codes.split(drawn.c)]

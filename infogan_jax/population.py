@@ -71,5 +71,5 @@ def _train(config, states, dataset, keys, steps, batch_size, how):
 
 
 def of_seed(states, index: int):
-    """One seed's state (or metrics) out of a population's."""
+    """One seed's state (or metrics): every array without its first axis, [seeds]."""
     return jax.tree.map(lambda array: array[index], states)

@@ -1,4 +1,7 @@
-"""How clusters agree with labels: accuracy under a matching, purity, NMI, ARI."""
+"""How clusters agree with labels: accuracy under a matching, purity, NMI, ARI.
+
+`counts` is everywhere what `contingency` makes: int [clusters, labels], not all 0.
+"""
 
 import numpy as np
 
@@ -56,7 +59,12 @@ def match(counts) -> np.ndarray:
 
 
 def accuracy(counts, labels_of) -> float:
-    """Share of pairs in `counts` whose cluster maps to their label."""
+    """Share of pairs in `counts` whose cluster maps to their label, in [0, 1].
+
+    Args:
+      counts: [clusters, labels].
+      labels_of: int [clusters], as `match` gives it.
+    """
     counts = np.asarray(counts)
     return float(counts[np.arange(len(counts)), labels_of].sum() / counts.sum())
 

@@ -40,6 +40,9 @@ def model_centrality(scores) -> np.ndarray:
     Returns:
       The mean of the symmetrised scores with all other runs.
 
+    Raises:
+      ValueError: fewer than two runs, another shape, NaN or infinity.
+
     Source: Lin et al. 2020 (arXiv:1906.06034), section 5.
     """
     scores = np.asarray(scores, np.float64)
@@ -66,6 +69,9 @@ def udr(representations, informative=None) -> np.ndarray:
 
     Returns:
       The median of each run's scores with all others, in [0, 1].
+
+    Raises:
+      ValueError: fewer than two runs, or unequal numbers of images.
 
     Source: Duan et al. 2020 (arXiv:1905.12614), section 4, with Spearman's correlation.
     """
