@@ -111,7 +111,7 @@ def plane(
 ):
     """Two continuous codes over their priors' range, all else fixed.
 
-    Code number `down` changes with the rows, `across` with the columns, `steps` of each.
+    The code number `down` changes with the rows, `across` with the columns.
     """
     parts = config.codes.parts
     drawn = inference.sample(config, state, key, 1)
