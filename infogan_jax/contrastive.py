@@ -86,11 +86,20 @@ class ContrastivePairs:
             images = [p.generate(p.z, c, train=train) for c in (first, second)]
             return jnp.concatenate(images, -1)
 
-        seen = jax.lax.cond(weight > 0, lambda: pairs(True), lambda: pairs(False))
-        loss = optax.softmax_cross_entropy_with_integer_labels(
-            p.apply("h", seen), shared
-        ).mean()
-        return {self.update: loss, "g": weight * loss}
+        def mean_loss(seen):
+            losses = optax.softmax_cross_entropy_with_integer_labels(
+                p.apply("h", seen), shared
+            )
+            return losses.mean()
+
+        def on(yes, no):
+            return jax.lax.cond(weight > 0, yes, no)
+
+        # Nothing is computed for G as long as it does not count. H's own loss comes
+        # last: its statistics are those of its last application.
+        of_g = weight * on(lambda: mean_loss(pairs(True)), lambda: weight)
+        of_h = mean_loss(on(lambda: pairs(True), lambda: pairs(False)))
+        return {self.update: of_h, "g": of_g}
 
 
 def draw_pair(codes: latents.Product, key: jax.Array, gap=0.0):
