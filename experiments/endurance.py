@@ -4,11 +4,14 @@
 
 Every run is `mnist.py --quick` with the next seed, in `OUT/seed-N`; other options go to
 it. The last run is finished, however late. Samples every few seconds to samples.jsonl:
-resident memory, open files, threads, and what JAX's arrays hold on the device. At the
-end the medians of each run, in growth.json, and a figure.
+resident memory, what of it is allocated (with glibc: the rest is free, kept for later),
+open files, threads, and what JAX's arrays hold on the device. At the end the medians of
+each run, in growth.json, and a figure.
 """
 
 import argparse
+import contextlib
+import ctypes
 import json
 import statistics
 import sys
@@ -22,8 +25,35 @@ import psutil
 
 from infogan_jax import plotting
 
-UNITS = {"host_mb": "resident memory [MB]", "files": "open files"}
-UNITS |= {"device_mb": "arrays on the device [MB]", "threads": "threads"}
+UNITS = {
+    "host_mb": "resident memory [MB]",
+    "allocated_mb": "allocated memory [MB]",
+    "device_mb": "arrays on the device [MB]",
+    "files": "open files",
+    "threads": "threads",
+}
+
+
+class _Mallinfo(ctypes.Structure):
+    """glibc's struct mallinfo2, of all arenas together; see mallinfo(3)."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def allocated_mb() -> float:
+    """What has been allocated and not freed; 0 where the C library does not tell."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallinfo = ctypes.CDLL(None).mallinfo2
+        mallinfo.restype = _Mallinfo
+        found = mallinfo()
+        return (found.uordblks + found.hblkhd) / 1e6  # In arenas, and mapped alone.
+    return 0.0
 
 
 class Sampler(threading.Thread):
@@ -43,10 +73,11 @@ class Sampler(threading.Thread):
                     "minutes": round((time.monotonic() - began) / 60, 3),
                     "run": self.run_number,
                     "host_mb": round(process.memory_info().rss / 1e6, 1),
-                    "files": process.num_fds(),
+                    "allocated_mb": round(allocated_mb(), 1),
                     "device_mb": round(
                         sum(x.nbytes for x in jax.live_arrays()) / 1e6, 1
                     ),
+                    "files": process.num_fds(),
                     "threads": process.num_threads(),
                 }
                 self.samples.append(sample)
@@ -78,14 +109,15 @@ def growth(samples: list[dict]) -> dict:
 @plotting.if_possible
 def draw(out: Path, samples: list[dict]) -> None:
     """Every quantity over time, with a line where a run ends."""
-    drawing, panels = plotting.blank(8, 5, 2, 2)
+    drawing, panels = plotting.blank(12, 5, 3, 2)
     minutes = [sample["minutes"] for sample in samples]
     ends = [
         after["minutes"]
         for before, after in zip(samples, samples[1:], strict=False)
         if after["run"] != before["run"]
     ]
-    for axes, (name, label) in zip(panels.flat, UNITS.items(), strict=True):
+    panels.flat[-1].axis("off")
+    for axes, (name, label) in zip(panels.flat, UNITS.items(), strict=False):
         axes.plot(minutes, [sample[name] for sample in samples])
         for end in ends:
             axes.axvline(end, color="gray", linewidth=0.5, linestyle=":")

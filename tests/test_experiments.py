@@ -245,6 +245,18 @@ def test_the_benchmark_lets_every_form_of_the_step_race(tmp_path):
     assert rows["infogan_jax"]["gflop_per_step"] > 0
 
 
+def test_endurance_tells_what_is_allocated_from_what_is_free():
+    endurance = load("endurance")
+    if endurance.allocated_mb() == 0:
+        pytest.skip("this C library does not tell what is allocated")
+    before = endurance.allocated_mb()
+    held = [bytearray(1 << 20) for _ in range(50)]
+    during = endurance.allocated_mb()
+    del held
+    assert during - before == pytest.approx(52.4, abs=2)
+    assert endurance.allocated_mb() == pytest.approx(before, abs=2)
+
+
 def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsys):
     endurance, seen = load("endurance"), []
 
@@ -261,6 +273,10 @@ def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsy
     assert all("--quick" in a and "--steps" in a for a in seen)
     found = json.loads((out / "growth.json").read_text())
     assert found["runs"] == len(found["files"]) == 2 and min(found["files"]) > 0
+    assert all(
+        0 <= allocated < held
+        for allocated, held in zip(found["allocated_mb"], found["host_mb"], strict=True)
+    )
     assert (out / "endurance.png").stat().st_size > 1000
     assert "open files" in capsys.readouterr().out
     with pytest.raises(SystemExit):  # Its samples are not mixed with others.
