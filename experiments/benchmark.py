@@ -132,7 +132,7 @@ def cold_start():
 def print_table(made):
     """The rows as Markdown."""
     print("| what | batch | ms/step | quartiles | images/s | times PyTorch eager "
-          "| GFLOP/s | of ceiling | compile s | peak MB |")  # fmt: skip
+          "| GFLOP/s | of float32 ceiling | compile s | peak MB |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|")
 
     def show(value, form):

@@ -2,6 +2,7 @@
 
     python experiments/tries.py trunk-in-d --seed 0 > trunk-in-d-0.jsonl
     python experiments/tries.py weights-1-.1+noise-8 --seed 0 > before-0.jsonl
+    python experiments/tries.py category-.3 --seed 0 --until 3000 > begun-0.jsonl
     python experiments/tries.py --table *.jsonl
 
 An arm is `mnist.py --quick` with one thing changed, or several joined by "+". Prints a
@@ -62,6 +63,11 @@ def weigh(config, category, continuous):
     return dataclasses.replace(config, objective=(game, information))
 
 
+def category(config, weight):
+    """The config with another weight on its category alone."""
+    return weigh(config, weight, config.objective[1].weight[1])
+
+
 def sigma(config, code: latents.Uniform):
     """The config with its two continuous codes replaced."""
     codes = latents.Product((latents.Categorical(10), code, code))
@@ -74,9 +80,9 @@ def twice(config):
     return dataclasses.replace(config, updates=(d, g, g))
 
 
-def size(config, width: int, dense: int):
+def size(config, **fields):
     """The config with another network."""
-    architecture = dataclasses.replace(config.architecture, width=width, dense=dense)
+    architecture = dataclasses.replace(config.architecture, **fields)
     return dataclasses.replace(config, architecture=architecture)
 
 
@@ -101,6 +107,13 @@ CHANGES = {
     "fade-1500-.03": lambda config: weigh(config, Switch(1.0, 0.03, 1500), 0.03),
     "fade-1000-.02": lambda config: weigh(config, Switch(1.0, 0.02, 1000), 0.03),
     "fade-1000-.005": lambda config: weigh(config, Switch(1.0, 0.005, 1000), 0.03),
+    # The weight of the category alone, constant; or both codes' a tenth, late.
+    "category-3": lambda config: category(config, 3.0),
+    "category-1": lambda config: category(config, 1.0),
+    "category-.3": lambda config: category(config, 0.3),
+    "category-.1": lambda config: category(config, 0.1),
+    "category-.03": lambda config: category(config, 0.03),
+    "both-.1": lambda config: weigh(config, 0.1, Switch(0.001, 0.1, 5000)),
     # Who learns L_I beside Q's head: the trunk, in D's update or in the other.
     "trunk-in-d": lambda config: teach(config, ("g", "q"), taught=("d", "g")),
     "trunk-in-g": lambda config: teach(config, ("g", "q", "trunk")),
@@ -113,13 +126,15 @@ CHANGES = {
     "d-half": lambda config: rates(config, d=0.5, g=1.0),
     "d-1.5": lambda config: rates(config, d=1.5, g=1.0),
     "g-twice": twice,
-    "width-12": lambda config: size(config, 12, 96),
-    "width-24": lambda config: size(config, 24, 192),
-    "width-32": lambda config: size(config, 32, 256),
+    "width-12": lambda config: size(config, width=12, dense=96),
+    "width-24": lambda config: size(config, width=24, dense=192),
+    "width-32": lambda config: size(config, width=32, dense=256),
+    "q-own": lambda config: size(config, shared=False),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
     "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
     "bfloat16": lambda config: dataclasses.replace(config, compute_dtype="bfloat16"),
+    "noise-128": lambda config: noise(config, 128),
     "noise-16": lambda config: noise(config, 16),
     "noise-8": lambda config: noise(config, 8),
     "noise-4": lambda config: noise(config, 4),
@@ -180,9 +195,15 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--steps", type=int, default=mnist.QUICK_STEPS, help="(default: %(default)s)"
     )
+    parser.add_argument(
+        "--until", type=int, help="stop here; the schedules stay those of --steps"
+    )
     options = parser.parse_args(argv)
     if options.steps < 1:
         parser.error(f"--steps must be at least 1, not {options.steps}.")
+    end = options.steps if options.until is None else options.until
+    if not 1 <= end <= options.steps:
+        parser.error(f"--until must lie in 1 .. {options.steps}, not {end}.")
     if options.table:
         print(table(options.table))
         return 0
@@ -194,8 +215,8 @@ def main(argv=None) -> int:
     dataset = data.load("bundled")
     key = jax.random.key(options.seed)
     state, train = infogan_jax.init(config, key), jax.device_put(dataset.train)
-    for begin in range(0, options.steps, EVERY):
-        n = min(EVERY, options.steps - begin)
+    for begin in range(0, end, EVERY):
+        n = min(EVERY, end - begin)
         state, metrics = infogan_jax.train_steps(
             config,
             state,

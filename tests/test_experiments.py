@@ -196,6 +196,7 @@ def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
         ("sprites", ["--votes", "2"]),
         ("mnist_seeds", ["--seeds", "x"]),
         ("tries", ["quick", "--steps", "0"]),
+        ("tries", ["quick", "--steps", "9", "--until", "10"]),
         ("tries", ["noise-4+narrow"]),
     ],
 )
