@@ -94,16 +94,17 @@ def growth(samples: list[dict]) -> dict:
     """For each quantity its median in each run that was long enough for a sample.
 
     The first run's end loads what evaluation and figures need, once: what grows is what
-    grows from the second run on.
+    grows from the second run on. Of the resident memory the least as well: what a run
+    has freed stays resident for later, until its end.
     """
     runs = sorted({sample["run"] for sample in samples})
-    return {"runs": runs[-1] + 1, "minutes": samples[-1]["minutes"]} | {
-        name: [
-            statistics.median(s[name] for s in samples if s["run"] == number)
-            for number in runs
-        ]
-        for name in UNITS
-    }
+
+    def of_each(name, what):
+        return [what(s[name] for s in samples if s["run"] == number) for number in runs]
+
+    found = {"runs": runs[-1] + 1, "minutes": samples[-1]["minutes"]}
+    found |= {name: of_each(name, statistics.median) for name in UNITS}
+    return found | {"host_mb_least": of_each("host_mb", min)}
 
 
 @plotting.if_possible

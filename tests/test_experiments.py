@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import importlib.util
 import json
+import operator
 import pathlib
 import shutil
 import time
@@ -274,10 +275,8 @@ def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsy
     assert all("--quick" in a and "--steps" in a for a in seen)
     found = json.loads((out / "growth.json").read_text())
     assert found["runs"] == len(found["files"]) == 2 and min(found["files"]) > 0
-    assert all(
-        0 <= allocated < held
-        for allocated, held in zip(found["allocated_mb"], found["host_mb"], strict=True)
-    )
+    assert all(map(operator.le, found["host_mb_least"], found["host_mb"]))
+    assert all(map(operator.lt, found["allocated_mb"], found["host_mb"]))
     assert (out / "endurance.png").stat().st_size > 1000
     assert "open files" in capsys.readouterr().out
     with pytest.raises(SystemExit):  # Its samples are not mixed with others.
