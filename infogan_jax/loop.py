@@ -5,6 +5,7 @@ others, if there are any, follow. A signal to any of them ends the loop in all.
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import signal
 import sys
@@ -139,7 +140,14 @@ def _save(log, writer, state, step):
     """Saves the state and the lines up to it; returns its step."""
     _settle(log, state, step)
     writer.save(state)
+    give_memory_back()
     return step
+
+
+def give_memory_back():
+    """Keeps a long run's memory level: saves leave gaps that glibc keeps for later."""
+    with contextlib.suppress(OSError, AttributeError):  # Another C library.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _settle(log, state, step):

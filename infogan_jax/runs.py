@@ -18,7 +18,6 @@ A run directory holds
 """
 
 import contextlib
-import ctypes
 import dataclasses
 import gc
 import inspect
@@ -227,7 +226,8 @@ def _lead(run, state, interrupts, began):
     # Last: a run is finished once it is there.
     records.write_json(directory / "evaluation.json", report)
     _draw_figures_and_tell(run, state, report)
-    _give_memory_back()
+    gc.collect()  # Figures are cyclic.
+    loop.give_memory_back()
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
     return 0
 
@@ -310,13 +310,6 @@ def draw(directory, config, state, key, label_of=None) -> None:
     figures["curves.png"] = plotting.curves(config, lines)
     for name, figure in figures.items():
         figure.savefig(directory / name)
-
-
-def _give_memory_back():
-    """Lets a loop over runs stay flat: figures are cyclic, and glibc keeps pieces."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # Another C library.
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _keep_compiled_programs():
