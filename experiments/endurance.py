@@ -48,7 +48,7 @@ class _Mallinfo(ctypes.Structure):
 
 def allocated_mb() -> float:
     """What has been allocated and not freed; 0 where the C library does not tell."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):
         mallinfo = ctypes.CDLL(None).mallinfo2
         mallinfo.restype = _Mallinfo
         found = mallinfo()
@@ -95,7 +95,7 @@ def growth(samples: list[dict]) -> dict:
 
     The first run's end loads what evaluation and figures need, once: what grows is what
     grows from the second run on. Of the resident memory the least as well: what a run
-    has freed stays resident for later, until its end.
+    has freed may stay resident for a while.
     """
     runs = sorted({sample["run"] for sample in samples})
 

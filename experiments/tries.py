@@ -130,6 +130,7 @@ CHANGES = {
     "width-24": lambda config: size(config, width=24, dense=192),
     "width-32": lambda config: size(config, width=32, dense=256),
     "q-own": lambda config: size(config, shared=False),
+    "q-32": lambda config: size(config, q_hidden=32),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
     "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),

@@ -146,7 +146,7 @@ def _save(log, writer, state, step):
 
 def give_memory_back():
     """Keeps a long run's memory level: saves leave gaps that glibc keeps for later."""
-    with contextlib.suppress(OSError, AttributeError):  # Another C library.
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # Another C library.
         ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -14,7 +14,7 @@ import pytest
 import tiny_experiment
 
 import infogan_jax
-from infogan_jax import Update, checkpoint
+from infogan_jax import Update, checkpoint, loop
 from infogan_jax import __main__ as cli
 
 HERE = pathlib.Path(__file__).parent
@@ -267,3 +267,12 @@ def test_the_module_runs_as_a_program():
     )
     assert done.returncode == 2 and done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [OSError, AttributeError, TypeError])
+def test_memory_that_cannot_be_given_back_stops_no_run(monkeypatch, error):
+    def missing(_):
+        raise error
+
+    monkeypatch.setattr(loop.ctypes, "CDLL", missing)
+    loop.give_memory_back()
