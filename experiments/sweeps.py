@@ -23,17 +23,22 @@ from infogan_jax import data, evaluation, latents, metrics
 N_FAKES, N_SWEEPS, STEPS = 2000, 100, 11
 
 
-def judge(dataset, n=5000):
-    """A function from images to digits, fitted on real ones; and its test accuracy."""
+def classifier(images, labels):
+    """A function from images [N, H, W, C] in [0, 1] to labels, fitted on these."""
     from sklearn import svm
 
     def flat(images):
-        return np.asarray(images).reshape(len(images), -1) / 255
+        return np.asarray(images).reshape(len(images), -1)
 
+    fitted = svm.SVC(C=10).fit(flat(images), labels)
+    return lambda images: fitted.predict(flat(images))
+
+
+def judge(dataset, n=5000):
+    """The classifier of n real digits, and its test accuracy."""
     train, test = dataset.train, dataset.test
-    fitted = svm.SVC(C=10).fit(flat(train["image"][:n]), train["label"][:n])
-    right = fitted.score(flat(test["image"]), test["label"])
-    return lambda images: fitted.predict(flat(255 * np.asarray(images))), right
+    digits_of = classifier(train["image"][:n] / 255, train["label"][:n])
+    return digits_of, float(np.mean(digits_of(test["image"] / 255) == test["label"]))
 
 
 def study(run, digits_of):

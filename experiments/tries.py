@@ -6,9 +6,9 @@
     python experiments/tries.py --table *.jsonl
 
 An arm is `mnist.py --quick` with one thing changed, or several joined by "+". Prints a
-JSON line at every 500 updates: Hungarian accuracy on the bundled 2,000 test digits, L_I
-per code, D's loss. `--table` shows the last line of each file, all seeds of an arm in a
-row. BUILD_NOTES.md has the table of what came of it.
+JSON line at every 500 updates: Hungarian accuracy on the test digits, L_I per code, D's
+loss. `--table` shows the last line of each file, all seeds of an arm in a row.
+BUILD_NOTES.md has the table of what came of it.
 """
 
 import argparse
@@ -22,10 +22,10 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import Update, data, evaluation, latents
+from infogan_jax import Update, data, evaluation, latents, objectives
 from infogan_jax.schedules import Switch
 
-BATCH, EVERY = 64, 500
+EVERY = 500
 
 
 def teach(config, g_nets: tuple, taught=("g",), d_nets=("trunk", "d")):
@@ -39,6 +39,20 @@ def teach(config, g_nets: tuple, taught=("g",), d_nets=("trunk", "d")):
             dataclasses.replace(g, nets=g_nets),
         ),
         objective=(game, dataclasses.replace(information, updates=taught)),
+    )
+
+
+def late(config, weight: float = 1.0, nets=("trunk", "d", "q")):
+    """The config in which, from the middle on, L_I teaches D's networks too."""
+    middle = config.objective[1].weight[0].at
+    of_d = objectives.MutualInformation(
+        weight=Switch(0.0, weight, middle), updates=("d",), name="LateInformation"
+    )
+    d, g = config.updates
+    return dataclasses.replace(
+        config,
+        updates=(dataclasses.replace(d, nets=nets), g),
+        objective=(*config.objective, of_d),
     )
 
 
@@ -121,6 +135,10 @@ CHANGES = {
     "as-released": lambda config: teach(
         config, ("g",), taught=("d", "g"), d_nets=("trunk", "d", "q")
     ),
+    # The same from the middle on, with Q's head in both updates, or the trunk alone.
+    "late-released": late,
+    "late-released-.3": lambda config: late(config, 0.3),
+    "late-trunk-in-d": lambda config: late(config, nets=("trunk", "d")),
     "g-half": lambda config: rates(config, d=1.0, g=0.5),
     "g-2": lambda config: rates(config, d=1.0, g=2.0),
     "d-half": lambda config: rates(config, d=0.5, g=1.0),
@@ -129,6 +147,10 @@ CHANGES = {
     "width-12": lambda config: size(config, width=12, dense=96),
     "width-24": lambda config: size(config, width=24, dense=192),
     "width-32": lambda config: size(config, width=32, dense=256),
+    # The paper's network, its weights' start and its rates; batch 128 by --batch-size.
+    "paper": lambda config: dataclasses.replace(
+        mnist.CONFIG, objective=config.objective
+    ),
     "q-own": lambda config: size(config, shared=False),
     "q-32": lambda config: size(config, q_hidden=32),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
@@ -158,23 +180,25 @@ def table(paths) -> str:
     ends = {}
     for path in paths:
         last = json.loads(pathlib.Path(path).read_text().splitlines()[-1])
-        ends.setdefault((last["arm"], last["step"]), []).append(last)
+        name = f"`{last['arm']}`"
+        if last.get("data", "bundled") != "bundled":
+            name += f" on {last['data']}"
+        ends.setdefault((name, last["step"]), []).append(last)
     rows = [
         "| arm | updates | seeds | Hungarian on test | median | median NMI | "
         "median L_I per code [nats] | lowest D loss |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for (arm, step), lines in ends.items():
+    for (name, step), lines in ends.items():
         lines.sort(key=lambda line: line["seed"])
         accuracies = [line["hungarian"] for line in lines]
         nmi = statistics.median(line["nmi"] for line in lines)
         bounds = [
-            statistics.median(line[name] for line in lines)
-            for name in ("info/0", "info/1", "info/2")
+            statistics.median(line[f"info/{i}"] for line in lines) for i in range(3)
         ]
         lowest = min(line["d/NonSaturating"] for line in lines)
         rows.append(
-            f"| `{arm}` | {step} | "
+            f"| {name} | {step} | "
             f"{' '.join(str(line['seed']) for line in lines)} | "
             f"{' '.join(f'{x:.3f}' for x in accuracies)} | "
             f"{statistics.median(accuracies):.3f} | {nmi:.3f} | "
@@ -199,9 +223,14 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--until", type=int, help="stop here; the schedules stay those of --steps"
     )
+    parser.add_argument("--batch-size", type=int, default=64, help="(default: 64)")
+    parser.add_argument("--data", default="bundled", help="(default: bundled)")
+    parser.add_argument("--data-dir", metavar="PATH", help="where its files lie")
     options = parser.parse_args(argv)
-    if options.steps < 1:
-        parser.error(f"--steps must be at least 1, not {options.steps}.")
+    for name in ("steps", "batch_size"):
+        if getattr(options, name) < 1:
+            option = f"--{name.replace('_', '-')}"
+            parser.error(f"{option} must be at least 1, not {getattr(options, name)}.")
     end = options.steps if options.until is None else options.until
     if not 1 <= end <= options.steps:
         parser.error(f"--until must lie in 1 .. {options.steps}, not {end}.")
@@ -213,7 +242,11 @@ def main(argv=None) -> int:
     config = mnist.quick(options.steps)
     for name in options.arm.split("+"):
         config = CHANGES[name](config)
-    dataset = data.load("bundled")
+    try:
+        dataset = data.load(options.data, options.data_dir)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     key = jax.random.key(options.seed)
     state, train = infogan_jax.init(config, key), jax.device_put(dataset.train)
     for begin in range(0, end, EVERY):
@@ -224,12 +257,13 @@ def main(argv=None) -> int:
             train,
             key,
             steps=n,
-            batch_size=BATCH,
+            batch_size=options.batch_size,
             at_most=EVERY,
             donate=True,
         )
         found = evaluation.clustering(config, state, dataset.test)
-        line = {"arm": options.arm, "seed": options.seed, "step": begin + n}
+        line = {"arm": options.arm, "seed": options.seed, "data": dataset.name}
+        line |= {"step": begin + n, "batch_size": options.batch_size}
         names = ("hungarian", "nmi", "image_information")
         line |= {name: found[name] for name in names}
         line |= {name: float(values[n - 1]) for name, values in metrics.items()}

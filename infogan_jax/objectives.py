@@ -111,12 +111,14 @@ class MutualInformation:
       updates: the updates that minimise it. Which networks then learn from it is for
         the nets of those updates to say: "g" alone is the paper's eq. 6; the released
         code adds it to "d" too, whose update there holds Q's head.
+      name: in the metrics, if not the class's; of two in one objective one needs it.
 
     Source: Chen et al. 2016 (arXiv:1606.03657), eq. 5 and 6.
     """
 
     weight: Any = None
     updates: tuple = ("g",)
+    name: str | None = None
 
     def check(self, config) -> None:
         """Raises unless there is a weight for every code and every update exists."""

@@ -9,9 +9,11 @@ import pathlib
 import shutil
 import time
 
+import numpy as np
 import pytest
+from sklearn import svm
 
-from infogan_jax import presets
+from infogan_jax import data, presets
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if "def main(" in p.read_text())
@@ -170,8 +172,22 @@ def test_the_surest_run_is_chosen_and_its_place_among_all_is_told():
     text = load("mnist_seeds").chosen(reports)
     assert "seed 5, accuracy 0.8000, number 2 of 3." in text
     assert text.endswith("over the seeds: 0.50.")  # Ranks 1, 3, 2 beside 1, 2, 3.
+    rows = load("mnist_seeds").of_every(reports)
+    # Of the pairs 4 and 5, 4 and 6, 5 and 6 the surest have .8, .9, .8.
+    assert rows[2:] == [
+        "| 1 | 0.8000 | 0.7000 |",
+        "| 2 | 0.8333 | 0.8000 |",
+        "| 3 | 0.8000 | 0.8000 |",
+    ]
     del reports[1]["image_information"]  # As runs of before it have none.
     assert load("mnist_seeds").chosen(reports).startswith("None is chosen")
+    assert not load("mnist_seeds").of_every(reports)
+
+
+def test_every_try_is_a_configuration_that_fits():
+    tries, quick = load("tries"), load("mnist").quick(1000)
+    for name, change in tries.CHANGES.items():
+        assert (change(quick) == quick) == (name == "quick"), name
 
 
 @pytest.mark.parametrize("option", ["--seed=3", "--resume"])
@@ -198,6 +214,7 @@ def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
         ("mnist_seeds", ["--seeds", "x"]),
         ("tries", ["quick", "--steps", "0"]),
         ("tries", ["quick", "--steps", "9", "--until", "10"]),
+        ("tries", ["quick", "--batch-size", "0"]),
         ("tries", ["noise-4+narrow"]),
     ],
 )
@@ -208,9 +225,41 @@ def test_impossible_options_are_exit_status_two(name, argv, capsys):
     assert "error" in capsys.readouterr().err
 
 
-def test_sweeps_of_what_is_no_run_is_one_line(tmp_path, capsys):
-    assert load("sweeps").main([str(tmp_path), "--data", "bundld"]) == 2
+@pytest.mark.parametrize(
+    ("name", "what"), [("sweeps", "a run"), ("fakes", "a run"), ("tries", "quick")]
+)
+def test_a_misspelled_dataset_is_one_line(name, what, capsys):
+    assert load(name).main([what, "--data", "bundld"]) == 2
     assert "Did you mean 'bundled'" in capsys.readouterr().err
+
+
+def test_fakes_that_are_real_digits_teach_what_digits_teach(monkeypatch):
+    fakes, dataset = load("fakes"), data.load("bundled")
+    images, digits = dataset.train["image"][:600] / 255, dataset.train["label"][:600]
+    category = (digits + 3) % 10  # Digits by other names.
+    c = np.eye(12)[category]  # Two more codes are 0.
+    for module, name, found in (
+        (fakes.infogan_jax, "restore", (presets.PAPER, None)),
+        (fakes.infogan_jax, "sample", (images, None, c)),
+        (fakes.evaluation, "clustering", {"hungarian": 0.5}),
+    ):
+        monkeypatch.setattr(module, name, lambda *_, found=found: found)
+    row = fakes.study("a run", dataset, lambda images: digits)
+    read = svm.SVC(C=10).fit(images.reshape(600, -1), digits)
+    flat = dataset.test["image"].reshape(2000, -1) / 255
+    right = read.score(flat, dataset.test["label"])
+    assert row == {
+        "run": "a run",
+        "q": 0.5,
+        "pure": 1.0,
+        "taught_categories": pytest.approx(right, abs=0.005),  # Ties fall otherwise.
+        "taught_digits": pytest.approx(right),
+    }
+    # Of 600 fakes every sixth now has the category of another digit.
+    c[::6] = np.eye(12)[(category[::6] + 1) % 10]
+    row = fakes.study("a run", dataset, lambda images: digits)
+    assert row["pure"] == pytest.approx(5 / 6, abs=1e-6)
+    assert row["taught_categories"] < row["taught_digits"] == pytest.approx(right)
 
 
 def race(benchmark, folder, *argv):

@@ -202,6 +202,23 @@ def test_weight_per_code_scales_each_bound(tiny, batch, key, state):
     assert float(metrics["g/MutualInformation"]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_second_bound_has_a_name_and_a_weight_of_its_own(tiny, batch, key, state):
+    more = MutualInformation(weight=0.5, name="more")
+    once = dataclasses.replace(tiny, objective=(MutualInformation(weight=1.5),))
+    apart = dataclasses.replace(tiny, objective=(MutualInformation(weight=1.0), more))
+    expected, _ = infogan_jax.train_step(once, state, batch, key)
+    found, metrics = infogan_jax.train_step(apart, state, batch, key)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        found.nets,
+        expected.nets,
+    )
+    half = 0.5 * float(metrics["g/MutualInformation"])
+    assert float(metrics["g/more"]) == pytest.approx(half, rel=1e-5)
+    with pytest.raises(ValueError, match="add a `name`"):
+        dataclasses.replace(tiny, objective=(MutualInformation(),) * 2)
+
+
 def test_default_weight_is_a_tenth_where_sigma_is_learned(tiny, stepped):
     metrics = {name: float(value) for name, value in stepped[1].items()}
     expected = -(metrics["info/0"] + 0.1 * metrics["info/1"])
