@@ -4,10 +4,8 @@ The plain GAN (lambda = 0) has a Q on the side, on D's features, that neither G 
 trunk learns from. Chen et al. 2016 (arXiv:1606.03657), section 7.1.
 
     python experiments/figure1.py --out runs/figure1
-    python experiments/figure1.py --out runs/figure1 --infogan runs/mnist
 
-The second takes InfoGAN's curve from the metrics of a finished run of
-`experiments/mnist.py`, whose first updates are the same. The README has the result.
+The README has the result.
 """
 
 import argparse
@@ -19,7 +17,7 @@ import jax
 import tqdm
 
 import infogan_jax
-from infogan_jax import Config, data, plotting, presets
+from infogan_jax import data, plotting, presets
 
 CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
 BATCH, EVERY = 128, 10
@@ -64,18 +62,6 @@ def summary(curves) -> dict:
     }
 
 
-def check_is_infogan(run, dataset, seed):
-    """Raises unless a run's first updates are those that this figure would compute."""
-    config = Config.from_json((run / "config.json").read_text())
-    made = json.loads((run / "run.json").read_text())
-    found = (config, made["data"], made["batch_size"], made["seed"])
-    if found != (presets.PAPER, dataset.name, BATCH, seed):
-        raise ValueError(
-            f"{run} is not the paper's setting on {dataset.name} with batch {BATCH} "
-            f"and seed {seed}; leave --infogan out to compute it."
-        )
-
-
 def draw(curves):
     """Both curves, and H(c)."""
     figure, axes = plotting.blank(6, 4)
@@ -99,30 +85,22 @@ def main(argv=None) -> int:
         "--steps", type=int, default=1000, help="updates (default: 1000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--infogan", metavar="RUN", help="a run to take InfoGAN's from")
     parser.add_argument("--out", default="runs/figure1", help="(default: runs/figure1)")
     options = parser.parse_args(argv)
     out = pathlib.Path(options.out)
     try:
-        dataset = data.load(options.data, options.data_dir)
-        out.mkdir(parents=True, exist_ok=True)
-        curves = {}
         if options.steps < 1:
             raise ValueError(f"--steps must be at least 1, not {options.steps}.")
-        if options.infogan:
-            check_is_infogan(pathlib.Path(options.infogan), dataset, options.seed)
-            text = (pathlib.Path(options.infogan) / "metrics.jsonl").read_text()
-            bounds = [json.loads(line)["info/0"] for line in text.splitlines()]
-            curves["InfoGAN"] = bounds[: options.steps]
+        dataset = data.load(options.data, options.data_dir)
+        out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"data: {dataset.note}")
-    for name, config in CONFIGS.items():
-        if name not in curves:
-            curves[name] = information(
-                config, dataset.train, options.steps, options.seed, name
-            )
+    curves = {
+        name: information(config, dataset.train, options.steps, options.seed, name)
+        for name, config in CONFIGS.items()
+    }
     found = summary(curves)
     result = {"data": dataset.name, "seed": options.seed, "summary": found}
     (out / "figure1.json").write_text(json.dumps(result | {"curves": curves}) + "\n")

@@ -22,7 +22,7 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import Update, data, evaluation, latents, objectives
+from infogan_jax import Update, data, evaluation, latents, objectives, presets
 from infogan_jax.schedules import Switch
 
 EVERY = 500
@@ -149,7 +149,7 @@ CHANGES = {
     "width-32": lambda config: size(config, width=32, dense=256),
     # The paper's network, its weights' start and its rates; batch 128 by --batch-size.
     "paper": lambda config: dataclasses.replace(
-        mnist.CONFIG, objective=config.objective
+        presets.PAPER, objective=config.objective
     ),
     "q-own": lambda config: size(config, shared=False),
     "q-32": lambda config: size(config, q_hidden=32),
