@@ -41,11 +41,17 @@ def test_help_shows_the_docstring_with_its_command(name, capsys):
     assert f"python experiments/{name}.py" in capsys.readouterr().out
 
 
-def test_mnist_is_the_papers_setting():
+def test_mnist_is_the_papers_setting_with_the_category_first():
     mnist = load("mnist")
     options = mnist.defaults(False)
     assert (options.steps, options.batch_size) == (5000, 128)
-    assert mnist.build(options, (28, 28, 1)) == presets.PAPER
+    config = mnist.build(options, (28, 28, 1))
+    game, information = config.objective
+    paper = dataclasses.replace(config, objective=presets.PAPER.objective)
+    assert paper == presets.PAPER and game == presets.PAPER.objective[0]
+    for step, expected in ((2499, [0.1, 0.001, 0.001]), (2500, [1.0, 1.0, 1.0])):
+        weights = [float(weight(step)) for weight in information.weight]
+        assert weights == pytest.approx(expected)
 
 
 def test_quick_is_the_same_experiment_with_a_small_network():
