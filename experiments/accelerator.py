@@ -84,13 +84,14 @@ def main(argv=None) -> int:
     parser.add_argument("--quick", action="store_true", help="a tiny version of it all")
     options = parser.parse_args(argv)
 
-    batch, steps, every, rounds, width, dense, turn = 128, 5000, 500, 9, 64, 1024, 200
     if options.quick:
         batch, steps, every, rounds, width, dense, turn = 16, 4, 2, 2, 8, 32, 2
-    config = mnist.full(steps)
-    if options.quick:
         architecture = networks.Dcgan(width=width, dense=dense, init_std=None)
-        config = dataclasses.replace(config, architecture=architecture)
+        config = dataclasses.replace(mnist.full(steps), architecture=architecture)
+    else:
+        batch, steps, every, rounds = 128, 5000, 500, 9
+        width, dense, turn = 64, 1024, 200
+        config = mnist.full(steps)
     dataset = data.load(options.data, options.data_dir)
 
     peak = benchmark.ceiling()

@@ -88,10 +88,15 @@ def collect(out: Path) -> list[dict]:
     return sorted(found, key=lambda report: report["seed"])
 
 
+def can_choose(reports: list[dict]) -> bool:
+    """Whether all runs have the measure; those of before it have none."""
+    return all("image_information" in report for report in reports)
+
+
 def chosen(reports: list[dict]) -> str:
     """The run that would be taken without labels, and where it stands among all."""
     accuracies = [report["accuracy"] for report in reports]
-    if not all("image_information" in report for report in reports):
+    if not can_choose(reports):
         return "None is chosen without labels: some runs lack the information of Q."
     information = [report["image_information"] for report in reports]
     taken = reports[int(np.argmax(information))]
@@ -112,7 +117,7 @@ def of_every(reports: list[dict]) -> list[str]:
 
     Markdown: a row for each k; k = 1 is chance.
     """
-    if not all("image_information" in report for report in reports):
+    if not can_choose(reports):
         return []
     ordered = sorted(reports, key=lambda report: report["image_information"])
     accuracies = [report["accuracy"] for report in ordered]

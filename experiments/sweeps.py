@@ -41,8 +41,9 @@ def judge(dataset, n=5000):
     return digits_of, float(np.mean(digits_of(test["image"] / 255) == test["label"]))
 
 
-def study(run, digits_of):
-    """The numbers of one run."""
+def study(run, dataset, digits_of) -> list[dict]:
+    """A row for each continuous code of one run."""
+    del dataset
     config, state = infogan_jax.restore(run)
     continuous = [
         i
@@ -84,36 +85,53 @@ def kept(config, state, code, digits_of):
     return shares
 
 
-def main(argv=None) -> int:
-    """Prints a table of all runs; returns the exit status."""
+def report(argv, doc, study, columns, decimals) -> int:
+    """A command that prints a table of `study` over runs; returns the exit status.
+
+    Args:
+      argv: its arguments.
+      doc: what --help says.
+      study: (run, dataset, digits_of) to rows, dicts of equal keys; `digits_of` is the
+        `judge` of the dataset.
+      columns: the table's heads, one for each key.
+      decimals: of its numbers.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     parser.add_argument(
-        "--data", default="bundled", help="the judge's digits (default: bundled)"
+        "--data", default="bundled", help="the judge's digits (default: %(default)s)"
     )
+    parser.add_argument("--data-dir", metavar="PATH", help="where their files lie")
     parser.add_argument("--json", metavar="PATH", help="write the rows")
     options = parser.parse_args(argv)
     try:
-        digits_of, right = judge(data.load(options.data))
-        rows = [row for run in options.runs for row in study(run, digits_of)]
+        dataset = data.load(options.data, options.data_dir)
+        digits_of, right = judge(dataset)
+        rows = [row for run in options.runs for row in study(run, dataset, digits_of)]
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"The judge is right on {right:.4f} of real test digits.\n")
-    print("| run | code | slant | stroke area | kept by Q | kept by the judge |")
-    print("|---|---|---|---|---|---|")
+    print(f"| {' | '.join(columns)} |")
+    print("|" + "---|" * len(columns))
     for row in rows:
-        print(
-            f"| {row['run']} | {row['code']} | {row['slant']:.3f} "
-            f"| {row['stroke_area']:.3f} | {row['kept_by_q']:.3f} "
-            f"| {row['kept_by_svm']:.3f} |"
-        )
+        cells = [
+            f"{cell:.{decimals}f}" if isinstance(cell, float) else str(cell)
+            for cell in row.values()
+        ]
+        print(f"| {' | '.join(cells)} |")
     if options.json:
         with open(options.json, "w") as file:
             json.dump(rows, file, indent=2)
     return 0
+
+
+def main(argv=None) -> int:
+    """Prints a table of all runs' codes; returns the exit status."""
+    columns = "run", "code", "slant", "stroke area", "kept by Q", "kept by the judge"
+    return report(argv, __doc__, study, columns, decimals=3)
 
 
 if __name__ == "__main__":

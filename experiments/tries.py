@@ -42,11 +42,11 @@ def teach(config, g_nets: tuple, taught=("g",), d_nets=("trunk", "d")):
     )
 
 
-def late(config, weight: float = 1.0, nets=("trunk", "d", "q")):
+def late(config, nets=("trunk", "d", "q")):
     """The config in which, from the middle on, L_I teaches D's networks too."""
     middle = config.objective[1].weight[0].at
     of_d = objectives.MutualInformation(
-        weight=Switch(0.0, weight, middle), updates=("d",), name="LateInformation"
+        weight=Switch(0.0, 1.0, middle), updates=("d",), name="LateInformation"
     )
     d, g = config.updates
     return dataclasses.replace(
@@ -137,7 +137,6 @@ CHANGES = {
     ),
     # The same from the middle on, with Q's head in both updates, or the trunk alone.
     "late-released": late,
-    "late-released-.3": lambda config: late(config, 0.3),
     "late-trunk-in-d": lambda config: late(config, nets=("trunk", "d")),
     "g-half": lambda config: rates(config, d=1.0, g=0.5),
     "g-2": lambda config: rates(config, d=1.0, g=2.0),

@@ -250,7 +250,7 @@ def test_fakes_that_are_real_digits_teach_what_digits_teach(monkeypatch):
         (fakes.evaluation, "clustering", {"hungarian": 0.5}),
     ):
         monkeypatch.setattr(module, name, lambda *_, found=found: found)
-    row = fakes.study("a run", dataset, lambda images: digits)
+    [row] = fakes.study("a run", dataset, lambda images: digits)
     read = svm.SVC(C=10).fit(images.reshape(600, -1), digits)
     flat = dataset.test["image"].reshape(2000, -1) / 255
     right = read.score(flat, dataset.test["label"])
@@ -263,7 +263,7 @@ def test_fakes_that_are_real_digits_teach_what_digits_teach(monkeypatch):
     }
     # Of 600 fakes every sixth now has the category of another digit.
     c[::6] = np.eye(12)[(category[::6] + 1) % 10]
-    row = fakes.study("a run", dataset, lambda images: digits)
+    [row] = fakes.study("a run", dataset, lambda images: digits)
     assert row["pure"] == pytest.approx(5 / 6, abs=1e-6)
     assert row["taught_categories"] < row["taught_digits"] == pytest.approx(right)
 
