@@ -220,24 +220,32 @@ def _tell_once():
 
     It treats all arrays at once in an event loop. The first error closes that and is
     raised; it is logged several times too, with traces, and every other array reports
-    an unraisable error of its own, whenever it is done.
+    an unraisable error of its own, or a task's that nobody asked for, whenever it is
+    done.
     """
     if getattr(sys.unraisablehook, "tells_once", False):
         return
     report = sys.unraisablehook
 
+    def in_orbax(trace):
+        frames = traceback.walk_tb(trace)
+        return any("orbax" in frame.f_code.co_filename for frame, _ in frames)
+
     def report_others(seen):
-        frames = traceback.walk_tb(seen.exc_traceback)
-        is_orbax = any("orbax" in frame.f_code.co_filename for frame, _ in frames)
-        if not is_orbax and "Event loop is closed" not in str(seen.exc_value):
+        is_closed = "Event loop is closed" in str(seen.exc_value)
+        if not is_closed and not in_orbax(seen.exc_traceback):
             report(seen)
 
     def is_other(record):
         return record.levelno < logging.ERROR or "orbax" not in record.pathname
 
+    def is_other_task(record):
+        return not (record.exc_info and in_orbax(record.exc_info[2]))
+
     report_others.tells_once = True
     sys.unraisablehook = report_others
     logging.getLogger("absl").addFilter(is_other)
+    logging.getLogger("asyncio").addFilter(is_other_task)
 
 
 def _checksums(config, tree):
