@@ -12,6 +12,7 @@ from infogan_jax import Update, latents, objectives, schedules
 
 NonSaturating = objectives.NonSaturating
 MutualInformation = objectives.MutualInformation
+VirtualAdversarial = objectives.VirtualAdversarial
 
 
 def scores(real, fake):
@@ -104,6 +105,8 @@ D, G = ("trunk", "d"), ("g", "q")
             {"trunk", "g", "q"},
         ),
         (D, G, (objectives.Recognition(),), {"q"}),
+        (D, G, (VirtualAdversarial(),), {"q"}),
+        (D, (*G, "trunk"), (VirtualAdversarial(),), {"q", "trunk"}),
     ],
 )
 def test_a_step_moves_exactly_what_the_configuration_names(
@@ -192,6 +195,93 @@ def test_recognition_is_refused_where_it_would_teach_the_trunk(tiny):
         dataclasses.replace(
             tiny, updates=updates, objective=(objectives.Recognition(),)
         )
+
+
+def read_by(weights, images, key):
+    """A Pass of real images and a Q whose logits are linear in them."""
+
+    def recognise(images):
+        return jnp.einsum("bhwc,hwcn->bn", images, weights)
+
+    empty = dict.fromkeys(field.name for field in dataclasses.fields(objectives.Pass))
+    return objectives.Pass(
+        **empty
+        | {
+            "codes": latents.Product((latents.Categorical(weights.shape[-1]),)),
+            "step": jnp.int32(3),
+            "keys": jax.random.split(key, len(images)),
+            "real": images,
+            "q_real": recognise(images),
+            "recognise": recognise,
+        }
+    )
+
+
+@pytest.mark.parametrize("radius", [0.1, 4.0])
+def test_the_worst_shift_of_a_linear_q_of_two_categories_is_along_their_difference(
+    radius, key
+):
+    # The log-odds l are linear, so the worst shift moves them by radius * |w0 - w1|, up
+    # or down; which one of the two depends on where the power iteration begins.
+    key_weights, key_image = jax.random.split(key)
+    weights = jax.random.normal(key_weights, (3, 3, 1, 2)) / 3
+    image = jax.random.uniform(key_image, (1, 3, 3, 1))
+    w, x = np.asarray(weights, float), np.asarray(image, float)[0]
+    difference = w[..., 0] - w[..., 1]
+    odds, move = (difference * x).sum(), radius * np.sqrt((difference**2).sum())
+
+    def divergence(of, to):
+        a, b = 1 / (1 + np.exp(-of)), 1 / (1 + np.exp(-to))
+        return a * np.log(a / b) + (1 - a) * np.log((1 - a) / (1 - b))
+
+    expected = [2 * divergence(odds, odds + sign * move) for sign in (-1, 1)]
+    term, found = VirtualAdversarial(weight=2.0, radius=radius), set()
+    for k in jax.random.split(key, 8):
+        loss = float(term(read_by(weights, image, k))["g"])
+        found |= {i for i in (0, 1) if loss == pytest.approx(expected[i], rel=2e-3)}
+        assert any(loss == pytest.approx(value, rel=2e-3) for value in expected)
+    assert found == {0, 1}
+
+
+def test_a_q_that_reads_nothing_is_smooth(key):
+    p = read_by(jnp.zeros((3, 3, 1, 4)), jnp.ones((2, 3, 3, 1)), key)
+    loss, gradient = jax.value_and_grad(lambda w: VirtualAdversarial(w)(p)["g"])(1.0)
+    assert loss == gradient == 0
+
+
+def test_the_worst_shift_is_worse_than_any_of_as_many_at_random(key):
+    weights, images = jax.random.normal(key, (4, 4, 1, 5)), jnp.zeros((6, 4, 4, 1))
+    p = read_by(weights, images, key)
+    worst = VirtualAdversarial(radius=0.5)(p)["g"]
+    for k in jax.random.split(key, 100):
+        shift = jax.random.normal(k, images.shape)
+        shift = (
+            0.5
+            * shift
+            / jnp.linalg.norm(shift.reshape(6, -1), axis=1).reshape(6, 1, 1, 1)
+        )
+        q = jax.nn.log_softmax(p.recognise(images + shift))
+        assert worst > (jnp.log(1 / 5) - q).mean()
+
+
+@pytest.mark.parametrize(
+    ("term", "message"),
+    [
+        (VirtualAdversarial(weight=-1.0), "weight"),
+        (VirtualAdversarial(weight=(1.0, 1.0)), "weight"),
+        (VirtualAdversarial(radius=0.0), "radius"),
+        (VirtualAdversarial(updates=("q",)), "updates are"),
+    ],
+)
+def test_virtual_adversarial_training_that_cannot_work_is_refused(tiny, term, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(tiny, objective=(MutualInformation(), term))
+
+
+def test_virtual_adversarial_training_needs_categories(tiny):
+    codes = latents.Product((latents.Uniform(),))
+    with pytest.raises(ValueError, match="categorical"):
+        dataclasses.replace(tiny, codes=codes, objective=(VirtualAdversarial(),))
 
 
 def test_weight_per_code_scales_each_bound(tiny, batch, key, state):

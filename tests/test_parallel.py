@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import parallel
+from infogan_jax import objectives, parallel
 
 BACK_ENDS = [infogan_jax.pmap_step, infogan_jax.shard_map_step]
 
@@ -72,6 +72,19 @@ def test_training_loop_runs_on_eight_devices_as_on_one(
         taken = itertools.islice(steps, 3)
         losses.append([float(metrics["d/NonSaturating"]) for _, metrics in taken])
     np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_the_worst_shifts_are_those_of_the_whole_batch(back_end, tiny, batch, key):
+    # Norms couple the examples, so a gradient in one image passes through all devices.
+    apart = dataclasses.replace(tiny.architecture, shared=False)
+    objective = (*tiny.objective, objectives.VirtualAdversarial())
+    config = dataclasses.replace(tiny, architecture=apart, objective=objective)
+    state = infogan_jax.init(config, key)
+    _, one = infogan_jax.train_step(config, state, batch, key)
+    _, eight = back_end(config)(state, batch, key)
+    for name in ("g/VirtualAdversarial", "g/gradient"):
+        np.testing.assert_allclose(eight[name], one[name], rtol=1e-4)
 
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
