@@ -2,12 +2,13 @@
 
     python experiments/mnist_seeds.py --quick --data bundled --seeds 0-9
     python experiments/mnist_seeds.py --data mnist --seeds 0-15 --out runs/paper-seeds
+    python experiments/mnist_seeds.py --vat --quick --data mnist --out runs/vat-seeds
 
-Every option that is not below goes to `mnist.py`, whose runs lie in `OUT/seed-N`. A
-finished seed is skipped and an interrupted one resumed, so the same command goes on
-after a kill; several processes may share OUT, each with seeds of its own. The report of
-all finished seeds is written anew each time: report.md, report.json, accuracy.png,
-confusions.png. No seed is left out of it.
+Every option that is not below goes to `mnist.py`, or with `--vat` to `mnist_vat.py`,
+whose runs lie in `OUT/seed-N`. A finished seed is skipped and an interrupted one
+resumed, so the same command goes on after a kill; several processes may share OUT, each
+with seeds of its own. The report of all finished seeds is written anew each time:
+report.md, report.json, accuracy.png, confusions.png. No seed is left out of it.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 from pathlib import Path
 
 import mnist
+import mnist_vat
 import numpy as np
 import table
 from scipy import stats
@@ -43,15 +45,15 @@ def seeds_of(text: str) -> list[int]:
     return found
 
 
-def train(out: Path, seed: int, rest: list[str]) -> int:
-    """Trains what is missing of a seed; returns the exit status."""
+def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
+    """Trains what is missing of the experiment's seed; returns the exit status."""
     run = out / f"seed-{seed}"
     if (run / "evaluation.json").exists():
         print(f"seed {seed}: finished before", flush=True)
         return 0
     if (run / "run.json").exists():
-        return mnist.main(["--out", str(run), "--resume"])
-    return mnist.main([*rest, "--seed", str(seed), "--out", str(run)])
+        return experiment.main(["--out", str(run), "--resume"])
+    return experiment.main([*rest, "--seed", str(seed), "--out", str(run)])
 
 
 def failures(confusion) -> dict:
@@ -220,6 +222,9 @@ def main(argv=None) -> int:
         "--seeds", type=seeds_of, default=seeds_of("0-9"), help="(default: 0-9)"
     )
     parser.add_argument(
+        "--vat", action="store_true", help="the seeds of mnist_vat.py instead"
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         default=Path("runs/mnist-seeds"),
@@ -229,8 +234,9 @@ def main(argv=None) -> int:
     refused = {"--seed", "--resume"} & {word.partition("=")[0] for word in rest}
     if refused:
         parser.error(f"{', '.join(sorted(refused))}: set for each seed by --seeds.")
+    experiment = mnist_vat if options.vat else mnist
     for seed in options.seeds:
-        status = train(options.out, seed, rest)
+        status = train(experiment, options.out, seed, rest)
         if status:
             return status
     write_report(options.out, collect(options.out))

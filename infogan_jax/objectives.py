@@ -186,7 +186,7 @@ class VirtualAdversarial:
     """
 
     weight: Any = 1.0
-    radius: float = 4.0
+    radius: float = 2.0
     updates: tuple = ("g",)
 
     def check(self, config) -> None:

@@ -66,6 +66,24 @@ def test_quick_is_the_same_experiment_with_a_small_network():
         assert (mine.name, mine.nets) == (papers.name, papers.nets)
 
 
+def test_the_smooth_q_is_all_that_its_experiment_adds():
+    mnist, mnist_vat = load("mnist"), load("mnist_vat")
+    for is_quick in (False, True):
+        options = mnist_vat.defaults(is_quick)
+        config = mnist_vat.build(options, (28, 28, 1))
+        *objective, term = config.objective
+        architecture = dataclasses.replace(config.architecture, shared=True)
+        plain = dataclasses.replace(
+            config, objective=tuple(objective), architecture=architecture
+        )
+        assert plain == mnist.build(options, (28, 28, 1))
+        assert not config.architecture.shared
+        middle = options.steps // 2
+        weights = [float(term.weight(at)) for at in (0, middle // 2, middle, 10**6)]
+        assert weights == pytest.approx([5.0, 3.0, 1.0, 1.0])
+        assert config.from_json(config.to_json()) == config
+
+
 def test_help_of_mnist_shows_every_option_with_both_defaults(capsys):
     with pytest.raises(SystemExit):
         load("mnist").main(["--help"])
