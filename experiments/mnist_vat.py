@@ -17,12 +17,6 @@ import mnist
 from infogan_jax import Config, objectives, runs, schedules
 
 
-def defaults(is_quick: bool) -> runs.Options:
-    """Those of `mnist.py`, but twice the updates: borders take longer to form."""
-    options = mnist.defaults(is_quick)
-    return dataclasses.replace(options, steps=2 * options.steps)
-
-
 def smooth(config: Config, steps: int) -> Config:
     """The config with a Q of its own, which is held smooth, less so until the middle.
 
@@ -47,7 +41,7 @@ def build(options: runs.Options, image_shape: tuple) -> Config:
 
 def main(argv=None) -> int:
     """Trains, evaluates, draws; returns the exit status."""
-    return runs.main(argv, __doc__, defaults, build, out="runs/mnist-vat")
+    return runs.main(argv, __doc__, mnist.defaults, build, out="runs/mnist-vat")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def test_quick_is_the_same_experiment_with_a_small_network():
 def test_the_smooth_q_is_all_that_its_experiment_adds():
     mnist, mnist_vat = load("mnist"), load("mnist_vat")
     for is_quick in (False, True):
-        options = mnist_vat.defaults(is_quick)
+        options = mnist.defaults(is_quick)
         config = mnist_vat.build(options, (28, 28, 1))
         *objective, term = config.objective
         architecture = dataclasses.replace(config.architecture, shared=True)
@@ -219,6 +219,22 @@ def test_seeds_set_what_belongs_to_a_seed(option, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         load("mnist_seeds").main([option, "--out", str(tmp_path)])
     assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(("option", "name"), [([], "mnist"), (["--vat"], "mnist_vat")])
+def test_seeds_are_of_the_experiment_that_is_asked_for(
+    option, name, tmp_path, monkeypatch
+):
+    mnist_seeds, seen = load("mnist_seeds"), []
+
+    def failing(arguments):
+        seen.append(arguments)
+        return 3
+
+    monkeypatch.setattr(getattr(mnist_seeds, name), "main", failing)
+    wish = [*option, "--seeds", "7-8", "--out", str(tmp_path), "--quick"]
+    assert mnist_seeds.main(wish) == 3
+    assert seen == [["--quick", "--seed", "7", "--out", str(tmp_path / "seed-7")]]
 
 
 def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
