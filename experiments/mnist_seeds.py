@@ -144,6 +144,11 @@ def differences(runs) -> str:
         for name in options[0]
         if name not in harmless and len({str(o.get(name)) for o in options}) > 1
     ]
+    # What is committed of a run lacks its configuration.
+    paths = [run / "config.json" for run in runs if (run / "config.json").exists()]
+    configs = [json.loads(path.read_text()) | {"version": None} for path in paths]
+    if not names and configs != configs[:1] * len(configs):
+        names = ["their configuration"]
     return f"Not one experiment: the runs differ in {', '.join(names)}." * bool(names)
 
 

@@ -23,7 +23,7 @@ import mnist
 
 import infogan_jax
 from infogan_jax import Update, data, evaluation, latents, objectives, presets
-from infogan_jax.schedules import Switch
+from infogan_jax.schedules import Linear, Switch
 
 EVERY = 500
 
@@ -54,6 +54,12 @@ def late(config, nets=("trunk", "d", "q")):
         updates=(dataclasses.replace(d, nets=nets), g),
         objective=(*config.objective, of_d),
     )
+
+
+def smooth(config, weight, radius: float):
+    """The config with a Q that is held smooth around real images."""
+    term = objectives.VirtualAdversarial(weight=weight, radius=radius)
+    return dataclasses.replace(config, objective=(*config.objective, term))
 
 
 def rates(config, d: float, g: float):
@@ -152,6 +158,16 @@ CHANGES = {
     ),
     "q-own": lambda config: size(config, shared=False),
     "q-32": lambda config: size(config, q_hidden=32),
+    # Virtual adversarial training of Q: its weight, or how it falls until the middle of
+    # 10,000 updates, and its radius. Joined to q-own it teaches all of Q.
+    "vat-.3-2": lambda config: smooth(config, 0.3, 2.0),
+    "vat-1-2": lambda config: smooth(config, 1.0, 2.0),
+    "vat-3-2": lambda config: smooth(config, 3.0, 2.0),
+    "vat-1-4": lambda config: smooth(config, 1.0, 4.0),
+    "vat-3-to-.3-4": lambda config: smooth(config, Linear(3.0, 0.3, 0, 5000), 4.0),
+    "vat-5-to-.3-2": lambda config: smooth(config, Linear(5.0, 0.3, 0, 5000), 2.0),
+    "vat-5-to-1-2": lambda config: smooth(config, Linear(5.0, 1.0, 0, 5000), 2.0),
+    "vat-10-to-.3-2": lambda config: smooth(config, Linear(10.0, 0.3, 0, 5000), 2.0),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
     "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),

@@ -187,6 +187,17 @@ def test_a_report_over_different_settings_says_so(finished_seeds, capsys):
     assert "Not one experiment: the runs differ in steps." in capsys.readouterr().out
 
 
+def test_a_report_over_two_experiments_says_so(finished_seeds):
+    mnist, mnist_vat = load("mnist"), load("mnist_vat")
+    options, runs = mnist.defaults(True), sorted(finished_seeds.iterdir())
+    for run, experiment in zip(runs, (mnist, mnist, mnist_vat), strict=True):
+        config = experiment.build(options, (28, 28, 1))
+        (run / "config.json").write_text(config.to_json())
+    differences = load("mnist_seeds").differences
+    assert not differences(runs[:2])
+    assert "differ in their configuration" in differences(runs)
+
+
 def test_the_surest_run_is_chosen_and_its_place_among_all_is_told():
     reports = [
         {"seed": 4, "accuracy": 0.7, "image_information": 2.0},
