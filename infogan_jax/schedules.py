@@ -58,6 +58,32 @@ class Linear:
 
 @registry.register
 @dataclass(frozen=True)
+class Exponential:
+    """`start` until step `begin`, by equal factors to `end` at `finish`, then constant.
+
+    Both must be above 0.
+    """
+
+    start: float
+    end: float
+    begin: int
+    finish: int
+
+    def __post_init__(self):
+        if not 0 <= self.begin < self.finish or not min(self.start, self.end) > 0:
+            raise ValueError(
+                "Exponential needs start and end above 0 and 0 <= begin < finish, not "
+                f"{self.start}, {self.end}, {self.begin}, {self.finish}."
+            )
+
+    def __call__(self, step: jax.Array) -> jax.Array:
+        """The value at `step`."""
+        done = (step - self.begin) / (self.finish - self.begin)
+        return self.start * (self.end / self.start) ** jnp.clip(done, 0.0, 1.0)
+
+
+@registry.register
+@dataclass(frozen=True)
 class Switch:
     """`before` until step `at`, `after` from that step on."""
 

@@ -322,12 +322,17 @@ def test_schedules_have_their_hand_values():
     )
     linear = schedules.Linear(1.0, 3.0, begin=10, finish=20)
     assert [float(linear(s)) for s in (0, 10, 15, 20, 99)] == [1.0, 1.0, 2.0, 3.0, 3.0]
+    falling = schedules.Exponential(8.0, 0.5, begin=10, finish=50)
+    found = [float(falling(s)) for s in (0, 10, 20, 30, 40, 50, 99)]
+    assert found == pytest.approx([8.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.5])
 
 
 @pytest.mark.parametrize(
     "make",
     [
         lambda: schedules.Cosine(1.0, 0),
+        lambda: schedules.Exponential(0.0, 1.0, begin=0, finish=5),
+        lambda: schedules.Exponential(1.0, 2.0, begin=5, finish=5),
         lambda: schedules.Linear(0.0, 1.0, begin=5, finish=5),
     ],
 )
