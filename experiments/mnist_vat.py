@@ -22,10 +22,12 @@ def smooth(config: Config, steps: int) -> Config:
 
     Where it must be smooth, Q tells apart only what lies apart. At first that is a few
     groups of digits; as the weight falls they divide, and where they divide is decided
-    by where images are few, not by what the first fakes happened to be.
+    by where images are few, not by what the first fakes happened to be. When the codes
+    come with their full weight, in the second half, it has as much.
     """
+    falling = schedules.Exponential(5.0, 0.3, begin=0, finish=steps // 2)
     term = objectives.VirtualAdversarial(
-        weight=schedules.Linear(5.0, 1.0, begin=0, finish=steps // 2)
+        weight=schedules.Switch(falling, 1.0, at=steps // 2)
     )
     return dataclasses.replace(
         config,

@@ -5,6 +5,7 @@ stand instead of the float.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,10 +86,10 @@ class Exponential:
 @registry.register
 @dataclass(frozen=True)
 class Switch:
-    """`before` until step `at`, `after` from that step on."""
+    """`before` until step `at`, `after` from that step on: numbers or schedules."""
 
-    before: float
-    after: float
+    before: Any
+    after: Any
     at: int
 
     def __post_init__(self):
@@ -97,7 +98,8 @@ class Switch:
 
     def __call__(self, step: jax.Array) -> jax.Array:
         """The value at `step`."""
-        return jnp.where(step < self.at, self.before, self.after)
+        before, after = at(self.before, step), at(self.after, step)
+        return jnp.where(step < self.at, before, after)
 
 
 def at(value, step: jax.Array):

@@ -80,7 +80,8 @@ def test_the_smooth_q_is_all_that_its_experiment_adds():
         assert not config.architecture.shared
         middle = options.steps // 2
         weights = [float(term.weight(at)) for at in (0, middle // 2, middle, 10**6)]
-        assert weights == pytest.approx([5.0, 3.0, 1.0, 1.0])
+        assert weights == pytest.approx([5.0, 1.5**0.5, 1.0, 1.0])
+        assert float(term.weight(middle - 1)) == pytest.approx(0.3, rel=0.01)
         assert config.from_json(config.to_json()) == config
 
 

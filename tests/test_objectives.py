@@ -325,6 +325,10 @@ def test_schedules_have_their_hand_values():
     falling = schedules.Exponential(8.0, 0.5, begin=10, finish=50)
     found = [float(falling(s)) for s in (0, 10, 20, 30, 40, 50, 99)]
     assert found == pytest.approx([8.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.5])
+    both = schedules.Switch(falling, 3.0, at=30)
+    assert [float(both(s)) for s in (0, 20, 29, 30, 99)] == pytest.approx(
+        [8.0, 4.0, 2.0 * 2**0.1, 3.0, 3.0]
+    )
 
 
 @pytest.mark.parametrize(
