@@ -94,7 +94,7 @@ def test_help_of_mnist_shows_every_option_with_both_defaults(capsys):
     assert "(default: 128, with --quick 64)" in shown
 
 
-@pytest.mark.parametrize("name", ["mnist", "figure1"])
+@pytest.mark.parametrize("name", ["mnist", "mnist_vat", "figure1"])
 def test_misspelled_dataset_is_status_two(name, capsys, tmp_path):
     out = tmp_path / "run"
     assert load(name).main(["--data", "mnits", "--out", str(out)]) == 2
