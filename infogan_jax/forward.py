@@ -78,6 +78,10 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
             counted[name] = stats[name]
         return output
 
+    def mean(values):
+        ours = values.mean(0)
+        return ours if axis_name is None else jax.lax.pmean(ours, axis_name)
+
     real = batch["image"]
     z, c = jax.vmap(config.noise.sample)(key_z), jax.vmap(config.codes.sample)(key_c)
     fake = generate(z, c)
@@ -109,6 +113,7 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
         score=score,
         recognise=recognise,
         apply=apply_brought,
+        mean=mean,
     )
     return p, counted
 

@@ -50,6 +50,8 @@ class Pass:
       score: images -> logits [B].
       recognise: images -> Q's parameters.
       apply: (name, *inputs) -> output of a network that a term brought.
+      mean: [B, ...] -> the mean over the examples of all devices, for what is not
+        itself a mean of examples' losses.
     """
 
     codes: latents.Product
@@ -69,6 +71,7 @@ class Pass:
     score: Callable
     recognise: Callable
     apply: Callable
+    mean: Callable
 
 
 @registry.register
@@ -166,6 +169,43 @@ class Recognition:
 
 @registry.register
 @dataclass(frozen=True)
+class ImageInformation:
+    """-weight * I(c; x) of Q on real images: H of its mean category - mean H(Q(c|x)).
+
+    Of each categorical code, in nats, over the batch: highest if Q is sure of every
+    image and finds all categories alike. No label is read; G learns of it through L_I
+    alone. It fixes the categories as they are, so it belongs to the end of a training,
+    beside `VirtualAdversarial`, which keeps a sure Q from cutting where it likes.
+    What was trained for it is not to be compared by `metrics.image_information`.
+
+    Attributes:
+      weight: a number of at least 0, or a schedule.
+      updates: the updates that minimise it.
+
+    Source: Krause et al. 2010 (Discriminative clustering by regularized information
+    maximization, NIPS).
+    """
+
+    weight: Any = 1.0
+    updates: tuple = ("g",)
+
+    def check(self, config) -> None:
+        """Raises unless there is a categorical code, and the rest can work."""
+        _check_reader(self, config)
+
+    def __call__(self, p: Pass) -> dict:
+        """The same loss for every update in `updates`."""
+        information = 0.0
+        for logits in _categories(p.codes, p.q_real):
+            q = jnp.exp(logits)
+            mean = p.mean(q)
+            information += (q * logits).sum(-1).mean() - mean @ jnp.log(mean + 1e-12)
+        weight = jnp.asarray(schedules.at(self.weight, p.step), p.real.dtype)
+        return dict.fromkeys(self.updates, -weight * information)
+
+
+@registry.register
+@dataclass(frozen=True)
 class VirtualAdversarial:
     """weight * KL(Q(c|x) || Q(c|x + r)) of the categorical codes: x real, r the worst.
 
@@ -191,28 +231,16 @@ class VirtualAdversarial:
 
     def check(self, config) -> None:
         """Raises unless there is a categorical code, and the rest can work."""
-        if not _categorical(config.codes):
-            raise ValueError(
-                "VirtualAdversarial needs a categorical code; the codes are "
-                f"{config.codes.parts}."
-            )
-        _check_numbers(self.weight)
+        _check_reader(self, config)
         if not self.radius > 0:
             raise ValueError(f"radius must be above 0, not {self.radius}.")
-        _check_updates(self, config)
 
     def __call__(self, p: Pass) -> dict:
         """The same loss, in nats, for every update in `updates`."""
-        which = _categorical(p.codes)
-
-        def log_q(q):
-            parts = p.codes.split_params(q)
-            return [jax.nn.log_softmax(parts[i]) for i in which]
-
-        clean = jax.lax.stop_gradient(log_q(p.q_real))
+        clean = jax.lax.stop_gradient(_categories(p.codes, p.q_real))
 
         def divergence(shift):
-            moved = log_q(p.recognise(p.real + shift))
+            moved = _categories(p.codes, p.recognise(p.real + shift))
             pairs = zip(clean, moved, strict=True)
             return sum((jnp.exp(a) * (a - b)).sum(-1) for a, b in pairs)
 
@@ -274,7 +302,22 @@ def _check_updates(term, config):
         )
 
 
-def _categorical(codes):
-    """Where in the codes the categorical ones are."""
-    kinds = enumerate(codes.parts)
-    return [i for i, part in kinds if isinstance(part, latents.Categorical)]
+def _check_reader(term, config):
+    """For terms on what Q says of real images."""
+    if not any(isinstance(part, latents.Categorical) for part in config.codes.parts):
+        raise ValueError(
+            f"{type(term).__name__} needs a categorical code; the codes are "
+            f"{config.codes.parts}."
+        )
+    _check_numbers(term.weight)
+    _check_updates(term, config)
+
+
+def _categories(codes, q):
+    """Log-probabilities of the values of each categorical code, [B, n] each."""
+    pairs = zip(codes.parts, codes.split_params(q), strict=True)
+    return [
+        jax.nn.log_softmax(logits)
+        for part, logits in pairs
+        if isinstance(part, latents.Categorical)
+    ]

@@ -12,6 +12,7 @@ from infogan_jax import Update, latents, objectives, schedules
 
 NonSaturating = objectives.NonSaturating
 MutualInformation = objectives.MutualInformation
+ImageInformation = objectives.ImageInformation
 VirtualAdversarial = objectives.VirtualAdversarial
 
 
@@ -107,6 +108,7 @@ D, G = ("trunk", "d"), ("g", "q")
         (D, G, (objectives.Recognition(),), {"q"}),
         (D, G, (VirtualAdversarial(),), {"q"}),
         (D, (*G, "trunk"), (VirtualAdversarial(),), {"q", "trunk"}),
+        (D, G, (ImageInformation(),), {"q"}),
     ],
 )
 def test_a_step_moves_exactly_what_the_configuration_names(
@@ -264,24 +266,40 @@ def test_the_worst_shift_is_worse_than_any_of_as_many_at_random(key):
         assert worst > (jnp.log(1 / 5) - q).mean()
 
 
+def test_information_on_images_is_that_of_the_joint_table(key):
+    # Four equally likely images and their posteriors: I(c; x) by summing the joint.
+    joint = np.random.default_rng(0).dirichlet(np.ones(3), size=4) / 4
+    independent = np.outer(joint.sum(1), joint.sum(0))
+    expected = (joint * np.log(joint / independent)).sum()
+    p = read_by(jnp.zeros((1, 1, 1, 3)), jnp.ones((4, 1, 1, 1)), key)
+    p = dataclasses.replace(
+        p, q_real=jnp.log(4 * joint) + 7, mean=lambda values: values.mean(0)
+    )
+    found = ImageInformation(weight=2.0)(p)["g"]
+    assert found == pytest.approx(-2 * expected, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("term", "message"),
     [
+        (ImageInformation(weight=-1.0), "weight"),
+        (ImageInformation(updates=("q",)), "updates are"),
         (VirtualAdversarial(weight=-1.0), "weight"),
         (VirtualAdversarial(weight=(1.0, 1.0)), "weight"),
         (VirtualAdversarial(radius=0.0), "radius"),
         (VirtualAdversarial(updates=("q",)), "updates are"),
     ],
 )
-def test_virtual_adversarial_training_that_cannot_work_is_refused(tiny, term, message):
+def test_terms_on_real_images_that_cannot_work_are_refused(tiny, term, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(tiny, objective=(MutualInformation(), term))
 
 
-def test_virtual_adversarial_training_needs_categories(tiny):
+@pytest.mark.parametrize("term", [ImageInformation(), VirtualAdversarial()])
+def test_terms_on_real_images_need_categories(tiny, term):
     codes = latents.Product((latents.Uniform(),))
     with pytest.raises(ValueError, match="categorical"):
-        dataclasses.replace(tiny, codes=codes, objective=(VirtualAdversarial(),))
+        dataclasses.replace(tiny, codes=codes, objective=(term,))
 
 
 def test_weight_per_code_scales_each_bound(tiny, batch, key, state):

@@ -75,15 +75,17 @@ def test_training_loop_runs_on_eight_devices_as_on_one(
 
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
-def test_the_worst_shifts_are_those_of_the_whole_batch(back_end, tiny, batch, key):
-    # Norms couple the examples, so a gradient in one image passes through all devices.
+def test_terms_on_real_images_are_those_of_the_whole_batch(back_end, tiny, batch, key):
+    # Norms couple the examples, so a gradient in one image passes through all devices;
+    # so does the mean category.
     apart = dataclasses.replace(tiny.architecture, shared=False)
-    objective = (*tiny.objective, objectives.VirtualAdversarial())
+    terms = objectives.VirtualAdversarial(), objectives.ImageInformation()
+    objective = (*tiny.objective, *terms)
     config = dataclasses.replace(tiny, architecture=apart, objective=objective)
     state = infogan_jax.init(config, key)
     _, one = infogan_jax.train_step(config, state, batch, key)
     _, eight = back_end(config)(state, batch, key)
-    for name in ("g/VirtualAdversarial", "g/gradient"):
+    for name in ("g/VirtualAdversarial", "g/ImageInformation", "g/gradient"):
         np.testing.assert_allclose(eight[name], one[name], rtol=1e-4)
 
 
