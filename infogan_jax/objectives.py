@@ -196,10 +196,10 @@ class ImageInformation:
     def __call__(self, p: Pass) -> dict:
         """The same loss for every update in `updates`."""
         information = 0.0
-        for logits in _categories(p.codes, p.q_real):
-            q = jnp.exp(logits)
+        for log_q in _categories(p.codes, p.q_real):
+            q = jnp.exp(log_q)
             mean = p.mean(q)
-            information += (q * logits).sum(-1).mean() - mean @ jnp.log(mean + 1e-12)
+            information += (q * log_q).sum(-1).mean() - mean @ jnp.log(mean + 1e-12)
         weight = jnp.asarray(schedules.at(self.weight, p.step), p.real.dtype)
         return dict.fromkeys(self.updates, -weight * information)
 
