@@ -281,16 +281,15 @@ def _check_weight(weight, codes):
             f"{len(weights)} weights for {len(codes.parts)} codes; give one number, or "
             "one for each code."
         )
-    _check_numbers(*weights)
+    for weight in weights:
+        _check_number(weight, "; give a tuple for one weight for each code")
 
 
-def _check_numbers(*weights):
-    for number in weights:
-        if not callable(number) and not (isinstance(number, Real) and number >= 0):
-            raise ValueError(
-                f"a weight must be at least 0, or a schedule, not {number!r}; in "
-                "MutualInformation a tuple may give one for each code."
-            )
+def _check_number(weight, hint=""):
+    if not callable(weight) and not (isinstance(weight, Real) and weight >= 0):
+        raise ValueError(
+            f"a weight must be at least 0, or a schedule, not {weight!r}{hint}."
+        )
 
 
 def _check_updates(term, config):
@@ -309,7 +308,7 @@ def _check_reader(term, config):
             f"{type(term).__name__} needs a categorical code; the codes are "
             f"{config.codes.parts}."
         )
-    _check_numbers(term.weight)
+    _check_number(term.weight)
     _check_updates(term, config)
 
 
