@@ -174,24 +174,31 @@ class ImageInformation:
 
     Of each categorical code, in nats, over the batch: highest if Q is sure of every
     image and finds all categories alike. No label is read; G learns of it through L_I
-    alone. It fixes the categories as they are, so it belongs to the end of a training,
-    beside `VirtualAdversarial`, which keeps a sure Q from cutting where it likes.
+    alone. Beside it belongs `VirtualAdversarial`, which keeps a sure Q from cutting
+    where it likes. With a small weight the two find the categories by themselves; with
+    a large one they stay as they are, at the end of a training.
     What was trained for it is not to be compared by `metrics.image_information`.
 
     Attributes:
       weight: a number of at least 0, or a schedule.
+      balance: factor of H of the mean category, at least 0. 1 is the information; above
+        1 no category is left empty, which G, whose codes are drawn alike, could not
+        draw either.
       updates: the updates that minimise it.
 
     Source: Krause et al. 2010 (Discriminative clustering by regularized information
-    maximization, NIPS).
+    maximization, NIPS); the balance: Hu et al. 2017 (arXiv:1702.08720), eq. 7.
     """
 
     weight: Any = 1.0
+    balance: float = 1.0
     updates: tuple = ("g",)
 
     def check(self, config) -> None:
         """Raises unless there is a categorical code, and the rest can work."""
         _check_reader(self, config)
+        if not self.balance >= 0:
+            raise ValueError(f"balance must be at least 0, not {self.balance}.")
 
     def __call__(self, p: Pass) -> dict:
         """The same loss for every update in `updates`."""
@@ -199,7 +206,8 @@ class ImageInformation:
         for log_q in _categories(p.codes, p.q_real):
             q = jnp.exp(log_q)
             mean = p.mean(q)
-            information += (q * log_q).sum(-1).mean() - mean @ jnp.log(mean + 1e-12)
+            information += (q * log_q).sum(-1).mean()
+            information -= self.balance * (mean @ jnp.log(mean + 1e-12))
         weight = jnp.asarray(schedules.at(self.weight, p.step), p.real.dtype)
         return dict.fromkeys(self.updates, -weight * information)
 
@@ -218,7 +226,12 @@ class VirtualAdversarial:
 
     Attributes:
       weight: a number of at least 0, or a schedule.
-      radius: length of r over all of an image's values, which lie in [0, 1].
+      radius: length of r over all of an image's values, which lie in [0, 1]; above 0,
+        or a schedule. A large one finds coarse groups of images; a small one finds
+        where within such a group images are few.
+      probe: length of the random step at whose end the power iteration takes its
+        gradient, above 0. A step as long as the images finds a direction where Q is
+        so sure that near by nothing changes.
       updates: the updates that minimise it.
 
     Source: Miyato et al. 2018 (arXiv:1704.03976), section 3; on a clustering by mutual
@@ -226,14 +239,19 @@ class VirtualAdversarial:
     """
 
     weight: Any = 1.0
-    radius: float = 2.0
+    radius: Any = 2.0
+    probe: float = 1.0
     updates: tuple = ("g",)
 
     def check(self, config) -> None:
         """Raises unless there is a categorical code, and the rest can work."""
         _check_reader(self, config)
-        if not self.radius > 0:
-            raise ValueError(f"radius must be above 0, not {self.radius}.")
+        if not callable(self.radius) and not self.radius > 0:
+            raise ValueError(
+                f"radius must be above 0, or a schedule, not {self.radius!r}."
+            )
+        if not self.probe > 0:
+            raise ValueError(f"probe must be above 0, not {self.probe}.")
 
     def __call__(self, p: Pass) -> dict:
         """The same loss, in nats, for every update in `updates`."""
@@ -249,9 +267,13 @@ class VirtualAdversarial:
             return images * jax.lax.rsqrt(squares + 1e-12)
 
         noise = jax.vmap(lambda key: jax.random.normal(key, p.real.shape[1:]))(p.keys)
-        steepest = jax.grad(lambda shift: divergence(shift).sum())(unit(noise))
-        worst = self.radius * unit(jax.lax.stop_gradient(steepest))
-        weight = jnp.asarray(schedules.at(self.weight, p.step), p.real.dtype)
+        probe = self.probe * unit(noise)
+        steepest = jax.grad(lambda shift: divergence(shift).sum())(probe)
+        radius, weight = (
+            jnp.asarray(schedules.at(value, p.step), p.real.dtype)
+            for value in (self.radius, self.weight)
+        )
+        worst = radius * unit(jax.lax.stop_gradient(steepest))
         return dict.fromkeys(self.updates, weight * divergence(worst).mean())
 
 

@@ -1,4 +1,6 @@
 import dataclasses
+import itertools
+import math
 
 import jax
 import numpy as np
@@ -80,6 +82,17 @@ def test_separate_q_has_a_trunk_of_its_own(tiny):
     assert found["q"] == sizes(tiny)["q"] + found["trunk"]
 
 
+def test_a_separate_q_may_be_dense(tiny):
+    dense = dataclasses.replace(tiny.architecture, shared=False, q_trunk=(7, 5))
+    config = dataclasses.replace(tiny, architecture=dense)
+    found = shapes(config).nets["q"].params
+    pixels = math.prod(config.image_shape)
+    widths = [pixels, 7, 5, dense.q_hidden, config.codes.n_params]
+    assert len(widths) == len([name for name in found if name.startswith("Dense")]) + 1
+    for layer, shape in enumerate(itertools.pairwise(widths)):
+        assert found[f"Dense_{layer}"]["kernel"].shape == shape
+
+
 def test_dropout_mask_belongs_to_the_example(key):
     trunk = networks.Mlp(image_shape=(4, 4, 1)).networks(5, 3, None)["trunk"]
     x, keys = jax.random.uniform(key, (6, 4, 4, 1)), jax.random.split(key, 6)
@@ -97,6 +110,8 @@ def test_dropout_mask_belongs_to_the_example(key):
         lambda: networks.Dcgan(image_shape=(28, 28, 2)),
         lambda: networks.Dcgan(image_shape=(28, 28)),
         lambda: networks.Dcgan(width=0),
+        lambda: networks.Dcgan(shared=False, q_trunk=(400, 0)),
+        lambda: networks.Dcgan(q_trunk=(400,)),
         lambda: networks.Dcgan(output="relu"),
         lambda: networks.Mlp(dropout=1.0),
         lambda: networks.Mlp(image_shape=(0, 4, 1)),

@@ -266,6 +266,36 @@ def test_the_worst_shift_is_worse_than_any_of_as_many_at_random(key):
         assert worst > (jnp.log(1 / 5) - q).mean()
 
 
+def test_the_radius_may_depend_on_the_step(key):
+    weights, images = jax.random.normal(key, (3, 3, 1, 4)), jnp.ones((2, 3, 3, 1))
+    p = read_by(weights, images, key)
+    falling = VirtualAdversarial(radius=schedules.Linear(2.0, 0.5, 0, 10))
+    for step, radius in ((0, 2.0), (5, 1.25), (20, 0.5)):
+        found = falling(dataclasses.replace(p, step=jnp.int32(step)))["g"]
+        expected = VirtualAdversarial(radius=radius)(p)["g"]
+        assert found == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_long_probe_sees_past_where_a_sure_q_is_flat(key):
+    # Log-odds 60 w.x: at x = 1 Q is so sure that float32 has no gradient near by, and
+    # at the far end of a long step it has one.
+    weights = jnp.zeros((1, 1, 1, 2)).at[..., 1].set(60.0)
+    p = read_by(weights, jnp.ones((1, 1, 1, 1)), key)
+    near, far = (
+        [
+            float(VirtualAdversarial(radius=1.5, probe=probe)(read)["g"])
+            for read in (
+                dataclasses.replace(p, keys=jax.random.split(k, 1))
+                for k in jax.random.split(key, 8)
+            )
+        ]
+        for probe in (0.1, 10.0)
+    )
+    # The shift of length 1.5 to x = -0.5 costs 30 nats, the other way nothing.
+    assert max(near) == pytest.approx(0.0, abs=1e-6)
+    assert max(far) == pytest.approx(30.0, rel=1e-4)
+
+
 def test_information_on_images_is_that_of_the_joint_table(key):
     # Four equally likely images and their posteriors: I(c; x) by summing the joint.
     joint = np.random.default_rng(0).dirichlet(np.ones(3), size=4) / 4
@@ -277,16 +307,23 @@ def test_information_on_images_is_that_of_the_joint_table(key):
     )
     found = ImageInformation(weight=2.0)(p)["g"]
     assert found == pytest.approx(-2 * expected, rel=1e-5)
+    # The balance counts the entropy of the mean category once more for each unit.
+    entropy = -(joint.sum(0) * np.log(joint.sum(0))).sum()
+    found = ImageInformation(weight=2.0, balance=4.0)(p)["g"]
+    assert found == pytest.approx(-2 * (expected + 3 * entropy), rel=1e-5)
 
 
 @pytest.mark.parametrize(
     ("term", "message"),
     [
         (ImageInformation(weight=-1.0), "weight"),
+        (ImageInformation(balance=-1.0), "balance"),
+        (ImageInformation(balance=float("nan")), "balance"),
         (ImageInformation(updates=("q",)), "updates are"),
         (VirtualAdversarial(weight=-1.0), "weight"),
         (VirtualAdversarial(weight=(1.0, 1.0)), "weight"),
         (VirtualAdversarial(radius=0.0), "radius"),
+        (VirtualAdversarial(probe=0.0), "probe"),
         (VirtualAdversarial(updates=("q",)), "updates are"),
     ],
 )

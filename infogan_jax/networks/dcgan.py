@@ -31,6 +31,8 @@ class Dcgan:
         0.02 theirs start so weak that D wins before G draws anything.
       output: "sigmoid", or "tanh" mapped to [0, 1] (and back at D's entrance).
       shared: False gives Q a trunk of its own instead of D's features.
+      q_trunk: features of this trunk's layers, dense ones on the pixels; if empty, it
+        is convolutions as D's. `objectives.VirtualAdversarial` wants dense ones.
     """
 
     image_shape: tuple = (28, 28, 1)
@@ -42,10 +44,16 @@ class Dcgan:
     init_std: float | None = 0.02
     output: str = "sigmoid"
     shared: bool = True
+    q_trunk: tuple = ()
 
     def __post_init__(self):
         layers.check_image_shape(self.image_shape, 2**self.depth)
-        layers.check_positive(self, "width", "depth", "dense", "q_hidden")
+        layers.check_positive(self, "width", "depth", "dense", "q_hidden", "q_trunk")
+        if self.q_trunk and self.shared:
+            raise ValueError(
+                f"q_trunk {self.q_trunk} is for a Q that does not read D's features; "
+                "set shared=False with it."
+            )
         layers.check_output(self.output)
 
     def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
@@ -104,11 +112,15 @@ class ConvQ(nn.Module):
     @nn.compact
     def __call__(self, features, images, *, train, keys=None):  # noqa: D102
         size, init = self.size, self.size.kernel_init()
-        if not size.shared:
+        if size.q_trunk:
+            features = layers.flat(layers.enter(images, size.output))
+        elif not size.shared:
             features = size.trunk(self.axis_name)(images, train=train)
-        x = nn.Dense(size.q_hidden, use_bias=False, kernel_init=init)(features)
-        x = nn.leaky_relu(layers.norm(self.axis_name, train)(x), size.leak)
-        return nn.Dense(self.n_params, kernel_init=init)(x)
+        for width in (*size.q_trunk, size.q_hidden):
+            features = nn.Dense(width, use_bias=False, kernel_init=init)(features)
+            features = layers.norm(self.axis_name, train)(features)
+            features = nn.leaky_relu(features, size.leak)
+        return nn.Dense(self.n_params, kernel_init=init)(features)
 
 
 class ConvG(nn.Module):
