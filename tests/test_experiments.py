@@ -66,23 +66,44 @@ def test_quick_is_the_same_experiment_with_a_small_network():
         assert (mine.name, mine.nets) == (papers.name, papers.nets)
 
 
-def test_the_smooth_q_is_all_that_its_experiment_adds():
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_the_smooth_q_is_all_that_its_experiment_adds(is_quick):
     mnist, mnist_vat = load("mnist"), load("mnist_vat")
-    for is_quick in (False, True):
-        options = mnist.defaults(is_quick)
-        config = mnist_vat.build(options, (28, 28, 1))
-        *objective, term = config.objective
-        architecture = dataclasses.replace(config.architecture, shared=True)
-        plain = dataclasses.replace(
-            config, objective=tuple(objective), architecture=architecture
-        )
-        assert plain == mnist.build(options, (28, 28, 1))
-        assert not config.architecture.shared
-        middle = options.steps // 2
-        weights = [float(term.weight(at)) for at in (0, middle // 2, middle, 10**6)]
-        assert weights == pytest.approx([5.0, 1.5**0.5, 1.0, 1.0])
-        assert float(term.weight(middle - 1)) == pytest.approx(0.3, rel=0.01)
-        assert config.from_json(config.to_json()) == config
+    options = dataclasses.replace(mnist_vat.defaults(is_quick), steps=1000)
+    config = mnist_vat.build(options, (28, 28, 1))
+    plain = mnist.build(options, (28, 28, 1))
+    game, information, smooth, sure = config.objective
+    with_plain_weights = dataclasses.replace(
+        information, weight=plain.objective[1].weight
+    )
+    assert (game, with_plain_weights) == plain.objective
+    d, g = config.updates
+    lr, of_q = g.lr
+    assert (d, dataclasses.replace(g, lr=lr)) == plain.updates
+    of_plain = plain.architecture
+    dense = {"shared": False, "q_trunk": (400,), "q_hidden": 400}
+    assert config.architecture == dataclasses.replace(of_plain, **dense)
+    assert config.codes == plain.codes and config.noise == plain.noise
+
+    def course(*schedules):
+        return [[float(schedule(at)) for schedule in schedules] for at in (0, 400, 999)]
+
+    # First far around every image, then near by; then L_I, and last the rates fall.
+    near = course(smooth.radius, smooth.weight)
+    np.testing.assert_allclose(near, [[1.4, 1.0], [0.5, 3.0], [0.5, 3.0]])
+    weights = course(*information.weight[:2])
+    np.testing.assert_allclose(weights, [[0.001, 0.001]] * 2 + [[0.1, 0.3]])
+    assert information.weight[1] == information.weight[2]
+    np.testing.assert_allclose(course(of_q), [[2e-3], [2e-3], [2e-4]], rtol=0.05)
+    assert (sure.weight, sure.balance, smooth.probe) == (0.1, 4.0, 10.0)
+    assert config.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_the_smooth_q_has_a_schedule_for_any_number_of_steps(steps):
+    mnist_vat = load("mnist_vat")
+    options = dataclasses.replace(mnist_vat.defaults(True), steps=steps)
+    assert mnist_vat.build(options, (28, 28, 1)).objective
 
 
 def test_help_of_mnist_shows_every_option_with_both_defaults(capsys):
