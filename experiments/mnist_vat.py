@@ -22,25 +22,32 @@ from infogan_jax import Config, objectives, runs, schedules
 
 
 def smooth(config: Config, steps: int) -> Config:
-    """The config with a dense Q of its own, and the two terms on real images.
+    """The config with a dense Q that begins alone, in an update of its own.
 
     First Q finds coarse groups of digits, smooth far around every image. Then near by,
     and more so: what is alike from a distance, such as 4s and 9s, parts where images
-    are few. All that time L_I weighs next to nothing, for fakes would hold Q to what
-    they happen to be; then it grows, and the continuous codes with it.
+    are few. Then G and D begin, and G learns by L_I what the categories are. Q learns
+    the continuous codes by it at once, the category last, for fakes would hold it to
+    what they happen to be.
     """
+    alone = int(0.65 * steps)
 
     def between(form, start, end, begin, finish):
         first = int(begin * steps)
         return form(start, end, first, max(first + 1, int(finish * steps)))
 
-    category, continuous = (
-        between(schedules.Exponential, *ends, 0.6, 0.7)
-        for ends in ((0.001, 0.1), (0.001, 0.3))
+    near = functools.partial(between, schedules.Linear, begin=0.18, finish=0.3)
+    continuous = schedules.Switch(0.001, 0.3, at=alone)
+    last = between(schedules.Exponential, 0.001, 0.1, 0.8, 0.9)
+    of_g, of_q = (
+        objectives.MutualInformation(
+            weight=(category, continuous, continuous), updates=(update,), name=name
+        )
+        for category, update, name in ((0.1, "g", None), (last, "q", "OfQ"))
     )
-    near = functools.partial(between, begin=0.15, finish=0.35)
-    game, information = config.objective
+    game, _ = config.objective
     d, g = config.updates
+    rate = between(schedules.Linear, 2e-3, 2e-4, 0.75, 1.0)
     return dataclasses.replace(
         config,
         architecture=dataclasses.replace(
@@ -48,26 +55,27 @@ def smooth(config: Config, steps: int) -> Config:
         ),
         objective=(
             game,
-            dataclasses.replace(information, weight=(category, continuous, continuous)),
+            of_g,
+            of_q,
             objectives.VirtualAdversarial(
-                weight=near(schedules.Linear, 1.0, 3.0),
-                radius=near(schedules.Linear, 1.4, 0.5),
+                weight=near(1.0, 3.0),
+                radius=near(1.4, 0.5),
                 probe=10.0,
+                updates=("q",),
             ),
-            objectives.ImageInformation(weight=0.1, balance=4.0),
+            objectives.ImageInformation(weight=0.1, balance=4.0, updates=("q",)),
         ),
         updates=(
-            d,
-            dataclasses.replace(
-                g, lr=(g.lr, between(schedules.Linear, 2e-3, 2e-4, 0.75, 1.0))
-            ),
+            dataclasses.replace(d, begin=alone),
+            dataclasses.replace(g, nets=("g",), begin=alone),
+            dataclasses.replace(g, name="q", nets=("q",), lr=rate),
         ),
     )
 
 
 def defaults(is_quick: bool) -> runs.Options:
-    """The options' defaults: larger batches, and fewer of them."""
-    return dataclasses.replace(mnist.defaults(is_quick), batch_size=256, steps=6500)
+    """The options' defaults: larger batches."""
+    return dataclasses.replace(mnist.defaults(is_quick), batch_size=256, steps=8500)
 
 
 def build(options: runs.Options, image_shape: tuple) -> Config:

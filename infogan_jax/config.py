@@ -24,6 +24,8 @@ class Update:
       nets: the networks that learn in it; nothing else moves.
       lr: Adam's rate, a number or a schedule, or a tuple with one for each net.
       beta1, beta2: Adam's decay rates.
+      begin: the step from which on it is done. Before it costs no time, its networks
+        stay as they are, and its metrics are 0.
       restart: the step at which its networks and its optimizer start afresh, if any.
     """
 
@@ -32,6 +34,7 @@ class Update:
     lr: Any
     beta1: float = 0.5
     beta2: float = 0.999
+    begin: int = 0
     restart: int | None = None
 
     def __post_init__(self):
@@ -53,6 +56,8 @@ class Update:
         for rate in self.lr if isinstance(self.lr, tuple) else (self.lr,):
             if not callable(rate) and not rate >= 0:
                 raise ValueError(f"lr must be at least 0, not {rate}.")
+        if self.begin < 0:
+            raise ValueError(f"begin must be at least 0, not {self.begin}.")
         if self.restart is not None and self.restart < 1:
             raise ValueError(f"restart must be at least 1, not {self.restart}.")
         for beta in (self.beta1, self.beta2):

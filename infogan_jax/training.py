@@ -89,7 +89,15 @@ def step(
     key, metrics = jax.random.fold_in(key, state.step), {}
     for position, update in enumerate(config.updates):
         update_key = jax.random.fold_in(key, 1 + position)
-        state, seen = _apply_update(config, update, state, batch, update_key, axis_name)
+        apply = functools.partial(
+            _apply_update,
+            config,
+            update,
+            batch=batch,
+            key=update_key,
+            axis_name=axis_name,
+        )
+        state, seen = _from(update.begin, apply, state)
         metrics |= seen
     return state.replace(step=state.step + 1, ema=_average(config, state)), metrics
 
@@ -283,6 +291,18 @@ def _restart(config, state, key):
         now = state.step == update.restart
         state = jax.lax.cond(now, begin, lambda state=state: state)
     return state
+
+
+def _from(begin, apply, state):
+    """What `apply` makes of the state, or the state and metrics of 0 before `begin`."""
+    if not begin:
+        return apply(state)
+
+    def idle(state):
+        seen = jax.eval_shape(apply, state)[1]
+        return state, {name: jnp.zeros(x.shape, x.dtype) for name, x in seen.items()}
+
+    return jax.lax.cond(state.step >= begin, apply, idle, state)
 
 
 def _apply_update(config, update, state, batch, key, axis_name):

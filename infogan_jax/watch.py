@@ -7,7 +7,8 @@
 
 An alarm is a function of the metrics alone, so a resumed run gives the ones that an
 uninterrupted run gives. It judges the means of `WINDOW` updates at a time, but for the
-first, and is given once: it says that something should be looked at, and stops nothing.
+first in which D, or G, takes part, and is given once: it says that something should be
+looked at, and stops nothing.
 A code is dead below a tenth of the way from what the best blind Q reaches to an exact
 one (`bounds` of a latent). It is not judged at weight 0, nor while a schedule gives it
 next to none and for `PATIENCE` updates after.
@@ -29,17 +30,24 @@ _ALIVE = 0.1  # of what Q could read of a code
 class _Sign:
     """The mean of `metric` times `side` is above `limit` times `side`.
 
-    `weight` is the objective's of what is measured, a number or schedule.
+    `weight` is the objective's of what is measured, a number or schedule; `begin` is
+    that of the update which measures it.
     """
 
     metric: str
     side: int
     limit: float
     cause: str
+    begin: int
     weight: Any = 1.0
 
     def is_asked(self, step):
-        """Whether the weight is not 0; of a schedule, not small now and before."""
+        """Whether the weight is not 0; of a schedule, not small now and before.
+
+        No start is judged: it is like nothing that comes after.
+        """
+        if step - 2 * WINDOW < self.begin:
+            return False
         if not callable(self.weight):
             return self.weight > 0
         return all(self.weight(t) >= _ASKED for t in (max(0, step - PATIENCE), step))
@@ -64,8 +72,6 @@ class Watch:
         if self._seen % WINDOW:
             return []
         means, self._sums = self._sums, collections.Counter()
-        if self._seen == WINDOW:  # The start is like nothing that comes after.
-            return []
         given = [
             sign
             for sign in self._left
@@ -84,22 +90,25 @@ def _signs(config):
     """What to look for: only what the config asks its networks to learn."""
     signs = []
     for update in dict.fromkeys(config.updates):
+        at = update.begin
         if "d" in update.nets:
             cause = (
                 "D has won: it tells nearly every image; lower its rate, or raise G's"
             )
-            signs.append(_Sign(f"{update.name}/accuracy", 1, 0.998, cause))
+            signs.append(_Sign(f"{update.name}/accuracy", 1, 0.998, cause, at))
         if "g" in update.nets:
             cause = "the output has collapsed: G draws the same image for every z and c"
-            signs.append(_Sign(f"{update.name}/spread", -1, 0.1, cause))
-    learners = {update.name for update in config.updates if "g" in update.nets}
+            signs.append(_Sign(f"{update.name}/spread", -1, 0.1, cause, at))
+    learners = {u.name: u.begin for u in config.updates if "g" in u.nets}
     for term in config.objective:
-        rewarded = isinstance(term, objectives.MutualInformation)
-        if rewarded and learners.intersection(term.updates):
+        if not isinstance(term, objectives.MutualInformation):
+            continue
+        if teaching := learners.keys() & set(term.updates):
+            at = min(learners[name] for name in teaching)
             weights = objectives.weight_of_each(term.weight, config.codes)
             for i, weight in enumerate(weights):
                 blind, exact = config.codes.parts[i].bounds()
                 limit = blind + _ALIVE * (exact - blind)
                 cause = f"code {i} is dead: Q cannot read it from the images"
-                signs.append(_Sign(f"info/{i}", -1, limit, cause, weight))
+                signs.append(_Sign(f"info/{i}", -1, limit, cause, at, weight))
     return signs

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn import svm
 
-from infogan_jax import data, presets
+from infogan_jax import data, presets, schedules
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if "def main(" in p.read_text())
@@ -67,40 +67,43 @@ def test_quick_is_the_same_experiment_with_a_small_network():
 
 
 @pytest.mark.parametrize("is_quick", [False, True])
-def test_the_smooth_q_is_all_that_its_experiment_adds(is_quick):
+def test_a_q_taught_by_images_is_all_that_its_experiment_adds(is_quick):
     mnist, mnist_vat = load("mnist"), load("mnist_vat")
     options = dataclasses.replace(mnist_vat.defaults(is_quick), steps=1000)
     config = mnist_vat.build(options, (28, 28, 1))
     plain = mnist.build(options, (28, 28, 1))
-    game, information, smooth, sure = config.objective
-    with_plain_weights = dataclasses.replace(
-        information, weight=plain.objective[1].weight
-    )
-    assert (game, with_plain_weights) == plain.objective
-    d, g = config.updates
-    lr, of_q = g.lr
-    assert (d, dataclasses.replace(g, lr=lr)) == plain.updates
-    of_plain = plain.architecture
+    game, of_g, of_q, smooth, sure = config.objective
+    d, g, q = config.updates
+    assert game == plain.objective[0]
+    assert dataclasses.replace(d, begin=0) == plain.updates[0]
+    both = ("g", "q")
+    assert dataclasses.replace(g, nets=both, begin=0) == plain.updates[1]
+    assert dataclasses.replace(q, name="g", nets=both, lr=g.lr) == plain.updates[1]
+    assert (d.begin, g.begin, q.begin) == (650, 650, 0)
     dense = {"shared": False, "q_trunk": (400,), "q_hidden": 400}
-    assert config.architecture == dataclasses.replace(of_plain, **dense)
+    architecture = dataclasses.replace(plain.architecture, **dense)
+    assert config.architecture == architecture
     assert config.codes == plain.codes and config.noise == plain.noise
-
-    def course(*schedules):
-        return [[float(schedule(at)) for schedule in schedules] for at in (0, 400, 999)]
-
-    # First far around every image, then near by; then L_I, and last the rates fall.
-    near = course(smooth.radius, smooth.weight)
-    np.testing.assert_allclose(near, [[1.4, 1.0], [0.5, 3.0], [0.5, 3.0]])
-    weights = course(*information.weight[:2])
-    np.testing.assert_allclose(weights, [[0.001, 0.001]] * 2 + [[0.1, 0.3]])
-    assert information.weight[1] == information.weight[2]
-    np.testing.assert_allclose(course(of_q), [[2e-3], [2e-3], [2e-4]], rtol=0.05)
+    taught = [term.updates for term in (of_g, of_q, smooth, sure)]
+    assert taught == [("g",), ("q",), ("q",), ("q",)] and q.nets == ("q",)
     assert (sure.weight, sure.balance, smooth.probe) == (0.1, 4.0, 10.0)
     assert config.from_json(config.to_json()) == config
 
+    def course(value, *at):
+        return [float(schedules.at(value, step)) for step in at]
+
+    # First far around every image, then near by; L_I teaches G at once, and Q last.
+    assert course(smooth.radius, 180, 300) == pytest.approx([1.4, 0.5])
+    assert course(smooth.weight, 180, 300) == pytest.approx([1.0, 3.0])
+    assert of_g.weight[0] == 0.1
+    assert course(of_q.weight[0], 800, 900) == pytest.approx([0.001, 0.1])
+    for weight in (*of_g.weight[1:], *of_q.weight[1:]):
+        assert course(weight, 649, 650) == pytest.approx([0.001, 0.3])
+    assert course(q.lr, 750, 1000) == pytest.approx([2e-3, 2e-4])
+
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
-def test_the_smooth_q_has_a_schedule_for_any_number_of_steps(steps):
+def test_a_q_taught_by_images_has_a_schedule_for_any_number_of_steps(steps):
     mnist_vat = load("mnist_vat")
     options = dataclasses.replace(mnist_vat.defaults(True), steps=steps)
     assert mnist_vat.build(options, (28, 28, 1)).objective

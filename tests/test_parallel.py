@@ -90,6 +90,22 @@ def test_terms_on_real_images_are_those_of_the_whole_batch(back_end, tiny, batch
 
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_an_update_waits_on_all_devices(back_end, tiny, batch, key):
+    d, g = tiny.updates
+    config = dataclasses.replace(tiny, updates=(dataclasses.replace(d, begin=1), g))
+    before = infogan_jax.init(config, key)
+    step = back_end(config)
+    first, seen = step(before, batch, key)
+    assert seen["d/NonSaturating"] == 0
+    for one, other in zip(
+        jax.tree.leaves(first.nets["d"]), jax.tree.leaves(before.nets["d"]), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    _, seen = step(first, batch, key)
+    assert seen["d/NonSaturating"] > 0
+
+
+@pytest.mark.parametrize("back_end", BACK_ENDS)
 def test_batch_that_does_not_divide_is_refused(back_end, tiny, state, batch, key):
     step = back_end(tiny)
     short = {name: array[:12] for name, array in batch.items()}

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import itertools
 import math
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import Update, checks, training
+from infogan_jax import Update, checks, population, training
 
 
 def assert_equal(a, b):
@@ -160,6 +161,53 @@ def test_first_adam_step_has_the_length_of_each_nets_rate(tiny, batch, key):
         kernels = [s.nets[name].params["Dense_0"]["kernel"] for s in (before, after)]
         moves = jnp.abs(kernels[1] - kernels[0])
         assert float(moves.max()) == pytest.approx(rate, rel=1e-2)
+
+
+def later(config, begin):
+    """The config whose first update waits for step `begin`."""
+    first, *rest = config.updates
+    updates = (dataclasses.replace(first, begin=begin), *rest)
+    return dataclasses.replace(config, updates=updates)
+
+
+def test_an_update_waits_for_its_step(tiny, dataset, key):
+    waiting = later(tiny, 2)
+    assert infogan_jax.Config.from_json(waiting.to_json()) == waiting
+    state = before = infogan_jax.init(waiting, key)
+    steps = infogan_jax.train(waiting, dataset, key, batch_size=16)
+    for state, seen in itertools.islice(steps, 2):
+        for name in ("trunk", "d"):
+            assert_equal(state.nets[name], before.nets[name])
+        assert_equal(state.opt["d"], before.opt["d"])
+        assert seen["d/NonSaturating"] == seen["d/gradient"] == 0
+        assert seen["g/gradient"] > 0
+    # From then on a step is what it is without waiting.
+    batch = {name: array[:16] for name, array in dataset.items()}
+    found, seen = infogan_jax.train_step(waiting, state, batch, key)
+    expected, of_plain = infogan_jax.train_step(tiny, state, batch, key)
+    assert_close(found, expected, 1e-4)
+    assert_close(seen, of_plain, 1e-4)
+    assert seen["d/NonSaturating"] > 0
+
+
+def test_updates_wait_in_one_dispatch_and_in_a_population(tiny, dataset, key):
+    waiting, data = later(tiny, 2), jax.device_put(dataset)
+    numbers = {"steps": 4, "batch_size": 16}
+    _, seen = infogan_jax.train_steps(
+        waiting, infogan_jax.init(waiting, key), data, key, **numbers
+    )
+    losses = np.asarray(seen["d/NonSaturating"])
+    assert (losses[:2] == 0).all() and (losses[2:] > 0).all()
+    keys = jax.random.split(key, 2)
+    states = population.init(waiting, keys)
+    _, many = population.train_steps(waiting, states, data, keys, **numbers)
+    losses = np.asarray(many["d/NonSaturating"])
+    assert (losses[:, :2] == 0).all() and (losses[:, 2:] > 0).all()
+
+
+def test_a_negative_begin_is_refused():
+    with pytest.raises(ValueError, match="begin must be at least 0, not -1"):
+        infogan_jax.Update("d", ("trunk", "d"), lr=1e-3, begin=-1)
 
 
 def test_trunks_statistics_follow_the_real_images(tiny, state, batch, stepped):

@@ -70,6 +70,18 @@ def test_the_first_updates_are_not_judged(tiny):
     assert alarms(tiny, start + [HEALTHY] * 2 * watch.WINDOW) == []
 
 
+def test_updates_that_wait_are_not_judged(tiny):
+    idle = dict.fromkeys(HEALTHY, 0.0)
+    begin = 3 * watch.WINDOW + 10
+    updates = tuple(dataclasses.replace(u, begin=begin) for u in tiny.updates)
+    waiting = dataclasses.replace(tiny, updates=updates)
+    rows = [idle] * begin + [HEALTHY] * 3 * watch.WINDOW
+    assert alarms(waiting, rows) == []
+    # Dead from its beginning on: told at the end of the first window that is judged.
+    dead = alarms(waiting, [idle] * 8 * watch.WINDOW)
+    assert {step for step, _ in dead} == {6 * watch.WINDOW}
+
+
 def test_a_run_that_learns_sets_off_nothing(tiny, dataset):
     objective = (NonSaturating(), MutualInformation(weight=1.0))
     config = dataclasses.replace(rates(tiny, 1e-3, 2e-3), objective=objective)
