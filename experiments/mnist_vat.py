@@ -13,7 +13,6 @@ Times and results on named hardware stand in the README.
 """
 
 import dataclasses
-import functools
 import sys
 
 import mnist
@@ -30,13 +29,12 @@ def smooth(config: Config, steps: int) -> Config:
     the continuous codes by it at once, the category last, for fakes would hold it to
     what they happen to be.
     """
-    alone = int(0.65 * steps)
+    alone = 5 * steps // 8
 
     def between(form, start, end, begin, finish):
         first = int(begin * steps)
         return form(start, end, first, max(first + 1, int(finish * steps)))
 
-    near = functools.partial(between, schedules.Linear, begin=0.18, finish=0.3)
     continuous = schedules.Switch(0.001, 0.3, at=alone)
     last = between(schedules.Exponential, 0.001, 0.1, 0.8, 0.9)
     of_g, of_q = (
@@ -58,8 +56,8 @@ def smooth(config: Config, steps: int) -> Config:
             of_g,
             of_q,
             objectives.VirtualAdversarial(
-                weight=near(1.0, 3.0),
-                radius=near(1.4, 0.5),
+                weight=between(schedules.Linear, 1.0, 3.0, 0.15, 0.3),
+                radius=between(schedules.Linear, 2.5, 0.5, 0.0, 0.3),
                 probe=10.0,
                 updates=("q",),
             ),
@@ -75,7 +73,7 @@ def smooth(config: Config, steps: int) -> Config:
 
 def defaults(is_quick: bool) -> runs.Options:
     """The options' defaults: larger batches."""
-    return dataclasses.replace(mnist.defaults(is_quick), batch_size=256, steps=8500)
+    return dataclasses.replace(mnist.defaults(is_quick), batch_size=256, steps=8000)
 
 
 def build(options: runs.Options, image_shape: tuple) -> Config:

@@ -79,7 +79,7 @@ def test_a_q_taught_by_images_is_all_that_its_experiment_adds(is_quick):
     both = ("g", "q")
     assert dataclasses.replace(g, nets=both, begin=0) == plain.updates[1]
     assert dataclasses.replace(q, name="g", nets=both, lr=g.lr) == plain.updates[1]
-    assert (d.begin, g.begin, q.begin) == (650, 650, 0)
+    assert (d.begin, g.begin, q.begin) == (625, 625, 0)
     dense = {"shared": False, "q_trunk": (400,), "q_hidden": 400}
     architecture = dataclasses.replace(plain.architecture, **dense)
     assert config.architecture == architecture
@@ -93,12 +93,12 @@ def test_a_q_taught_by_images_is_all_that_its_experiment_adds(is_quick):
         return [float(schedules.at(value, step)) for step in at]
 
     # First far around every image, then near by; L_I teaches G at once, and Q last.
-    assert course(smooth.radius, 180, 300) == pytest.approx([1.4, 0.5])
-    assert course(smooth.weight, 180, 300) == pytest.approx([1.0, 3.0])
+    assert course(smooth.radius, 0, 300) == pytest.approx([2.5, 0.5])
+    assert course(smooth.weight, 150, 300) == pytest.approx([1.0, 3.0])
     assert of_g.weight[0] == 0.1
     assert course(of_q.weight[0], 800, 900) == pytest.approx([0.001, 0.1])
     for weight in (*of_g.weight[1:], *of_q.weight[1:]):
-        assert course(weight, 649, 650) == pytest.approx([0.001, 0.3])
+        assert course(weight, 624, 625) == pytest.approx([0.001, 0.3])
     assert course(q.lr, 750, 1000) == pytest.approx([2e-3, 2e-4])
 
 
