@@ -3,13 +3,14 @@
 Q is sure of every real image and finds all categories alike (`ImageInformation`), and
 it is smooth around them (`VirtualAdversarial`): information maximising self-augmented
 training, IMSAT (Hu et al. 2017, arXiv:1702.08720), inside InfoGAN. G learns from Q by
-L_I, as ever, what the categories are. No labels and no augmentation, and not the
-paper's InfoGAN.
+L_I, as ever, what the categories are. No labels and no augmentation; it is not the
+paper's InfoGAN, whose Q learns from fakes alone.
 
     python experiments/mnist_vat.py --quick --data mnist --out runs/vat
     python experiments/mnist_seeds.py --vat --quick --data mnist --out runs/vat-seeds
 
-Times and results on named hardware stand in the README.
+Until G begins, five eighths of the way, the accuracy shown is low: Q's running
+statistics come from fakes. Times and results on named hardware stand in the README.
 """
 
 import dataclasses
@@ -20,13 +21,13 @@ import mnist
 from infogan_jax import Config, objectives, runs, schedules
 
 
-def smooth(config: Config, steps: int) -> Config:
+def with_images(config: Config, steps: int) -> Config:
     """The config with a dense Q that begins alone, in an update of its own.
 
     First Q finds coarse groups of digits, smooth far around every image. Then near by,
-    and more so: what is alike from a distance, such as 4s and 9s, parts where images
-    are few. Then G and D begin, and G learns by L_I what the categories are. Q learns
-    the continuous codes by it at once, the category last, for fakes would hold it to
+    and more so: what is alike from afar, such as 4s and 9s, parts where images are few.
+    Then D and G begin, and L_I teaches G what the categories are. Q learns the
+    continuous codes by it at once and the category last, for fakes would hold it to
     what they happen to be.
     """
     alone = 5 * steps // 8
@@ -78,7 +79,7 @@ def defaults(is_quick: bool) -> runs.Options:
 
 def build(options: runs.Options, image_shape: tuple) -> Config:
     """The configuration for images of this shape."""
-    return smooth(mnist.build(options, image_shape), options.steps)
+    return with_images(mnist.build(options, image_shape), options.steps)
 
 
 def main(argv=None) -> int:

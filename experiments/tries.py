@@ -20,10 +20,11 @@ import sys
 
 import jax
 import mnist
+import mnist_vat
 
 import infogan_jax
 from infogan_jax import Update, data, evaluation, latents, objectives, presets
-from infogan_jax.schedules import Linear, Switch
+from infogan_jax.schedules import Exponential, Linear, Switch
 
 EVERY = 500
 
@@ -60,6 +61,34 @@ def smooth(config, weight, radius: float):
     """The config with a Q that is held smooth around real images."""
     term = objectives.VirtualAdversarial(weight=weight, radius=radius)
     return dataclasses.replace(config, objective=(*config.objective, term))
+
+
+def with_images(config):
+    """The config of `mnist_vat.py`; its batch is 256, its --steps 8000."""
+    return mnist_vat.with_images(config, config.updates[0].lr.finish)
+
+
+def without_information(config):
+    """The config in which L_I teaches nobody."""
+    objective = tuple(
+        dataclasses.replace(term, weight=0.0)
+        if isinstance(term, objectives.MutualInformation)
+        else term
+        for term in config.objective
+    )
+    return dataclasses.replace(config, objective=objective)
+
+
+def smoothed(config, **fields):
+    """The config of `mnist_vat.py` with another `VirtualAdversarial`."""
+    config = with_images(config)
+    objective = tuple(
+        dataclasses.replace(term, **fields)
+        if isinstance(term, objectives.VirtualAdversarial)
+        else term
+        for term in config.objective
+    )
+    return dataclasses.replace(config, objective=objective)
 
 
 def rates(config, d: float, g: float):
@@ -168,6 +197,17 @@ CHANGES = {
     "vat-5-to-.3-2": lambda config: smooth(config, Linear(5.0, 0.3, 0, 5000), 2.0),
     "vat-5-to-1-2": lambda config: smooth(config, Linear(5.0, 1.0, 0, 5000), 2.0),
     "vat-10-to-.3-2": lambda config: smooth(config, Linear(10.0, 0.3, 0, 5000), 2.0),
+    # As mnist_vat.py was before its Q became dense: by equal factors, then 1.
+    "vat-5-by-factors-2": lambda config: smooth(
+        config, Switch(Exponential(5.0, 0.3, 0, 5000), 1.0, 5000), 2.0
+    ),
+    # As it is; with convolutions; with a near probe; with a radius that stays; and with
+    # G and D that draw as a GAN does, so that what Q reads it has from images alone.
+    "images": with_images,
+    "images-convolutions": lambda config: size(with_images(config), q_trunk=()),
+    "images-probe-1": lambda config: smoothed(config, probe=1.0),
+    "images-radius-2.5": lambda config: smoothed(config, radius=2.5),
+    "images-alone": lambda config: without_information(with_images(config)),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
     "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
