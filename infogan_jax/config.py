@@ -24,8 +24,8 @@ class Update:
       nets: the networks that learn in it; nothing else moves.
       lr: Adam's rate, a number or a schedule, or a tuple with one for each net.
       beta1, beta2: Adam's decay rates.
-      begin: the step from which on it is done. Before it costs no time, its networks
-        stay as they are, and its metrics are 0.
+      begin: the step from which on it is done. Until then its networks stay as they
+        are, its metrics are 0, and it costs no time but under `vmap`.
       restart: the step at which its networks and its optimizer start afresh, if any.
     """
 

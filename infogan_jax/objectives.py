@@ -181,13 +181,12 @@ class ImageInformation:
 
     Attributes:
       weight: a number of at least 0, or a schedule.
-      balance: factor of H of the mean category, at least 0. 1 is the information; above
-        1 no category is left empty, which G, whose codes are drawn alike, could not
-        draw either.
+      balance: factor of H of the mean category, at least 0. 1 is the information; more
+        holds Q harder to finding all categories alike, as G's codes are drawn.
       updates: the updates that minimise it.
 
     Source: Krause et al. 2010 (Discriminative clustering by regularized information
-    maximization, NIPS); the balance: Hu et al. 2017 (arXiv:1702.08720), eq. 7.
+    maximization, NIPS); with a balance of 4: Hu et al. 2017 (arXiv:1702.08720).
     """
 
     weight: Any = 1.0
