@@ -68,12 +68,10 @@ def with_images(config):
     return mnist_vat.with_images(config, config.updates[0].lr.finish)
 
 
-def without_information(config):
-    """The config in which L_I teaches nobody."""
+def retuned(config, kind, **fields):
+    """The config with other fields in its terms of a kind."""
     objective = tuple(
-        dataclasses.replace(term, weight=0.0)
-        if isinstance(term, objectives.MutualInformation)
-        else term
+        dataclasses.replace(term, **fields) if isinstance(term, kind) else term
         for term in config.objective
     )
     return dataclasses.replace(config, objective=objective)
@@ -81,14 +79,7 @@ def without_information(config):
 
 def smoothed(config, **fields):
     """The config of `mnist_vat.py` with another `VirtualAdversarial`."""
-    config = with_images(config)
-    objective = tuple(
-        dataclasses.replace(term, **fields)
-        if isinstance(term, objectives.VirtualAdversarial)
-        else term
-        for term in config.objective
-    )
-    return dataclasses.replace(config, objective=objective)
+    return retuned(with_images(config), objectives.VirtualAdversarial, **fields)
 
 
 def rates(config, d: float, g: float):
@@ -207,7 +198,9 @@ CHANGES = {
     "images-convolutions": lambda config: size(with_images(config), q_trunk=()),
     "images-probe-1": lambda config: smoothed(config, probe=1.0),
     "images-radius-2.5": lambda config: smoothed(config, radius=2.5),
-    "images-alone": lambda config: without_information(with_images(config)),
+    "images-alone": lambda config: retuned(
+        with_images(config), objectives.MutualInformation, weight=0.0
+    ),
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
     "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),

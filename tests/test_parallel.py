@@ -97,10 +97,7 @@ def test_an_update_waits_on_all_devices(back_end, tiny, batch, key):
     step = back_end(config)
     first, seen = step(before, batch, key)
     assert seen["d/NonSaturating"] == 0
-    for one, other in zip(
-        jax.tree.leaves(first.nets["d"]), jax.tree.leaves(before.nets["d"]), strict=True
-    ):
-        np.testing.assert_array_equal(one, other)
+    jax.tree.map(np.testing.assert_array_equal, first.nets["d"], before.nets["d"])
     _, seen = step(first, batch, key)
     assert seen["d/NonSaturating"] > 0
 
