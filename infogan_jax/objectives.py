@@ -181,8 +181,9 @@ class ImageInformation:
 
     Attributes:
       weight: a number of at least 0, or a schedule.
-      balance: factor of H of the mean category, at least 0. 1 is the information; more
-        holds Q harder to finding all categories alike, as G's codes are drawn.
+      balance: factor of H of the mean category, at least 0, or a schedule. 1 is the
+        information; more holds Q harder to finding all categories alike, as G's codes
+        are drawn.
       updates: the updates that minimise it.
 
     Source: Krause et al. 2010 (Discriminative clustering by regularized information
@@ -190,24 +191,29 @@ class ImageInformation:
     """
 
     weight: Any = 1.0
-    balance: float = 1.0
+    balance: Any = 1.0
     updates: tuple = ("g",)
 
     def check(self, config) -> None:
         """Raises unless there is a categorical code, and the rest can work."""
         _check_reader(self, config)
-        if not self.balance >= 0:
-            raise ValueError(f"balance must be at least 0, not {self.balance}.")
+        if not callable(self.balance) and not self.balance >= 0:
+            raise ValueError(
+                f"balance must be at least 0, or a schedule, not {self.balance!r}."
+            )
 
     def __call__(self, p: Pass) -> dict:
         """The same loss for every update in `updates`."""
+        weight, balance = (
+            jnp.asarray(schedules.at(value, p.step), p.real.dtype)
+            for value in (self.weight, self.balance)
+        )
         information = 0.0
         for log_q in _categories(p.codes, p.q_real):
             q = jnp.exp(log_q)
             mean = p.mean(q)
             information += (q * log_q).sum(-1).mean()
-            information -= self.balance * (mean @ jnp.log(mean + 1e-12))
-        weight = jnp.asarray(schedules.at(self.weight, p.step), p.real.dtype)
+            information -= balance * (mean @ jnp.log(mean + 1e-12))
         return dict.fromkeys(self.updates, -weight * information)
 
 

@@ -311,6 +311,11 @@ def test_information_on_images_is_that_of_the_joint_table(key):
     entropy = -(joint.sum(0) * np.log(joint.sum(0))).sum()
     found = ImageInformation(weight=2.0, balance=4.0)(p)["g"]
     assert found == pytest.approx(-2 * (expected + 3 * entropy), rel=1e-5)
+    # As a schedule: from 8 to 4 over four updates, so 5 at the third.
+    falling = schedules.Linear(8.0, 4.0, begin=0, finish=4)
+    at_three = dataclasses.replace(p, step=jnp.int32(3))
+    found = ImageInformation(weight=2.0, balance=falling)(at_three)["g"]
+    assert found == pytest.approx(-2 * (expected + 4 * entropy), rel=1e-5)
 
 
 @pytest.mark.parametrize(
