@@ -62,7 +62,11 @@ def with_images(config: Config, steps: int) -> Config:
                 probe=10.0,
                 updates=("q",),
             ),
-            objectives.ImageInformation(weight=0.1, balance=4.0, updates=("q",)),
+            objectives.ImageInformation(
+                weight=0.1,
+                balance=between(schedules.Linear, 8.0, 4.0, 0.15, 0.3),
+                updates=("q",),
+            ),
         ),
         updates=(
             dataclasses.replace(d, begin=alone),

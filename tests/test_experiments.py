@@ -86,7 +86,7 @@ def test_a_q_taught_by_images_is_all_that_its_experiment_adds(is_quick):
     assert config.codes == plain.codes and config.noise == plain.noise
     taught = [term.updates for term in (of_g, of_q, smooth, sure)]
     assert taught == [("g",), ("q",), ("q",), ("q",)] and q.nets == ("q",)
-    assert (sure.weight, sure.balance, smooth.probe) == (0.1, 4.0, 10.0)
+    assert (sure.weight, smooth.probe) == (0.1, 10.0)
     assert config.from_json(config.to_json()) == config
 
     def course(value, *at):
@@ -94,6 +94,7 @@ def test_a_q_taught_by_images_is_all_that_its_experiment_adds(is_quick):
 
     # First far around every image, then near by; L_I teaches G at once, and Q last.
     assert course(smooth.radius, 0, 300) == pytest.approx([2.5, 0.5])
+    assert course(sure.balance, 150, 300) == pytest.approx([8.0, 4.0])
     assert course(smooth.weight, 150, 300) == pytest.approx([1.0, 3.0])
     assert of_g.weight[0] == 0.1
     assert course(of_q.weight[0], 800, 900) == pytest.approx([0.001, 0.1])
