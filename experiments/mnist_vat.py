@@ -24,8 +24,9 @@ from infogan_jax import Config, objectives, runs, schedules
 def with_images(config: Config, steps: int) -> Config:
     """The config with a dense Q that begins alone, in an update of its own.
 
-    First Q finds coarse groups of digits, smooth far around every image. Then near by,
-    and more so: what is alike from afar, such as 4s and 9s, parts where images are few.
+    First Q finds coarse groups of digits, smooth far around every image and held to ten
+    of one size, lest two share the 1s. Then it is smooth near by, and more so: what is
+    alike from afar, such as 4s and 9s, parts where images are few.
     Then D and G begin, and L_I teaches G what the categories are. Q learns the
     continuous codes by it at once and the category last, for fakes would hold it to
     what they happen to be.

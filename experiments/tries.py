@@ -82,6 +82,11 @@ def smoothed(config, **fields):
     return retuned(with_images(config), objectives.VirtualAdversarial, **fields)
 
 
+def balanced(config, balance):
+    """The config of `mnist_vat.py` with another balance of Q's categories."""
+    return retuned(with_images(config), objectives.ImageInformation, balance=balance)
+
+
 def rates(config, d: float, g: float):
     """The config with the rates of its two updates multiplied."""
 
@@ -192,12 +197,15 @@ CHANGES = {
     "vat-5-by-factors-2": lambda config: smooth(
         config, Switch(Exponential(5.0, 0.3, 0, 5000), 1.0, 5000), 2.0
     ),
-    # As it is; with convolutions; with a near probe; with a radius that stays; and with
-    # G and D that draw as a GAN does, so that what Q reads it has from images alone.
+    # As it is; with convolutions; with a near probe; with a radius that stays; with a
+    # balance that stays (4 was its own until it began at 8); and with G and D that draw
+    # as a GAN does, so that what Q reads it has from images alone.
     "images": with_images,
     "images-convolutions": lambda config: size(with_images(config), q_trunk=()),
     "images-probe-1": lambda config: smoothed(config, probe=1.0),
     "images-radius-2.5": lambda config: smoothed(config, radius=2.5),
+    "images-balance-4": lambda config: balanced(config, 4.0),
+    "images-balance-8": lambda config: balanced(config, 8.0),
     "images-alone": lambda config: retuned(
         with_images(config), objectives.MutualInformation, weight=0.0
     ),
