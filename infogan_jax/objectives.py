@@ -204,10 +204,7 @@ class ImageInformation:
 
     def __call__(self, p: Pass) -> dict:
         """The same loss for every update in `updates`."""
-        weight, balance = (
-            jnp.asarray(schedules.at(value, p.step), p.real.dtype)
-            for value in (self.weight, self.balance)
-        )
+        weight, balance = _now(p, self.weight, self.balance)
         information = 0.0
         for log_q in _categories(p.codes, p.q_real):
             q = jnp.exp(log_q)
@@ -274,10 +271,7 @@ class VirtualAdversarial:
         noise = jax.vmap(lambda key: jax.random.normal(key, p.real.shape[1:]))(p.keys)
         probe = self.probe * unit(noise)
         steepest = jax.grad(lambda shift: divergence(shift).sum())(probe)
-        radius, weight = (
-            jnp.asarray(schedules.at(value, p.step), p.real.dtype)
-            for value in (self.radius, self.weight)
-        )
+        radius, weight = _now(p, self.radius, self.weight)
         worst = radius * unit(jax.lax.stop_gradient(steepest))
         return dict.fromkeys(self.updates, weight * divergence(worst).mean())
 
@@ -286,6 +280,11 @@ def discrimination(p: Pass) -> jax.Array:
     """-V(D, G) = -E log D(x) - E log(1 - D(G(z, c))), from logits."""
     chex.assert_equal_shape((p.d_real, p.d_fake))
     return (jax.nn.softplus(-p.d_real) + jax.nn.softplus(p.d_fake)).mean()
+
+
+def _now(p, *values):
+    """Each of the values, numbers or schedules, at the step of the pass."""
+    return [jnp.asarray(schedules.at(value, p.step), p.real.dtype) for value in values]
 
 
 def _weighted(weight, information, p):
