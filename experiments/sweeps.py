@@ -1,11 +1,13 @@
-"""What the continuous codes of a run bend: slant, stroke area, and never the digit.
+"""What the continuous codes of a run bend: slant, width, ink, and never the digit.
 
     python experiments/sweeps.py runs/quick runs/mnist
 
 For each run, on 2,000 fakes: Spearman's correlation of every continuous code with the
-measured slant and stroke area. On sweeps of each code over [-1, 1], from the same noise
-and category: how often the digit stays that of the middle, as judged by Q and by a
-classifier trained on real digits (scikit-learn, RBF support vectors on 5,000 of them).
+measured slant, width and stroke area, over all fakes; and the mean of its size over the
+categories, each by itself, for a 1 has less ink than an 8 whatever the code. On sweeps
+of each code over [-1, 1], from the same noise and category: how often the digit stays
+that of the middle, as judged by Q and by a classifier trained on real digits
+(scikit-learn, RBF support vectors on 5,000 of them).
 Chen et al. 2016 (arXiv:1606.03657), figure 2 and section 7.2.
 """
 
@@ -21,6 +23,7 @@ import infogan_jax
 from infogan_jax import data, evaluation, latents, metrics
 
 N_FAKES, N_SWEEPS, STEPS = 2000, 100, 11
+MEASURES = metrics.slant, metrics.width, metrics.stroke_area
 
 
 def classifier(images, labels):
@@ -42,28 +45,37 @@ def judge(dataset, n=5000):
 
 
 def study(run, dataset, digits_of) -> list[dict]:
-    """A row for each continuous code of one run."""
+    """A row for each continuous code of one run; its code 0 is the category."""
     del dataset
     config, state = infogan_jax.restore(run)
-    continuous = [
-        i
-        for i, part in enumerate(config.codes.parts)
-        if isinstance(part, latents.Uniform)
-    ]
-    fakes = infogan_jax.sample(config, state, jax.random.key(0), N_FAKES)
-    values = config.codes.split(fakes.c)
-    measured = {
-        "slant": metrics.slant(fakes.images),
-        "stroke_area": metrics.stroke_area(fakes.images),
-    }
+    images, _, c = infogan_jax.sample(config, state, jax.random.key(0), N_FAKES)
+    measured = {measure.__name__: measure(images) for measure in MEASURES}
+    category, *others = map(np.asarray, config.codes.split(c))
     found = []
-    for code in continuous:
-        row = {"run": str(run), "code": code}
-        for name, figures in measured.items():
-            row[name] = float(stats.spearmanr(values[code][:, 0], figures).statistic)
-        row |= kept(config, state, code, digits_of)
-        found.append(row)
+    for code, values in enumerate(others, start=1):
+        if isinstance(config.codes.parts[code], latents.Uniform):
+            row = {"run": str(run), "code": code}
+            row |= bent(values[:, 0], measured, category.argmax(1))
+            found.append(row | kept(config, state, code, digits_of))
     return found
+
+
+def bent(values, measured: dict, category) -> dict:
+    """How the values [N] of a code go with every measure [N]: Spearman's correlation.
+
+    Under NAME_within the mean of its size over the categories, each by itself.
+    """
+
+    def spearman(name, rows):
+        return float(stats.spearmanr(values[rows], measured[name][rows]).statistic)
+
+    every, each = slice(None), [category == value for value in np.unique(category)]
+    overall = {name: spearman(name, every) for name in measured}
+    within = {
+        f"{name}_within": float(np.mean([abs(spearman(name, rows)) for rows in each]))
+        for name in measured
+    }
+    return overall | within
 
 
 def kept(config, state, code, digits_of):
@@ -130,7 +142,10 @@ def report(argv, doc, study, columns, decimals) -> int:
 
 def main(argv=None) -> int:
     """Prints a table of all runs' codes; returns the exit status."""
-    columns = "run", "code", "slant", "stroke area", "kept by Q", "kept by the judge"
+    measures = "slant", "width", "stroke area"
+    within = (f"{measure} in a category" for measure in measures)
+    kept_by = "kept by Q", "kept by the judge"
+    columns = "run", "code", *measures, *within, *kept_by
     return report(argv, __doc__, study, columns, decimals=3)
 
 

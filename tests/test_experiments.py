@@ -407,3 +407,18 @@ def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsy
     assert "open files" in capsys.readouterr().out
     with pytest.raises(SystemExit):  # Its samples are not mixed with others.
         endurance.main(["--out", str(out)])
+
+
+def test_a_code_that_bends_one_way_in_half_the_categories_is_seen_within_them():
+    rng = np.random.default_rng(0)
+    values, category = rng.uniform(-1, 1, 400), np.arange(400) % 2
+    sign = np.where(category == 0, 1, -1)
+    found = load("sweeps").bent(
+        values,
+        {"one": values**3, "turned": sign * values, "none": rng.random(400)},
+        category,
+    )
+    for name in ("one", "one_within", "turned_within"):
+        assert found[name] == pytest.approx(1), name
+    assert abs(found["turned"]) < 0.2
+    assert found["none_within"] < 0.2

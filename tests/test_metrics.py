@@ -118,8 +118,19 @@ def test_slant_is_the_shift_per_pixel_of_height(slope):
     )
 
 
-def test_slant_and_area_of_images_without_a_slope():
+@pytest.mark.parametrize("slope", [-1, 0, 1])
+def test_width_is_that_of_the_digit_stood_upright(slope):
+    line = leaning(slope)
+    broad = sum(np.roll(line, shift, 2) for shift in range(-3, 4))  # 7 pixels a row
+    of_seven_places = np.sqrt((7**2 - 1) / 12)
+    assert metrics.width(broad)[0] == pytest.approx(of_seven_places)
+    assert metrics.width(broad / 3)[0] == pytest.approx(of_seven_places)
+    assert metrics.width(line)[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_measures_of_images_without_a_slope():
     assert metrics.slant(np.zeros((2, 8, 8, 1))).tolist() == [0, 0]
+    assert metrics.width(np.zeros((2, 8, 8, 1))).tolist() == [0, 0]
     assert metrics.stroke_area(np.full((1, 8, 8, 1), 0.25)).tolist() == [0.25]
     with pytest.raises(ValueError, match=r"\[N, H, W, 1\]"):
         metrics.slant(np.zeros((8, 8)))

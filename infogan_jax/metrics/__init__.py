@@ -4,7 +4,7 @@ Clustering: counts of (cluster, label) pairs from `contingency`, then `cluster_a
 (Hungarian), `purity`, `nmi`, `ari`. Disentanglement: a representation `codes` [N, L]
 beside the `factors` [N, K] that made the images, then `mig`, `sap`, `dci`,
 `modularity`, `explicitness`, `beta_vae`, `factor_vae`. Choosing a run without labels:
-`image_information`, `model_centrality`, `udr`. Measured on images: `slant`,
+`image_information`, `model_centrality`, `udr`. Measured on images: `slant`, `width`,
 `stroke_area`.
 
 Two protocols go by the same names in the literature: "infogan-cr" (Lin et al. 2020,
@@ -37,7 +37,7 @@ from infogan_jax.metrics.information import (
     mutual_information,
 )
 from infogan_jax.metrics.selection import image_information, model_centrality, udr
-from infogan_jax.metrics.strokes import slant, stroke_area
+from infogan_jax.metrics.strokes import slant, stroke_area, width
 from infogan_jax.metrics.votes import (
     PROTOCOLS,
     Votes,
@@ -78,4 +78,5 @@ __all__ = [
     "slant",
     "stroke_area",
     "udr",
+    "width",
 ]

@@ -1,4 +1,4 @@
-"""What can be measured on a drawn digit: how it leans, and how much ink it has."""
+"""What can be measured on a drawn digit: its slant, its width, its ink."""
 
 import numpy as np
 
@@ -12,15 +12,21 @@ def slant(images) -> np.ndarray:
     Args:
       images: [N, H, W, 1], white on black, of any range.
     """
-    ink = _ink(images)
-    rows, columns = np.mgrid[: ink.shape[1], : ink.shape[2]]
-    total = np.maximum(ink.sum((1, 2)), 1e-12)
-    y = -(rows - ((ink * rows).sum((1, 2)) / total)[:, None, None])  # upwards
-    x = columns - ((ink * columns).sum((1, 2)) / total)[:, None, None]
-    spread = (ink * y * y).sum((1, 2))
-    return np.where(
-        spread > 0, (ink * x * y).sum((1, 2)) / np.maximum(spread, 1e-12), 0
-    )
+    return _slope(*_from_centre(images))[:, 0, 0]
+
+
+def width(images) -> np.ndarray:
+    """How broad the digit is, slant apart: ink's root mean square distance, [N].
+
+    From the slanted line through the ink's centre, along the row, in pixels; 0 has no
+    ink, or all of it on one line.
+
+    Args:
+      images: [N, H, W, 1], white on black, of any range.
+    """
+    share, x, y = _from_centre(images)
+    distance = x - _slope(share, x, y) * y
+    return np.sqrt((share * distance**2).sum((1, 2)))
 
 
 def stroke_area(images) -> np.ndarray:
@@ -33,3 +39,22 @@ def _ink(images):
     if images.ndim != 4 or images.shape[-1] != 1:
         raise ValueError(f"images must be [N, H, W, 1], not {images.shape}.")
     return images[..., 0]
+
+
+def _from_centre(images):
+    """Every pixel's share of the ink, and its way from the ink's centre, [N, H, W]."""
+    ink = _ink(images)
+    rows, columns = np.mgrid[: ink.shape[1], : ink.shape[2]]
+    share = ink / np.maximum(ink.sum((1, 2), keepdims=True), 1e-12)
+
+    def centred(places):
+        return places - (share * places).sum((1, 2), keepdims=True)
+
+    return share, centred(columns), centred(-rows)  # y points upwards.
+
+
+def _slope(share, x, y):
+    """Of the regression of x on y, [N, 1, 1]."""
+    spread = (share * y * y).sum((1, 2), keepdims=True)
+    together = (share * x * y).sum((1, 2), keepdims=True)
+    return np.where(spread > 0, together / np.maximum(spread, 1e-12), 0)
