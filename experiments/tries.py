@@ -23,7 +23,15 @@ import mnist
 import mnist_vat
 
 import infogan_jax
-from infogan_jax import Update, data, evaluation, latents, objectives, presets
+from infogan_jax import (
+    Update,
+    checkpoint,
+    data,
+    evaluation,
+    latents,
+    objectives,
+    presets,
+)
 from infogan_jax.schedules import Exponential, Linear, Switch
 
 EVERY = 500
@@ -119,6 +127,23 @@ def sigma(config, code: latents.Uniform):
     return dataclasses.replace(config, codes=codes)
 
 
+def continuous(config, n: int):
+    """The config with n continuous codes, all like its first, with its weights."""
+    category, code = config.codes.parts[:2]
+
+    def widened(term):
+        if not isinstance(term, objectives.MutualInformation):
+            return term
+        of_category, of_code = term.weight[:2]
+        return dataclasses.replace(term, weight=(of_category, *(of_code,) * n))
+
+    return dataclasses.replace(
+        config,
+        codes=latents.Product((category, *(code,) * n)),
+        objective=tuple(map(widened, config.objective)),
+    )
+
+
 def twice(config):
     """The config with two updates of G and Q for one of D, at half their rate."""
     d, g = rates(config, d=1.0, g=0.5).updates
@@ -212,6 +237,9 @@ CHANGES = {
     # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
     "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
+    # More continuous codes, each with the weight of the two.
+    "codes-3": lambda config: continuous(config, 3),
+    "codes-4": lambda config: continuous(config, 4),
     "bfloat16": lambda config: dataclasses.replace(config, compute_dtype="bfloat16"),
     "noise-128": lambda config: noise(config, 128),
     "noise-16": lambda config: noise(config, 16),
@@ -249,9 +277,8 @@ def table(paths) -> str:
         lines.sort(key=lambda line: line["seed"])
         accuracies = [line["hungarian"] for line in lines]
         nmi = statistics.median(line["nmi"] for line in lines)
-        bounds = [
-            statistics.median(line[f"info/{i}"] for line in lines) for i in range(3)
-        ]
+        codes = [key for key in lines[0] if key.removeprefix("info/").isdigit()]
+        bounds = [statistics.median(line[code] for line in lines) for code in codes]
         lowest = min(line["d/NonSaturating"] for line in lines)
         rows.append(
             f"| {name} | {step} | "
@@ -279,6 +306,7 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--until", type=int, help="stop here; the schedules stay those of --steps"
     )
+    parser.add_argument("--save", metavar="DIR", help="the end's state, for sweeps.py")
     parser.add_argument("--batch-size", type=int, default=64, help="(default: 64)")
     parser.add_argument("--data", default="bundled", help="(default: bundled)")
     parser.add_argument("--data-dir", metavar="PATH", help="where its files lie")
@@ -300,6 +328,8 @@ def main(argv=None) -> int:
         config = CHANGES[name](config)
     try:
         dataset = data.load(options.data, options.data_dir)
+        if options.save:
+            pathlib.Path(options.save).mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -324,6 +354,9 @@ def main(argv=None) -> int:
         line |= {name: found[name] for name in names}
         line |= {name: float(values[n - 1]) for name, values in metrics.items()}
         print(json.dumps(line), flush=True)
+    if options.save:
+        with checkpoint.Writer(options.save, config) as writer:
+            writer.save(state)
     return 0
 
 
