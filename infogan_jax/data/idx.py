@@ -34,7 +34,11 @@ _CHUNK = 1 << 16
 
 
 def read(name: str, folder: Path, seconds: float | None = None) -> tuple[dict, dict]:
-    """Training and test split of a set in `SOURCES`; fetches what is missing.
+    """Training and test split of a set in `SOURCES`; fetches files that are missing.
+
+    A download is compared with the registered hash; what lies there is parsed strictly,
+    so files that somebody else has gzipped will do. A damaged one is fetched anew, and
+    kept as `NAME.gz.damaged`.
 
     Args:
       name: "mnist" or "fashion_mnist".
@@ -80,24 +84,26 @@ def _read_file(name, folder, part, deadline):
         return parse(raw.read_bytes(), str(raw))
     if not packed.is_file():
         _fetch(name, packed, deadline)
-    elif _hash(packed.read_bytes()) != _registered(name, part).checksum:
-        # A download of ours that was damaged since: once more, then it is an error.
+        return _unpack(packed)
+    try:
+        return _unpack(packed)
+    except ValueError as damage:
         try:
-            packed.unlink()
+            _fetch(name, packed, deadline)
         except OSError as error:
-            raise ValueError(
-                f"{packed} is damaged (its SHA-256 is not the registered one) and "
-                f"cannot be replaced: {error.strerror}. Delete it."
-            ) from error
-        _fetch(name, packed, deadline)
+            raise OSError(f"{damage} Nor can it be fetched anew: {error}") from error
+    return _unpack(packed)
+
+
+def _unpack(packed):
     try:
         return parse(gzip.decompress(packed.read_bytes()), str(packed))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{packed} cannot be unpacked: {error}. Delete it.") from error
+        raise ValueError(f"{packed} cannot be unpacked: {error}.") from error
 
 
 def _fetch(name, packed, deadline):
-    """Puts a whole, verified file at `packed`, or raises."""
+    """Puts a whole, verified file at `packed`, or raises; what was there stays."""
     address = SOURCES[name] + packed.name
     info = _registered(name, packed.name.removesuffix(".gz"))
     advice = (
@@ -126,6 +132,8 @@ def _fetch(name, packed, deadline):
                 f"was kept. {advice}"
             )
         partial.write_bytes(data)
+        if packed.exists():  # It may be the user's own.
+            packed.replace(packed.with_name(f"{packed.name}.damaged"))
         partial.replace(packed)
     except urllib.error.HTTPError as error:
         error.close()
