@@ -285,9 +285,10 @@ def test_npz_of_four_arrays_and_of_one(tmp_path):
     label = np.arange(20)
     np.savez(tmp_path / "one.npz", image=image, label=label)
     loaded = data.load(f"npz:{tmp_path}/one.npz")
-    assert loaded.test["label"].tolist() == [9, 19]
-    expected = np.round(image[9] * 255)
-    np.testing.assert_array_equal(loaded.test["image"][0, ..., 0], expected)
+    assert len(loaded.train["label"]) == 18
+    for split in (loaded.train, loaded.test):
+        expected = np.round(image[split["label"]] * 255)
+        np.testing.assert_array_equal(split["image"][..., 0], expected)
     np.savez(tmp_path / "four.npz", x_train=image, x_test=image[:3], y_test=label[:3])
     loaded = data.load(f"npz:{tmp_path}/four.npz")
     assert len(loaded.test["label"]) == 3 and set(loaded.train["label"]) == {-1}
@@ -306,6 +307,8 @@ def test_npz_of_four_arrays_and_of_one(tmp_path):
         {"image": np.full((4, 8, 8), np.nan)},
         {"image": np.zeros((4, 8, 8), np.uint8), "label": np.zeros(3, int)},
         {"image": np.zeros((4, 8, 8), np.uint8), "label": np.zeros(4)},
+        {"image": np.zeros((4, 8, 8), np.uint8), "label": np.full(4, 2**32)},
+        {"x_train": np.zeros((4, 8, 8)), "x_test": np.zeros((4, 12, 12))},
         {"image": np.array([{}, {}, {}, {}], dtype=object)},
     ],
 )
@@ -336,8 +339,9 @@ def test_a_folder_of_classes(tmp_path):
     write_pictures(tmp_path, ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"])
     loaded = data.load(f"folder:{tmp_path}")
     assert loaded.image_shape == (8, 8, 1)
-    assert loaded.train["label"].tolist() == [0, 0, 1]
-    assert loaded.test["image"][0, 0, 0, 0] == 30
+    for split in (loaded.train, loaded.test):
+        assert (split["image"][:, 0, 0, 0] // 20 == split["label"]).all()
+    assert len(loaded.train["label"]) == 3
     assert data.read_images(tmp_path)[:, 0, 0, 0].tolist() == [0, 10, 20, 30]
 
 
@@ -346,6 +350,24 @@ def test_a_folder_of_colour_with_its_own_splits(tmp_path):
     loaded = data.load(f"folder:{tmp_path}")
     assert loaded.image_shape == (8, 8, 3)
     assert len(loaded.train["label"]) == 2 and set(loaded.train["label"]) == {-1}
+
+
+def test_a_class_has_one_number_in_both_splits(tmp_path):
+    names = [f"train/{kind}/1.png" for kind in ("cat", "dog", "emu")]
+    write_pictures(tmp_path, [*names, "test/cat/1.png", "test/emu/1.png"])
+    loaded = data.load(f"folder:{tmp_path}")
+    assert loaded.train["label"].tolist() == [0, 1, 2]
+    assert loaded.test["label"].tolist() == [0, 2]
+
+
+def test_bytes_of_zero_and_one_are_black_and_white():
+    image = np.eye(4, dtype=np.uint8)[None]
+    assert np.unique(files.make_split(image, None, "here")["image"]).tolist() == [
+        0,
+        255,
+    ]
+    image = 2 * image
+    assert np.unique(files.make_split(image, None, "here")["image"]).tolist() == [0, 2]
 
 
 def test_folders_that_cannot_serve_are_refused(tmp_path):
@@ -389,6 +411,13 @@ def test_hold_out_keeps_every_image_once():
     split = files.make_split(np.zeros((25, 4, 4), np.uint8), np.arange(25), "here")
     train, test = files.hold_out(split)
     assert sorted([*train["label"], *test["label"]]) == list(range(25))
+    assert len(test["label"]) == 2
+    assert files.hold_out(split)[1]["label"].tolist() == test["label"].tolist()
+
+
+def test_what_is_held_out_has_every_class_of_a_file_in_order():
+    split = files.make_split(np.zeros((500, 4, 4), np.uint8), np.arange(500) % 10, "x")
+    assert set(files.hold_out(split)[1]["label"]) == set(range(10))
 
 
 def test_a_batch_is_a_function_of_its_key(dataset):

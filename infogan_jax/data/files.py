@@ -20,7 +20,7 @@ def read_images(path) -> np.ndarray:
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        return _read_folder(path)["image"]
+        return _read_folder(path, _classes(path))["image"]
     arrays = _read_arrays(path)
     if "image" not in arrays:
         raise ValueError(f"{path} holds {sorted(arrays)}; it needs image.")
@@ -41,10 +41,11 @@ def read_npz(path: Path) -> tuple[dict, dict]:
     """
     arrays = _read_arrays(path)
     if {"x_train", "x_test"} <= arrays.keys():
-        return tuple(
+        train, test = (
             make_split(arrays[f"x_{part}"], arrays.get(f"y_{part}"), path)
             for part in ("train", "test")
         )
+        return train, test
     if "image" in arrays:
         return hold_out(make_split(arrays["image"], arrays.get("label"), path))
     if {"imgs", "latents_classes"} <= arrays.keys():
@@ -59,7 +60,7 @@ def read_folder(path: Path) -> tuple[dict, dict]:
     """Training and test split of a folder of images of one size.
 
     Subfolders `train` and `test` are the splits if both are there. Otherwise, and
-    inside each, subfolders are classes in alphabetical order.
+    inside each, subfolders are classes, numbered in alphabetical order over both.
 
     Raises:
       FileNotFoundError: no such folder.
@@ -67,13 +68,18 @@ def read_folder(path: Path) -> tuple[dict, dict]:
     """
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}; folder:PATH needs one.")
-    if (path / "train").is_dir() and (path / "test").is_dir():
-        return _read_folder(path / "train"), _read_folder(path / "test")
-    return hold_out(_read_folder(path))
+    splits = path / "train", path / "test"
+    if not all(split.is_dir() for split in splits):
+        return hold_out(_read_folder(path, _classes(path)))
+    classes = sorted(set().union(*map(_classes, splits)))
+    train, test = (_read_folder(split, classes) for split in splits)
+    return train, test
 
 
 def make_split(images, labels, source) -> dict:
     """{"image": uint8 [N, H, W, C], "label": int32 [N]} of what a file holds.
+
+    Bytes that are 0 and 1 only, such as dSprites', are black and white.
 
     Raises:
       ValueError: shapes, types or ranges that are no images and labels.
@@ -93,6 +99,8 @@ def make_split(images, labels, source) -> dict:
                 f"{images.max():g}]; rescale them, or store uint8."
             )
         images = np.round(images * 255).astype(np.uint8)
+    elif images.dtype == np.uint8 and images.max() == 1:
+        images = images * np.uint8(255)
     if images.dtype != np.uint8:
         raise ValueError(
             f"{source}: images are {images.dtype}; uint8 or float in [0, 1] is needed."
@@ -104,6 +112,12 @@ def make_split(images, labels, source) -> dict:
         raise ValueError(
             f"{source}: labels are {labels.dtype} {labels.shape} for {len(images)} "
             "images; one integer per image is needed."
+        )
+    limits = np.iinfo(np.int32)
+    if labels.min() < limits.min or labels.max() > limits.max:
+        raise ValueError(
+            f"{source}: labels reach from {labels.min()} to {labels.max()}; they must "
+            "fit in 32 bits. Number the classes from 0."
         )
     return {"image": images, "label": labels.astype(np.int32)}
 
@@ -126,7 +140,9 @@ def add_factors(split: dict, factors, source) -> dict:
 
 
 def hold_out(split: dict) -> tuple[dict, dict]:
-    """Training and test split: every tenth image is the test's.
+    """Training and test split: a tenth is the test's, the same whenever it is asked.
+
+    Drawn at random, for a file may be in order of its classes.
 
     Raises:
       ValueError: fewer than two images.
@@ -134,8 +150,8 @@ def hold_out(split: dict) -> tuple[dict, dict]:
     n = len(split["label"])
     if n < 2:
         raise ValueError(f"{n} image cannot be split into training and test.")
-    held = np.arange(n) % _HELD_OUT == _HELD_OUT - 1
-    held[-1] |= not held.any()
+    held = np.zeros(n, bool)
+    held[np.random.default_rng(0).permutation(n)[: max(1, n // _HELD_OUT)]] = True
     return (
         {name: array[~held] for name, array in split.items()},
         {name: array[held] for name, array in split.items()},
@@ -148,8 +164,6 @@ def _dsprites(images, classes, path):
             f"{path}: imgs {images.shape} and latents_classes {classes.shape} are not "
             "dSprites' [N, 64, 64] and [N, 6]."
         )
-    if images.max() <= 1:  # The published file holds 0 and 1.
-        images = images.astype(np.uint8) * 255
     return add_factors(make_split(images, None, path), classes[:, 1:], path)
 
 
@@ -164,14 +178,17 @@ def _read_arrays(path):
         raise ValueError(f"{path} cannot be read as .npz or .npy: {error}") from error
 
 
-def _read_folder(folder):
+def _classes(folder):
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+
+
+def _read_folder(folder, classes):
     try:
         from PIL import Image
     except ImportError:
         raise ImportError(
             'folders of images need Pillow: pip install "infogan_jax[images]"'
         ) from None
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
     if not paths:
         raise ValueError(f"{folder} holds no images ({', '.join(_SUFFIXES)}).")

@@ -41,6 +41,14 @@ class Dataset:
     test: dict
     note: str
 
+    def __post_init__(self):
+        shapes = [split["image"].shape[1:] for split in (self.train, self.test)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{self.name}: training images are {shapes[0]}, test images "
+                f"{shapes[1]}; bring all to one size and number of channels."
+            )
+
     @property
     def image_shape(self) -> tuple:
         """(H, W, C)."""
@@ -67,7 +75,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
         hash that TensorFlow Datasets registers), "auto" (MNIST if it is at hand or
         arrives in time, else bundled), "npz:PATH", "folder:PATH" (of images), or
         "tfds:NAME" (a directory that TensorFlow Datasets prepared). A set without a
-        test split gives every tenth image to it.
+        test split gives a tenth of its images to it, always the same.
       data_dir: where downloads lie, or are put; by default $XDG_CACHE_HOME/infogan_jax,
         and for "tfds:" TensorFlow Datasets' own default.
 

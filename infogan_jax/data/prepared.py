@@ -62,8 +62,6 @@ def _read_split(builder, name, split, size, where):
             f"split {split} of {name} in {where} cannot be read: {_first_line(error)} "
             "Copy or prepare it again."
         ) from error
-    if images.max() <= 1 and images.dtype == np.uint8:  # TFDS keeps dSprites' 0 and 1.
-        images = images * np.uint8(255)
     made = files.make_split(images, labels, f"{name} in {where}")
     return files.add_factors(made, factors, name) if factors.size else made
 
