@@ -40,6 +40,40 @@ def test_images_of_a_vote_share_their_factor_and_vary_in_the_others():
     assert np.array_equal(votes.codes, again.codes)
 
 
+def test_pairs_share_a_value_each():
+    factors = random_factors(0)
+    votes = metrics.draw_votes(factors, factors, 200, 40, seed=3, by_pairs=True)
+    for group, fixed in zip(votes.codes, votes.fixed, strict=True):
+        one, other = group[::2], group[1::2]
+        assert (one[:, fixed] == other[:, fixed]).all()
+        assert len(np.unique(one[:, fixed])) > 1
+        differ = (one != other).any(0)
+        assert differ.tolist() == [k != fixed for k in range(3)]
+    with pytest.raises(ValueError, match="pairs"):
+        metrics.draw_votes(factors, factors, 1, 3, seed=0, by_pairs=True)
+
+
+def test_the_librarys_beta_vae_by_a_second_route():
+    """Where a code's noise grows with its value, it matters who shares the value."""
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 5, (20_000, 2))
+    codes = factors + rng.normal(size=factors.shape) * factors
+
+    def vote(fixed):
+        one, other = rng.integers(0, 5, (2, 64, 2))
+        other[:, fixed] = one[:, fixed]
+        seen = [x + rng.normal(size=x.shape) * x for x in (one, other)]
+        return np.abs(seen[0] - seen[1]).mean(0)
+
+    fixed = rng.integers(0, 2, 4000)
+    points = np.array([vote(k) for k in fixed])
+    model = linear_model.LogisticRegression().fit(points[:3000], fixed[:3000])
+    expected = model.score(points[3000:], fixed[3000:])
+    found = metrics.beta_vae(codes, factors, protocol="disentanglement-lib")
+    assert found == pytest.approx(expected, abs=0.02)
+    assert metrics.beta_vae(codes, factors, protocol="infogan-cr") < expected - 0.1
+
+
 def test_factor_vae_by_a_second_route():
     rng = np.random.default_rng(0)
     factors = random_factors(0, n=3000)

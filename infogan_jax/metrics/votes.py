@@ -25,7 +25,9 @@ class Votes(NamedTuple):
     fixed: np.ndarray
 
 
-def draw_votes(codes, factors, n: int, size: int, seed: int) -> Votes:
+def draw_votes(
+    codes, factors, n: int, size: int, seed: int, *, by_pairs: bool = False
+) -> Votes:
     """`n` votes of `size` rows each, drawn with replacement from a table.
 
     A factor is drawn, then a row whose value of it is to be shared. The table should
@@ -38,20 +40,28 @@ def draw_votes(codes, factors, n: int, size: int, seed: int) -> Votes:
       n: votes.
       size: images per vote.
       seed: of the drawing.
+      by_pairs: every two rows of a vote share a value of their own instead; `size` is
+        even then.
     """
     codes, factors = inputs.check(codes, factors)
-    if n < 1 or size < 2:
-        raise ValueError(f"give at least 1 vote of 2 images, not {n} of {size}.")
+    if n < 1 or size < 2 or (by_pairs and size % 2):
+        pairs = " of pairs" * by_pairs
+        raise ValueError(f"give at least 1 vote{pairs} of 2 images, not {n} of {size}.")
     rng = np.random.default_rng(seed)
     order = np.argsort(factors, 0, kind="stable")  # Rows of one value lie together.
-    counts = [np.bincount(column) for column in factors.T]
-    starts = [np.cumsum(count) - count for count in counts]
+    n_values = factors.max() + 1
+    counts = np.stack([np.bincount(column, minlength=n_values) for column in factors.T])
+    starts = np.cumsum(counts, 1) - counts
     fixed = rng.integers(factors.shape[1], size=n)
-    shared = factors[rng.integers(len(codes), size=n), fixed]
-    first = np.array([starts[k][v] for k, v in zip(fixed, shared, strict=True)])
-    number = np.array([counts[k][v] for k, v in zip(fixed, shared, strict=True)])
-    picked = first[:, None] + rng.integers(number[:, None], size=(n, size))
-    return Votes(codes[order[picked, fixed[:, None]]], fixed)
+    factor = fixed[:, None]
+    drawn = rng.integers(len(codes), size=(n, size // 2 if by_pairs else 1))
+    shared = factors[drawn, factor]
+    first, number = (
+        np.repeat(table[factor, shared], size // shared.shape[1], 1)
+        for table in (starts, counts)
+    )
+    picked = first + rng.integers(number, size=(n, size))
+    return Votes(codes[order[picked, factor]], fixed)
 
 
 def factor_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -> float:
@@ -112,13 +122,16 @@ def beta_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -> 
     Args:
       codes: [N, L].
       factors: [N, K].
-      protocol: "infogan-cr" has 500 votes of 50 pairs, scored on themselves;
-        "disentanglement-lib" 10,000 votes of 64 pairs, and 5,000 others to score.
+      protocol: "infogan-cr" has 500 votes of 50 pairs, FactorVAE's groups, scored on
+        themselves; "disentanglement-lib" 10,000 votes of 64 pairs, each with a value of
+        its own as in the source, and 5,000 others to score.
       seed: of the votes.
 
     Source: Higgins et al. 2017 (ICLR), section 3.
     """
-    return beta_vae_score(*_protocol_votes(codes, factors, protocol, seed, size=128))
+    by_pairs = protocol == "disentanglement-lib"
+    votes = _protocol_votes(codes, factors, protocol, seed, 128, by_pairs=by_pairs)
+    return beta_vae_score(*votes)
 
 
 def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
@@ -144,12 +157,12 @@ def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
     return float(model.score(points(scored), scored.fixed))
 
 
-def _protocol_votes(codes, factors, protocol, seed, size=64):
+def _protocol_votes(codes, factors, protocol, seed, size=64, by_pairs=False):
     """Votes that teach, and those that are scored; `size` is disentanglement_lib's."""
     inputs.check_protocol(protocol)
     if protocol == "infogan-cr":
         return draw_votes(codes, factors, 500, 100, seed), None
-    votes = draw_votes(codes, factors, 15_000, size, seed)
+    votes = draw_votes(codes, factors, 15_000, size, seed, by_pairs=by_pairs)
     return Votes(*(x[:10_000] for x in votes)), Votes(*(x[10_000:] for x in votes))
 
 
