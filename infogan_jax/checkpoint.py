@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from infogan_jax import checks, forward, training
 from infogan_jax import config as config_lib
-from infogan_jax import forward, training
 
 Config, TrainState = config_lib.Config, training.TrainState
 
@@ -39,14 +39,20 @@ class Writer:
       directory: gets `checkpoints/`.
       config: is saved with every step.
       keep: how many of the newest steps to keep; None for all.
+
+    Raises:
+      OSError: the directory cannot be made.
+      ValueError: its path has a character that Orbax cannot do with.
+      TypeError: the config holds what JSON could not give back, such as an array.
     """
 
     def __init__(
         self, directory: str | os.PathLike, config: Config, keep: int | None = None
     ):
+        checks.check_path(directory)
+        self._config = json.loads(config.to_json())
         folder = Path(directory).resolve() / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        self._config = config
         self._manager = _open(folder, max_to_keep=keep, cleanup_tmp_directories=True)
 
     def save(self, state: TrainState) -> None:
@@ -59,8 +65,7 @@ class Writer:
         step = int(state.step)
         # The copy is ours alone: the caller may donate the state while we write.
         tree = jax.tree.map(np.array, _as_dict(state))
-        config = json.loads(self._config.to_json())
-        checksums = _checksums(config, tree)
+        checksums = _checksums(self._config, tree)
         if step in self._manager.all_steps():
             self._manager.wait_until_finished()
             if _restore_json(self._manager, step)[1] != checksums:
@@ -71,7 +76,7 @@ class Writer:
             return
         items = ocp.args.Composite(
             state=ocp.args.PyTreeSave(tree),
-            config=ocp.args.JsonSave(config),
+            config=ocp.args.JsonSave(self._config),
             checksums=ocp.args.JsonSave(checksums),
         )
         try:
@@ -144,6 +149,7 @@ def restore(
 
     Raises:
       FileNotFoundError: no checkpoint there, or not of that step.
+      OSError: its files cannot be read.
       ValueError: the files do not fit the stored Config (names, shapes or dtypes), are
         damaged, or name a class that is not registered.
     """
@@ -162,7 +168,7 @@ def restore(
         try:
             found = manager.item_metadata(step)["state"].tree
         except Exception as error:  # Orbax raises many types for a damaged file.
-            raise _damaged(folder / str(step), error) from error
+            raise _unusable(folder / str(step), error) from error
         _check(target, found, folder / str(step))
         arguments = ocp.args.PyTreeRestore(
             target,
@@ -173,7 +179,7 @@ def restore(
             items = ocp.args.Composite(state=arguments)
             tree = manager.restore(step, args=items)["state"]
         except Exception as error:
-            raise _damaged(folder / str(step), error) from error
+            raise _unusable(folder / str(step), error) from error
         for name, found in _checksums(stored, tree).items():
             if checksums.get(name) != found:
                 raise _damaged(folder / str(step), f"{name} is not what was saved")
@@ -209,7 +215,7 @@ def _restore_json(manager, step):
         found = manager.restore(step, args=items)
         stored, checksums = found["config"], dict(found["checksums"])
     except Exception as error:
-        raise _damaged(manager.directory / str(step), error) from error
+        raise _unusable(manager.directory / str(step), error) from error
     if checksums.get(_CONFIG) != _checksums(stored, {})[_CONFIG]:
         raise _damaged(manager.directory / str(step), "its config was changed")
     return stored, checksums
@@ -259,9 +265,9 @@ def _checksums(config, tree):
 
 def _target(config, nets):
     """Shapes, dtypes and this process's placement of what is to be restored."""
-    if nets is not None and not set(nets) <= set(config.networks()):
+    if nets is not None and not set() < set(nets) <= set(config.networks()):
         raise ValueError(
-            f"nets {tuple(nets)} are not all among {sorted(config.networks())}."
+            f"nets {tuple(nets)} must be some of {sorted(config.networks())}."
         )
     state = jax.eval_shape(lambda key: training.init(config, key), jax.random.key(0))
     tree = _as_dict(state)
@@ -318,10 +324,27 @@ def _reason(error):
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
+def _unusable(path, error):
+    """An OSError if a file cannot be read, which says nothing against the step."""
+
+    def stop(cause):
+        raise cause
+
+    try:
+        for folder, _, names in os.walk(path, onerror=stop):
+            for name in names:
+                Path(folder, name).read_bytes()
+    except OSError as cause:
+        return OSError(
+            f"{cause.filename} cannot be read: {cause.strerror}; the step may be whole."
+        )
+    return _damaged(path, error)
+
+
 def _damaged(path, error):
     return ValueError(
-        f"{path} is damaged ({_reason(error)}); remove that folder to fall back to the "
-        "step before it."
+        f"{path} is damaged ({_reason(error)}); move that folder away to fall back to "
+        "the step before it."
     )
 
 

@@ -1,4 +1,7 @@
-"""What images must look like, checked where they come in from users."""
+"""What images and paths must look like, checked where they come in from users."""
+
+import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -50,3 +53,17 @@ def check_batch(config: Config, batch: dict) -> dict:
             "give one integer per image."
         )
     return batch | {"image": to_float(batch["image"])}
+
+
+def check_path(directory) -> None:
+    """Raises unless Orbax can restore what it saves in this directory.
+
+    It looks for its files by a pattern, in which some characters of the path would
+    count as part of the pattern.
+    """
+    path = Path(directory).resolve()
+    if found := sorted(set(str(path)) & (set("[]\\") - {os.sep})):
+        raise ValueError(
+            f"checkpoints cannot be kept in {path}: its path must be without "
+            f"{' '.join(found)}; name another directory."
+        )

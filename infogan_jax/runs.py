@@ -30,8 +30,17 @@ from pathlib import Path
 
 import jax
 
+from infogan_jax import (
+    checks,
+    data,
+    evaluation,
+    loop,
+    parallel,
+    plotting,
+    records,
+    training,
+)
 from infogan_jax import config as config_lib
-from infogan_jax import data, evaluation, loop, parallel, plotting, records, training
 from infogan_jax import options as options_lib
 
 Options, Stop = options_lib.Options, options_lib.Stop
@@ -84,6 +93,7 @@ def _start(directory, resume, given, defaults, build, interrupts):
         if resume:
             options = options_lib.resumed(directory, given)
         else:
+            checks.check_path(directory)
             options = dataclasses.replace(defaults(given.get("quick", False)), **given)
             _check_new(directory)
         options_lib.check(options)

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import gc
 import shutil
 
@@ -126,6 +127,11 @@ class Prior(latents.Uniform):
     """A user's own."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Unregistered(latents.Uniform):
+    """One that JSON could not give back."""
+
+
 def test_stored_class_that_is_unknown_is_refused(tiny, state, tmp_path, monkeypatch):
     infogan_jax.save(tmp_path, dataclasses.replace(tiny, noise=Prior(4)), state)
     assert infogan_jax.restore(tmp_path)[0].noise == Prior(4)
@@ -147,8 +153,33 @@ def test_a_step_that_is_not_there_names_those_that_are(saved):
 
 
 def test_unknown_networks_are_refused(saved):
-    with pytest.raises(ValueError, match="not all among"):
-        infogan_jax.restore(saved[0], nets=("generator",))
+    for nets in (("generator",), ()):
+        with pytest.raises(
+            ValueError, match=r"must be some of \['d', 'g', 'q', 'trunk'"
+        ):
+            infogan_jax.restore(saved[0], nets=nets)
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "x*?", "a:b,c=d", "~#&'{}", "größe 数"])
+def test_any_name_will_do_for_a_directory(name, tiny, state, tmp_path):
+    infogan_jax.save(tmp_path / name, tiny, state)
+    assert_equal(infogan_jax.restore(tmp_path / name)[1], state)
+
+
+@pytest.mark.parametrize("name", ["lr[1e-3]", "a\\b"])
+def test_a_name_that_could_not_be_restored_is_refused(name, tiny, state, tmp_path):
+    with pytest.raises(ValueError, match="without .* name another"):
+        infogan_jax.save(tmp_path / name, tiny, state)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_config_that_cannot_be_stored_is_refused_before_anything_is(
+    tiny, state, tmp_path
+):
+    config = dataclasses.replace(tiny, noise=Unregistered(4))
+    with pytest.raises(TypeError, match="cannot store"):
+        infogan_jax.save(tmp_path, config, state)
+    assert not list(tmp_path.iterdir())
 
 
 # Orbax leaves the readers that failed for the garbage collector to find.
@@ -165,6 +196,23 @@ def test_a_damaged_array_file_is_a_clear_error_and_the_step_before_is_right(
         infogan_jax.restore(directory)
     gc.collect()
     assert infogan_jax.restore(directory, step=0)[1].step == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_cannot_be_read_is_not_called_damaged(saved, tmp_path, monkeypatch):
+    directory = tmp_path / "copy"
+    shutil.copytree(saved[0], directory)
+    for path in (directory / "checkpoints" / "1" / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")  # As nobody can read it, so for root.
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(checkpoint.Path, "read_bytes", refuse)
+    with pytest.raises(OSError, match="cannot be read: Permission denied"):
+        infogan_jax.restore(directory)
+    gc.collect()
 
 
 def test_a_half_written_step_is_ignored(saved, tmp_path):
