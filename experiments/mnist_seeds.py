@@ -24,7 +24,8 @@ import numpy as np
 import table
 from scipy import stats
 
-from infogan_jax import plotting
+from infogan_jax import Config, plotting
+from infogan_jax import options as options_lib
 
 SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
 
@@ -48,12 +49,38 @@ def seeds_of(text: str) -> list[int]:
 def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
     """Trains what is missing of the experiment's seed; returns the exit status."""
     run = out / f"seed-{seed}"
-    if (run / "evaluation.json").exists():
+    if not (run / "run.json").exists():
+        return experiment.main([*rest, "--seed", str(seed), "--out", str(run)])
+    try:
+        has_all = has_all_steps(experiment, run, rest)
+    except (options_lib.Stop, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if has_all and (run / "evaluation.json").exists():
         print(f"seed {seed}: finished before", flush=True)
         return 0
-    if (run / "run.json").exists():
-        return experiment.main(["--out", str(run), "--resume"])
-    return experiment.main([*rest, "--seed", str(seed), "--out", str(run)])
+    return experiment.main([*rest, "--out", str(run), "--resume"])
+
+
+def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
+    """Whether a run that was begun asked for as many steps as the options now do.
+
+    Raises:
+      Stop, ValueError: it is another experiment's, or had other options.
+    """
+    given = vars(options_lib.parser("", experiment.defaults, "").parse_args(rest))
+    for name in ("out", "resume", "distributed"):
+        del given[name]
+    before, now = (options_lib.resumed(run, wish) for wish in ({}, given))
+    path = run / "config.json"
+    if path.exists():  # The committed results have none.
+        config = Config.from_json(path.read_text())
+        if config != experiment.build(before, config.image_shape):
+            raise options_lib.Stop(
+                f"{run} holds a run of another experiment, or of another version of "
+                f"{experiment.__name__}.py; name another directory by --out."
+            )
+    return now.steps == before.steps
 
 
 def failures(confusion) -> dict:

@@ -204,6 +204,26 @@ def test_a_report_shows_every_seed_and_skips_what_is_finished(finished_seeds, ca
         assert (finished_seeds / name).stat().st_size > 5000
 
 
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        (["--data", "mnist"], "--data mnist conflicts with the run's bundled"),
+        (["--vat"], "another experiment, or of another version of mnist_vat.py"),
+        (["--batch-size", "32"], "--batch-size 32 conflicts with the run's 64"),
+    ],
+)
+def test_seeds_of_another_experiment_are_not_taken_for_finished(
+    wish, message, finished_seeds, capsys
+):
+    mnist = load("mnist")
+    config = mnist.build(mnist.defaults(True), (28, 28, 1))
+    (finished_seeds / "seed-0" / "config.json").write_text(config.to_json())
+    asked = ["--quick", "--seeds", "0", "--out", str(finished_seeds)]
+    assert load("mnist_seeds").main([*asked, *wish]) == 2
+    assert message in capsys.readouterr().err
+    assert load("mnist_seeds").main(asked) == 0
+
+
 def test_a_report_over_different_settings_says_so(finished_seeds, capsys):
     mnist_seeds, path = load("mnist_seeds"), finished_seeds / "seed-1" / "run.json"
     assert not mnist_seeds.differences(sorted(finished_seeds.iterdir()))
