@@ -1,6 +1,7 @@
 """Use a trained run: python -m infogan_jax {sample,traverse,infer,evaluate} RUN."""
 
 import argparse
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 def main(argv=None) -> int:
     """Runs one command; returns the exit status: 2, with one line, for a wrong wish."""
     arguments = vars(_parser().parse_args(argv))
-    command = arguments.pop("command")
+    command, modules = arguments.pop("command"), arguments.pop("modules")
     try:
+        for module in modules:
+            importlib.import_module(module)
         command(**arguments)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -29,7 +32,12 @@ def sample(run, n, seed, digit, values, out):
     values = dict(values)
     if digit is not None:
         code, category = _category_of(run, digit)
-        values = {code: category} | values
+        if code in values:
+            raise ValueError(
+                f"--digit {digit} is code {code}, which --set {code}={values[code]:g} "
+                "sets too; give one of them."
+            )
+        values[code] = category
     drawn = inference.sample(config, state, jax.random.key(seed), n, c=values)
     if Path(out).suffix == ".npz":
         _write(out, lambda: np.savez_compressed(out, **drawn._asdict()))
@@ -84,6 +92,14 @@ def _parser():
     def command(function):
         p = commands.add_parser(function.__name__, help=function.__doc__)
         p.add_argument("run", metavar="RUN", help="run directory, or its checkpoints")
+        p.add_argument(
+            "--import",
+            dest="modules",
+            action="append",
+            default=[],
+            metavar="MODULE",
+            help="one that registers what the run's configuration names",
+        )
         p.set_defaults(command=function)
         return p
 

@@ -5,7 +5,11 @@ by name: a class that is not registered is an error that says what to import fir
 """
 
 import dataclasses
+import sys
+from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 T = TypeVar("T", bound=type)
 
@@ -17,7 +21,7 @@ def register(cls: T) -> T:
     """Makes a frozen dataclass storable by name: `@register` above `@dataclass`.
 
     The library's own classes are stored under their bare name, a user's class as
-    `module:name`.
+    `module:name`; a script's own by the script's name, under which it can be imported.
 
     Raises:
       TypeError: `cls` is not a frozen dataclass.
@@ -30,8 +34,9 @@ def register(cls: T) -> T:
         )
     name = kind(cls)
     known = _CLASSES.get(name, cls)
-    # A notebook cell that is run twice defines the same class anew: let it.
-    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+    # A notebook cell that is run twice defines the same class anew, and so does a
+    # script that is imported too: let them.
+    if (_module(known), known.__qualname__) != (_module(cls), cls.__qualname__):
         raise ValueError(f"the name {name!r} is taken by {known}; rename {cls}.")
     _CLASSES[name] = cls
     return cls
@@ -39,9 +44,19 @@ def register(cls: T) -> T:
 
 def kind(cls: type) -> str:
     """The name under which `cls` is stored."""
-    package = __name__.partition(".")[0]
-    inside = cls.__module__.partition(".")[0] == package
-    return cls.__name__ if inside else f"{cls.__module__}:{cls.__name__}"
+    package, module = __name__.partition(".")[0], _module(cls)
+    inside = module.partition(".")[0] == package
+    return cls.__name__ if inside else f"{module}:{cls.__name__}"
+
+
+def _module(cls):
+    """The name by which the module of a class can be imported, if it can."""
+    if cls.__module__ != "__main__":
+        return cls.__module__
+    main = sys.modules["__main__"]
+    if spec := getattr(main, "__spec__", None):  # python -m NAME
+        return spec.name
+    return Path(getattr(main, "__file__", "__main__")).stem
 
 
 def encode(value: Any) -> Any:
@@ -50,6 +65,8 @@ def encode(value: Any) -> Any:
     Raises:
       TypeError: something that JSON could not give back equal, such as an array.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, _LEAVES):
         return value
     if isinstance(value, tuple):
@@ -77,7 +94,11 @@ def decode(data: Any) -> Any:
     name = fields.pop("kind", None)
     if not isinstance(name, str) or name not in _CLASSES:
         module = name.partition(":")[0] if isinstance(name, str) and ":" in name else ""
-        hint = f"import {module} first" if module else f"known: {sorted(_CLASSES)}"
+        hint = f"known: {sorted(_CLASSES)}"
+        if module:
+            hint = f"import {module} first (a command: --import {module})"
+        if module == "__main__":
+            hint = "it was defined in a notebook or a prompt: define it again first"
         raise ValueError(f"unknown kind {name!r} in a stored configuration; {hint}.")
     cls = _CLASSES[name]
     unknown = fields.keys() - {field.name for field in dataclasses.fields(cls)}

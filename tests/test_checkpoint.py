@@ -2,6 +2,8 @@ import dataclasses
 import errno
 import gc
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -138,6 +140,42 @@ def test_stored_class_that_is_unknown_is_refused(tiny, state, tmp_path, monkeypa
     monkeypatch.delitem(registry._CLASSES, f"{__name__}:Prior")
     with pytest.raises(ValueError, match=f"import {__name__} first"):
         infogan_jax.restore(tmp_path)
+
+
+SCRIPT = """
+import dataclasses, jax, infogan_jax
+from infogan_jax import latents, networks, objectives
+
+@infogan_jax.register
+@dataclasses.dataclass(frozen=True)
+class Flat:
+    def __call__(self, p):
+        return {"g": p.fake.mean()}
+
+if __name__ == "__main__":
+    config = infogan_jax.Config(
+        architecture=networks.Mlp(image_shape=(4, 4, 1), g_widths=(8,), d_widths=(8,)),
+        objective=(*infogan_jax.Config().objective, Flat()),
+    )
+    state = infogan_jax.init(config, jax.random.key(0))
+    infogan_jax.save("run", config, state)
+    infogan_jax.restore("run")
+"""
+
+
+def test_what_a_script_registered_can_be_sampled_by_a_command(tmp_path):
+    (tmp_path / "my_loss.py").write_text(SCRIPT)
+
+    def python(*arguments):
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    assert python("my_loss.py").returncode == 0
+    sampling = ["-m", "infogan_jax", "sample", "run", "--out", "x.npz"]
+    refused = python(*sampling)
+    assert refused.returncode == 2 and "--import my_loss" in refused.stderr
+    assert python(*sampling, "--import", "my_loss").returncode == 0
+    assert (tmp_path / "x.npz").is_file()
 
 
 def test_an_empty_directory_is_a_clear_error(tmp_path):
