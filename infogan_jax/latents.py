@@ -4,7 +4,7 @@ Every latent is a frozen dataclass with one protocol, used for codes and for noi
 
     dim           width of a sample
     n_params      width of Q's parameters for it
-    sample(key)   -> [dim]           one draw from P(c); `vmap` it over keys
+    sample(key)   -> [dim]           one draw from P(c), float32; `vmap` it over keys
     log_prob(c)   -> [B]             log P(c)
     log_q(q, c)   -> [B]             log Q(c|x)
     entropy()     -> float           exact H(c)
@@ -19,6 +19,7 @@ All information is in nats. A `Product` has the same methods; its `log_q` and
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import ClassVar
 
 import chex
@@ -40,7 +41,7 @@ class Categorical:
     n: int
 
     def __post_init__(self):
-        if not isinstance(self.n, int) or self.n < 2:
+        if not isinstance(self.n, Integral) or self.n < 2:
             raise ValueError(
                 f"Categorical needs a whole number of at least 2 values, not {self.n}."
             )
@@ -57,7 +58,8 @@ class Categorical:
 
     def sample(self, key: jax.Array) -> jax.Array:
         """One-hot draw, [n]."""
-        return jax.nn.one_hot(jax.random.randint(key, (), 0, self.n), self.n)
+        value = jax.random.randint(key, (), 0, self.n)
+        return jax.nn.one_hot(value, self.n, dtype=jnp.float32)
 
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]."""
@@ -86,11 +88,11 @@ class Categorical:
 
     def grid(self, n: int) -> jax.Array:
         """The values in order, again from the first where `n` passes their number."""
-        return jax.nn.one_hot(jnp.arange(n) % self.n, self.n)
+        return jax.nn.one_hot(jnp.arange(n) % self.n, self.n, dtype=jnp.float32)
 
     def encode(self, value: int) -> np.ndarray:
         """One-hot vector of a value in 0 .. n-1."""
-        if value != int(value) or not 0 <= value < self.n:
+        if value not in range(self.n):
             raise ValueError(f"value {value} is not one of 0 .. {self.n - 1}.")
         return np.eye(self.n, dtype=np.float32)[int(value)]
 
@@ -152,7 +154,7 @@ class Bernoulli:
 
     def grid(self, n: int) -> jax.Array:
         """All coins 0, then all coins 1, in turns; [n, size]."""
-        return jnp.repeat((jnp.arange(n) % 2)[:, None], self.size, 1) * 1.0
+        return jnp.repeat(jnp.float32(jnp.arange(n) % 2)[:, None], self.size, 1)
 
     def encode(self, value: float) -> np.ndarray:
         """The same value, 0 or 1, for every coin."""
@@ -247,7 +249,7 @@ class Uniform(_NormalQ):
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw from U(-1, 1), [size]."""
-        return jax.random.uniform(key, (self.size,), minval=-1.0, maxval=1.0)
+        return jax.random.uniform(key, (self.size,), jnp.float32, -1.0, 1.0)
 
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]; -inf outside [-1, 1]."""
@@ -259,7 +261,9 @@ class Uniform(_NormalQ):
 
     def grid(self, n: int) -> jax.Array:
         """`n` values from -1 to 1, the same in every dimension; [n, size]."""
-        return jnp.repeat(jnp.linspace(-1, 1, n)[:, None], self.size, 1)
+        return jnp.repeat(
+            jnp.linspace(-1, 1, n, dtype=jnp.float32)[:, None], self.size, 1
+        )
 
     def encode(self, value: float) -> np.ndarray:
         """The same value, in [-1, 1], for every dimension."""
@@ -277,7 +281,7 @@ class Gaussian(_NormalQ):
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw from N(0, 1), [size]."""
-        return jax.random.normal(key, (self.size,))
+        return jax.random.normal(key, (self.size,), jnp.float32)
 
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]."""
@@ -289,10 +293,14 @@ class Gaussian(_NormalQ):
 
     def grid(self, n: int) -> jax.Array:
         """`n` values from -2 to 2 standard deviations; [n, size]."""
-        return jnp.repeat(jnp.linspace(-2, 2, n)[:, None], self.size, 1)
+        return jnp.repeat(
+            jnp.linspace(-2, 2, n, dtype=jnp.float32)[:, None], self.size, 1
+        )
 
     def encode(self, value: float) -> np.ndarray:
-        """The same value for every dimension."""
+        """The same value, a finite number, for every dimension."""
+        if not math.isfinite(value):
+            raise ValueError(f"value {value} is no number on a normal code's axis.")
         return np.full(self.size, value, np.float32)
 
 
@@ -397,7 +405,7 @@ class Product:
 
 
 def _check_size(latent) -> None:
-    if not isinstance(latent.size, int) or latent.size < 1:
+    if not isinstance(latent.size, Integral) or latent.size < 1:
         raise ValueError(f"size must be whole and at least 1, not {latent.size}.")
 
 

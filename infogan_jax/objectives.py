@@ -124,9 +124,14 @@ class MutualInformation:
     name: str | None = None
 
     def check(self, config) -> None:
-        """Raises unless there is a weight for every code and every update exists."""
+        """Raises unless all codes have a weight, all updates exist, and Q learns."""
         _check_weight(self.weight, config.codes)
         _check_updates(self, config)
+        if not any("q" in update.nets for update in config.updates):
+            raise ValueError(
+                "MutualInformation needs a Q that learns, but no update lists 'q': "
+                f"{[update.nets for update in config.updates]}."
+            )
 
     def __call__(self, p: Pass) -> dict:
         """The same loss for every update in `updates`."""
@@ -268,7 +273,8 @@ class VirtualAdversarial:
             squares = (images**2).sum((1, 2, 3), keepdims=True)
             return images * jax.lax.rsqrt(squares + 1e-12)
 
-        noise = jax.vmap(lambda key: jax.random.normal(key, p.real.shape[1:]))(p.keys)
+        shape, dtype = p.real.shape[1:], p.real.dtype
+        noise = jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(p.keys)
         probe = self.probe * unit(noise)
         steepest = jax.grad(lambda shift: divergence(shift).sum())(probe)
         radius, weight = _now(p, self.radius, self.weight)

@@ -113,8 +113,7 @@ def train_step(
     Raises:
       ValueError: as `step`; float images in host memory outside [0, 1] too.
     """
-    checks.check_images(config, batch.get("image"))
-    checks.check_range(batch["image"])
+    checks.check_rows(config, batch)
     return _jitted_step(config, state, batch, key)
 
 
@@ -150,11 +149,13 @@ def train_steps(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-    at_most = operator.index(steps) if at_most is None else at_most
+    if at_most is None:
+        if isinstance(steps, jax.core.Tracer):
+            raise ValueError("a traced number of steps needs at_most, its limit.")
+        at_most = operator.index(steps)
     if not isinstance(steps, jax.core.Tracer) and not 1 <= steps <= at_most:
         raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
-    checks.check_images(config, dataset.get("image"))
-    checks.check_range(dataset["image"])
+    checks.check_rows(config, dataset)
     run = _donating_steps if donate else _jitted_steps
     return run(config, state, dataset, key, steps, batch_size, at_most)
 
@@ -215,8 +216,7 @@ def train(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-    checks.check_images(config, dataset.get("image"))
-    checks.check_range(dataset["image"])
+    checks.check_rows(config, dataset)
     dataset = jax.device_put(dict(dataset))
     state = init(config, key) if state is None else copy(state)
     for step in itertools.count(int(state.step)):
@@ -252,7 +252,7 @@ def _create(modules, latent_dim, image_shape, examples, key):
     modules = dict(modules)
     key, key_draw = jax.random.split(key)
     keys = dict(zip(modules, jax.random.split(key, len(modules)), strict=True))
-    image = jnp.zeros((1, *image_shape))
+    image = jnp.zeros((1, *image_shape), jnp.float32)
 
     def create_all():
         nets = {}
@@ -263,12 +263,12 @@ def _create(modules, latent_dim, image_shape, examples, key):
             nets[name] = Net(variables["params"], stats)
             return variables
 
-        create("g", jnp.zeros((1, latent_dim)))
+        create("g", jnp.zeros((1, latent_dim), jnp.float32))
         features = modules["trunk"].apply(create("trunk", image), image, train=False)
         create("d", features)
         create("q", features, image)
         for name, shapes in examples:
-            create(name, *(jnp.zeros((1, *shape)) for shape in shapes))
+            create(name, *(jnp.zeros((1, *shape), jnp.float32) for shape in shapes))
         return nets
 
     return ops.one_draw(create_all, key_draw)
@@ -317,7 +317,7 @@ def _apply_update(config, update, state, batch, key, axis_name):
             config, nets, batch, keys, state.step, update.nets, axis_name
         )
         seen = _losses(config, update, p)
-        total = sum(seen.values(), jnp.zeros(()))
+        total = sum(seen.values(), jnp.zeros((), jnp.float32))
         if "d" in update.nets:
             right = (p.d_real > 0).mean() + (p.d_fake < 0).mean()
             seen[f"{update.name}/accuracy"] = right / 2
@@ -340,7 +340,9 @@ def _apply_update(config, update, state, batch, key, axis_name):
     nets = dict(state.nets)
     for name in update.nets:
         params = jax.tree.map(
-            lambda p, move, rate=rates[name]: p - rate * move, live[name], moves[name]
+            lambda p, move, rate=rates[name]: p - jnp.asarray(rate, p.dtype) * move,
+            live[name],
+            moves[name],
         )
         keep = stats[name] if _writes(config, update, name) else nets[name].stats
         nets[name] = Net(params, keep)

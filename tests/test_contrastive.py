@@ -55,6 +55,20 @@ def draw_pairs(codes, n, gap):
     return [np.asarray(x) for x in pairs]
 
 
+def test_bfloat16_reaches_what_has_spectral_norm():
+    half = small(2, compute_dtype="bfloat16")
+    arguments = half, infogan_jax.init(half, jax.random.key(0)), batch_of(4)
+    lowered = jax.jit(infogan_jax.step, static_argnums=0).lower(
+        *arguments, jax.random.key(1)
+    )
+    layers = [x for x in lowered.as_text().splitlines() if "convolution" in x]
+    assert layers and all("bf16" in line for line in layers)
+    after, metrics = lowered.compile()(*arguments[1:], jax.random.key(1))
+    for before, now in zip(*map(jax.tree.leaves, (arguments[1], after)), strict=True):
+        assert now.dtype == before.dtype
+    assert all(np.isfinite(x) for x in metrics.values())
+
+
 def test_networks_have_the_published_numbers_of_parameters():
     expected = {"g": 251_393, "trunk": 246_592, "d": 129, "q": 17_157, "h": 247_749}
     assert sizes(presets.infogan_cr()) == expected

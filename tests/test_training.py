@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import Update, checks, population, training
+from infogan_jax import (
+    Update,
+    checks,
+    latents,
+    objectives,
+    population,
+    schedules,
+    training,
+)
 
 
 def assert_equal(a, b):
@@ -124,6 +132,37 @@ def test_bfloat16_computes_in_it_and_keeps_float32(tiny, state, batch, key, step
     loss = "d/NonSaturating"
     assert float(metrics[loss]) == pytest.approx(float(stepped[1][loss]), rel=0.02)
     assert metrics[loss] != stepped[1][loss]
+
+
+def test_everything_stays_float32_where_a_program_has_turned_on_64_bits(
+    tiny, dataset, key
+):
+    rates = [schedules.Linear(1e-3, 1e-4, 0, 4), schedules.Cosine(1e-3, 4)]
+    d, g = (
+        dataclasses.replace(update, lr=lr)
+        for update, lr in zip(tiny.updates, rates, strict=True)
+    )
+    weight = schedules.Exponential(1.0, 0.1, 0, 4)
+    terms = objectives.NonSaturating(), objectives.MutualInformation(weight=weight)
+    codes = (latents.Categorical(2), latents.Bernoulli(), latents.Gaussian())
+    config = dataclasses.replace(
+        tiny,
+        codes=latents.Product((*codes, latents.Uniform())),
+        updates=(d, g),
+        objective=(*terms, objectives.VirtualAdversarial()),
+        ema_decay=0.9,
+    )
+    with jax.enable_x64(True):
+        state = infogan_jax.init(config, key)
+        wanted = dict(steps=2, batch_size=4)
+        after, metrics = infogan_jax.train_steps(config, state, dataset, key, **wanted)
+        images, _, _ = infogan_jax.sample(config, after, key, 3, c={0: 1, 3: 0.5})
+        read = infogan_jax.infer(config, after, images)
+        swept = infogan_jax.traverse(config, after, key, 2, rows=1, steps=3)
+    types = {x.dtype.name for x in jax.tree.leaves((state, after))}
+    assert types == {"float32", "int32"}
+    made = jax.tree.leaves((metrics, images, read, swept))
+    assert {x.dtype.name for x in made} == {"float32"}
 
 
 def test_bytes_become_floats_in_the_unit_range(tiny, state, batch, key, stepped):

@@ -28,7 +28,8 @@ class Dcgan:
       leak: slope of D's and Q's leaky ReLU; 0.1 in the paper, 0.01 in its code.
       init_std: standard deviation of the initial weights, 0.02 in the paper's code;
         None scales it by each layer's inputs instead, which small networks need: at
-        0.02 theirs start so weak that D wins before G draws anything.
+        0.02 theirs start so weak that D wins before G draws anything. D's last layer
+        has 0.02 with both.
       output: "sigmoid", or "tanh" mapped to [0, 1] (and back at D's entrance).
       shared: False gives Q a trunk of its own instead of D's features.
       q_trunk: features of this trunk's layers, dense ones on the pixels; if empty, it

@@ -1,6 +1,7 @@
 """Layers that the architectures share, and the checks of their settings."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -22,9 +23,11 @@ class _StridedConv(nn.Module):
     @nn.compact
     def __call__(self, x):  # noqa: D102
         shape = (4, 4, x.shape[-1], self.features)
-        x = self.operation(x, self.param("kernel", self.kernel_init, shape))
+        kernel = self.param("kernel", self.kernel_init, shape)
+        x = self.operation(x, kernel.astype(x.dtype))
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            zeros = nn.initializers.zeros
+            bias = self.param("bias", zeros, (self.features,), jnp.float32)
             x = x + bias.reshape(1, 1, 1, -1)
         return x
 
@@ -125,7 +128,7 @@ def check_positive(architecture, *names):
     for name in names:
         value = getattr(architecture, name)
         numbers = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(number, int) and number >= 1 for number in numbers):
+        if not all(isinstance(number, Integral) and number >= 1 for number in numbers):
             raise ValueError(
                 f"{name} must be whole, at least 1, and several in a tuple; it is "
                 f"{value!r}."

@@ -146,6 +146,9 @@ class ActivationFirstG(nn.Module):
 
 
 def _divided(layer, train):
-    """The layer with its kernel divided by its largest singular value."""
+    """The layer with its kernel divided by its largest singular value.
+
+    That is float32 whatever the kernel's type, and what comes out is of the input's.
+    """
     norm = nn.SpectralNorm(layer)
-    return lambda x: norm(x, update_stats=train)
+    return lambda x: norm(x, update_stats=train).astype(x.dtype)
