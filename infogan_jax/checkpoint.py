@@ -60,8 +60,14 @@ class Writer:
 
         Raises:
           OSError: the directory cannot be written; also of the save before.
-          ValueError: another state, or one of another config, is there as that step.
+          ValueError: another state, or one of another config, is there as that step,
+            or it is a population's.
         """
+        if state.step.ndim:
+            raise ValueError(
+                f"these are {len(state.step)} states of a population; save each by "
+                "itself, such as population.of_seed(states, 0)."
+            )
         step = int(state.step)
         # The copy is ours alone: the caller may donate the state while we write.
         tree = jax.tree.map(np.array, _as_dict(state))

@@ -1,6 +1,7 @@
 """What images and paths must look like, checked where they come in from users."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -30,22 +31,41 @@ def check_range(images) -> None:
 
 def check_images(config: Config, images) -> None:
     """Raises unless the images have the config's shape and a dtype of the library."""
-    if images is None:
-        raise ValueError("there are no images: a batch needs an array named 'image'.")
     if images.dtype not in (jnp.uint8, jnp.float32):
         raise ValueError(
             f"images must be float32 in [0, 1] or uint8, not {images.dtype}."
         )
-    if images.ndim != 4 or images.shape[1:] != config.image_shape:
+    if images.ndim != 4 or images.shape[1:] != config.image_shape or not len(images):
         raise ValueError(
             f"images of shape {images.shape} do not fit this config; give "
-            f"[B, {', '.join(map(str, config.image_shape))}]."
+            f"[B, {', '.join(map(str, config.image_shape))}], B at least 1."
+        )
+
+
+def check_rows(config: Config, rows: dict) -> None:
+    """Raises unless a dataset's or a batch's images fit the config."""
+    image = rows.get("image") if isinstance(rows, Mapping) else None
+    if image is None:
+        raise ValueError(
+            "there are no images: a batch or a dataset is a dict with an array named "
+            f"'image', such as data.load(...).train, not {type(rows).__name__}."
+        )
+    check_images(config, image)
+    check_range(image)
+
+
+def check_nets(state, *names: str) -> None:
+    """Raises unless a state holds these networks."""
+    if not set(names) <= set(state.nets):
+        raise ValueError(
+            f"this needs the networks {sorted(names)}, but the state holds "
+            f"{sorted(state.nets)}; restore it with these nets, or all."
         )
 
 
 def check_batch(config: Config, batch: dict) -> dict:
     """The batch of a step, its images as floats; raises unless it fits the config."""
-    check_images(config, batch.get("image"))
+    check_rows(config, batch)
     label = batch.get("label")
     if label is not None and label.shape != batch["image"].shape[:1]:
         raise ValueError(

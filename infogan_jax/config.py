@@ -7,6 +7,7 @@ checkpoint.
 import json
 from dataclasses import dataclass, field
 from importlib import metadata
+from numbers import Real
 from typing import Any
 
 import optax
@@ -54,8 +55,8 @@ class Update:
                 "nets; give one number, or one for each net."
             )
         for rate in self.lr if isinstance(self.lr, tuple) else (self.lr,):
-            if not callable(rate) and not rate >= 0:
-                raise ValueError(f"lr must be at least 0, not {rate}.")
+            if not callable(rate) and not (isinstance(rate, Real) and rate >= 0):
+                raise ValueError(f"lr must be at least 0, or a schedule, not {rate!r}.")
         if self.begin < 0:
             raise ValueError(f"begin must be at least 0, not {self.begin}.")
         if self.restart is not None and self.restart < 1:
@@ -118,6 +119,10 @@ class Config:
     def __post_init__(self):
         if not isinstance(self.codes, latents.Product):
             raise ValueError(f"codes must be a Product of latents, not {self.codes!r}.")
+        if not hasattr(self.noise, "sample"):
+            raise ValueError(
+                f"noise must be a latent, such as Uniform(size=62), not {self.noise!r}."
+            )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), not {self.ema_decay}.")
         if self.compute_dtype not in ("float32", "bfloat16"):
@@ -129,9 +134,21 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, tuple) or not value:
                 raise ValueError(f"{name} must be a tuple, not empty, not {value!r}.")
+        for term in self.objective:
+            if isinstance(term, type) or not callable(term):
+                raise ValueError(
+                    "a term must be an instance, such as NonSaturating(), not "
+                    f"{term!r}."
+                )
+        for update in self.updates:
+            if not isinstance(update, Update):
+                raise ValueError(f"updates must hold Updates, not {update!r}.")
         names = [term_name(term) for term in self.objective]
         if len(set(names)) < len(names):
-            raise ValueError(f"terms need different names, not {names}; add a `name`.")
+            raise ValueError(
+                f"terms need different names, not {names}; add a `name`, or make one "
+                "term of two."
+            )
         for term in self.objective:
             getattr(term, "check", lambda config: None)(self)
         known, by_name = set(self.networks()), {}

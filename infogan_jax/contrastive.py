@@ -9,6 +9,7 @@ Source: Lin et al. 2020 (arXiv:1906.06034), section 3.
 """
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import jax
@@ -53,8 +54,10 @@ class ContrastivePairs:
                 f"but 'h' is listed in {sorted(owners)}."
             )
         numbers = [x for x in (self.weight, self.gap) if not callable(x)]
-        if not all(0 <= x for x in numbers):
-            raise ValueError(f"weight and gap must be at least 0, not {numbers}.")
+        if not all(isinstance(x, Real) and x >= 0 for x in numbers):
+            raise ValueError(
+                f"weight and gap must be at least 0, or schedules, not {numbers}."
+            )
         apart = callable(self.gap) or self.gap > 0
         if apart and not all(_can_be_apart(part) for part in config.codes.parts):
             raise ValueError(

@@ -151,7 +151,8 @@ def describe(report: dict) -> str:
     """The report of `evaluate` in a few lines for people."""
     lines = [f"after {report['step']} updates, {report['parameters']} parameters:"]
     for i, code in enumerate(report["codes"]):
-        what = "recovered" if "Cat" in code["kind"] else "correlation"
+        is_share = code["kind"].startswith(("Categorical", "Bernoulli"))
+        what = "recovered" if is_share else "correlation"
         lines.append(
             f"  code {i} ({code['kind']}): L_I {code['information']:.3f} nats, H(c) "
             f"{code['entropy']:.3f}, {what} from fakes {code['recovered']:.3f}"

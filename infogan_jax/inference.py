@@ -39,11 +39,12 @@ def generate(
       c: [n, config.codes.dim].
 
     Raises:
-      ValueError: z or c of another width.
+      ValueError: z or c of another width, or a state without G.
     """
     wanted = ((len(z), config.noise.dim), (len(z), config.codes.dim))
     if (z.shape, c.shape) != wanted:
         raise ValueError(f"z and c have shapes {z.shape}, {c.shape}; give {wanted}.")
+    checks.check_nets(state, "g")
     net = state.ema.get("g", state.nets["g"])
     return _apply(config.networks()["g"], net, jnp.concatenate([z, c], -1))
 
@@ -95,8 +96,10 @@ def infer(config: Config, state: TrainState, images: jax.Array) -> jax.Array:
       images: [n, H, W, C], uint8 or float32 in [0, 1].
 
     Raises:
-      ValueError: images of another shape, dtype or range.
+      ValueError: images of another shape or dtype, floats in host memory outside
+        [0, 1], or a state without the trunk or Q.
     """
+    checks.check_nets(state, "trunk", "q")
     checks.check_images(config, images)
     checks.check_range(images)
     return _infer(config, state, images)
@@ -124,9 +127,11 @@ def traverse(
       values: [steps, width of the code], to show instead of the grid.
 
     Raises:
-      ValueError: no such code, or values of another width.
+      ValueError: no such code, a number below 1, or values of another width.
     """
     config.codes.check_index(code)
+    if rows < 1 or steps < 1:
+        raise ValueError(f"rows and steps must be at least 1, not {rows} and {steps}.")
     part = config.codes.parts[code]
     values = part.grid(steps) if values is None else jnp.asarray(values, jnp.float32)
     if values.ndim != 2 or values.shape[1] != part.dim:

@@ -115,8 +115,7 @@ def _shardings(devices):
 
 def _check(config, batch, n):
     """The size of a batch that can be split; raises for another."""
-    checks.check_images(config, batch.get("image"))
-    checks.check_range(batch["image"])
+    checks.check_rows(config, batch)
     size = len(batch["image"])
     if size % n:
         raise ValueError(

@@ -23,6 +23,7 @@ import gc
 import inspect
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -254,7 +255,9 @@ def _report(run, state, log):
 
 def _command(directory, build):
     script = os.path.relpath(inspect.getfile(build))  # Another may have called it.
-    return f"Go on with: python {script} --out {directory} --resume"
+    words = ["python", script, "--out", str(directory), "--resume"]
+    as_before = " --distributed, as before" if jax.process_count() > 1 else ""
+    return f"Go on with: {shlex.join(words)}{as_before}"
 
 
 def _saved_state(run):
@@ -307,8 +310,10 @@ def _draw_figures_and_tell(run, state, report):
     key = jax.random.fold_in(run.key, _FIGURE_KEY)
     draw(run.directory, run.config, state, key, report.get("label_of"))
     _say(f"figures, checkpoints and numbers are in {run.directory}; sample with:")
-    digit = " --digit 3" if "label_of" in report else ""
-    _say(f"  python -m infogan_jax sample {run.directory}{digit} --out samples.png")
+    words = ["sample", str(run.directory)]
+    if labels := report.get("label_of"):
+        words += ["--digit", str(3 if 3 in labels else labels[0])]
+    _say(f"  python -m infogan_jax {shlex.join(words)} --out samples.png")
 
 
 @plotting.if_possible

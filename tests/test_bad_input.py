@@ -21,6 +21,7 @@ from infogan_jax import (
     Config,
     Update,
     checkpoint,
+    contrastive,
     data,
     latents,
     metrics,
@@ -104,7 +105,7 @@ FUNCTIONS = [
     (lambda w: schedules.Cosine(1.0, 0), ValueError, "at least 1, not 0"),
     (lambda w: schedules.Linear(1.0, 0.0, 5, 5), ValueError, "begin < finish"),
     (lambda w: Update("d", ("d", "d"), lr=1), ValueError, "lists a net twice"),
-    (lambda w: Update("d", ("d",), lr=-1), ValueError, "at least 0, not -1"),
+    (lambda w: Update("d", ("d",), lr=-1), ValueError, "at least 0, .* not -1"),
     (lambda w: Update("d", ("d",), lr=(1, 2)), ValueError, "2 rates for 1 nets"),
     (lambda w: Update("d", ("d",), 1e-3, beta2=1.0), ValueError, r"\[0, 1\), not 1.0"),
     (lambda w: Config(ema_decay=1.0), ValueError, r"\[0, 1\), not 1.0"),
@@ -125,6 +126,28 @@ FUNCTIONS = [
         lambda w: Config(objective=(MutualInformation(weight=[1.0, 0.1, 0.1]),)),
         ValueError,
         r"tuple for one weight for each code",
+    ),
+    (lambda w: Config(noise=62), ValueError, "a latent, such as .* not 62"),
+    (lambda w: Config(updates=("d", "g")), ValueError, "Updates, not 'd'"),
+    (lambda w: Config(objective=(NonSaturating,)), ValueError, "an instance, such as"),
+    (
+        lambda w: Config(objective=(NonSaturating(), NonSaturating())),
+        ValueError,
+        "different names, .* one term of two",
+    ),
+    (
+        lambda w: Config(updates=(Update("d", ("d",), 1.0), Update("g", ("g",), 1.0))),
+        ValueError,
+        "no update lists 'q'",
+    ),
+    (lambda w: Update("d", ("d",), lr=None), ValueError, "a schedule, not None"),
+    (lambda w: Update("d", ("d",), lr="1e-3"), ValueError, "a schedule, not '1e-3'"),
+    (
+        lambda w: dataclasses.replace(
+            presets.infogan_cr(), objective=(contrastive.ContrastivePairs("x"),)
+        ),
+        ValueError,
+        r"or schedules, not \['x', 0.0\]",
     ),
     (lambda w: Config.from_json("nonsense"), ValueError, "must be JSON"),
     (
@@ -148,6 +171,24 @@ FUNCTIONS = [
     ),
     (lambda w: batch_with(w, image=image(w) > 0), ValueError, "not bool"),
     (lambda w: batch_with(w, label=np.zeros(3, int)), ValueError, "one integer per im"),
+    (lambda w: batch_with(w, image=image(w)[:0]), ValueError, "B at least 1"),
+    (
+        lambda w: infogan_jax.train_steps(
+            w["config"], w["state"], data, w["key"], steps=1, batch_size=2
+        ),
+        ValueError,
+        r"data.load\(...\).train, not module",
+    ),
+    (
+        lambda w: jax.jit(lambda steps: steps_of(w, steps=steps))(2),
+        ValueError,
+        "needs at_most",
+    ),
+    (
+        lambda w: data.draw(w["data"] | {"label": np.zeros(3)}, w["key"], 2),
+        ValueError,
+        "one length, not .*'label': 3",
+    ),
     (lambda w: steps_of(w, batch_size=0), ValueError, "at least 1, not 0"),
     (lambda w: steps_of(w, steps=0), ValueError, "must lie in 1"),
     (lambda w: steps_of(w, steps=9, at_most=5), ValueError, "1 .. 5, not 9"),
@@ -188,7 +229,23 @@ FUNCTIONS = [
     (lambda w: sample_of(w, c={7: 0}), ValueError, "no code 7"),
     (lambda w: sample_of(w, c={0: 5}), ValueError, "outside|must lie|5"),
     (lambda w: sample_of(w, c={1: 2.5}), ValueError, "2.5"),
+    (lambda w: sample_of(w, c={0: np.inf}), ValueError, "value inf is not one of 0"),
     (lambda w: sample_of(w, c=jnp.zeros((3, 3))), ValueError, r"\(3, 3\)"),
+    (lambda w: latents.Gaussian().encode(np.nan), ValueError, "value nan"),
+    (
+        lambda w: infogan_jax.infer(
+            w["config"], w["state"].replace(nets={"g": 0}), image(w)
+        ),
+        ValueError,
+        r"needs the networks \['q', 'trunk'\], but the state holds \['g'\]",
+    ),
+    (
+        lambda w: infogan_jax.traverse(
+            w["config"], w["state"], w["key"], 0, rows=-1, steps=2
+        ),
+        ValueError,
+        "at least 1, not -1 and 2",
+    ),
     (
         lambda w: infogan_jax.traverse(w["config"], w["state"], w["key"], 9),
         ValueError,
@@ -207,6 +264,15 @@ FUNCTIONS = [
         "not float64",
     ),
     # checkpoints
+    (
+        lambda w: infogan_jax.save(
+            w["folder"] / "many",
+            w["config"],
+            population.init(w["config"], jax.random.split(w["key"], 3)),
+        ),
+        ValueError,
+        "3 states of a population",
+    ),
     (lambda w: infogan_jax.restore("nowhere"), FileNotFoundError, "no checkpoint"),
     (
         lambda w: infogan_jax.restore(w["folder"] / "saved", step=3),
@@ -216,7 +282,7 @@ FUNCTIONS = [
     (
         lambda w: infogan_jax.restore(w["folder"] / "saved", nets=("h",)),
         ValueError,
-        "not all among",
+        "must be some of",
     ),
     (
         lambda w: infogan_jax.save(w["folder"] / "file" / "x", w["config"], w["state"]),
@@ -288,6 +354,7 @@ COMMANDS = [
     (["--distributed", "a:1,two,0"], ["names no cluster"]),
     (["--resume"], ["no run to resume"]),
     (["--out", "W/file"], ["exists"]),
+    (["--out", "W/lr[1]"], ["path must be without [ ]", "name another"]),
     (["--out", "W/file/run"], ["cannot write to", "--out"]),
     (["--out", "W/saved"], ["exists"]),
 ]

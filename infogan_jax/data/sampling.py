@@ -11,7 +11,13 @@ def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
         closed over, it would be compiled into the program.
       key: of this batch.
       batch_size: rows to draw.
+
+    Raises:
+      ValueError: arrays of different lengths.
     """
-    n = len(dataset["image"])
+    lengths = {name: len(array) for name, array in dataset.items()}
+    n = lengths["image"]
+    if set(lengths.values()) != {n}:
+        raise ValueError(f"a dataset's arrays need one length, not {lengths}.")
     rows = jax.random.randint(key, (batch_size,), 0, n)
     return {name: array[rows] for name, array in dataset.items()}
