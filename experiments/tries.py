@@ -29,6 +29,7 @@ from infogan_jax import (
     data,
     evaluation,
     latents,
+    networks,
     objectives,
     presets,
 )
@@ -156,6 +157,23 @@ def size(config, **fields):
     return dataclasses.replace(config, architecture=architecture)
 
 
+def spectral(config):
+    """The config with networks of its own sizes, but with spectral norm in D and Q."""
+    old = config.architecture
+    return dataclasses.replace(
+        config,
+        architecture=networks.Spectral(
+            image_shape=old.image_shape,
+            d_widths=(old.width, 2 * old.width),
+            d_dense=old.dense,
+            q_hidden=old.q_hidden,
+            g_dense=(old.dense,),
+            g_widths=(old.width,),
+            leak=old.leak,
+        ),
+    )
+
+
 def noise(config, size: int):
     """The config with another number of noise variables."""
     return dataclasses.replace(config, noise=latents.Uniform(size=size))
@@ -202,6 +220,8 @@ CHANGES = {
     "width-12": lambda config: size(config, width=12, dense=96),
     "width-24": lambda config: size(config, width=24, dense=192),
     "width-32": lambda config: size(config, width=32, dense=256),
+    # Spectral norm in D and Q, as in InfoGAN-CR, instead of batch norm.
+    "spectral": spectral,
     # The paper's network, its weights' start and its rates; batch 128 by --batch-size.
     "paper": lambda config: dataclasses.replace(
         presets.PAPER, objective=config.objective
