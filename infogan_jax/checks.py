@@ -46,9 +46,10 @@ def check_rows(config: Config, rows: dict) -> None:
     """Raises unless a dataset's or a batch's images fit the config."""
     image = rows.get("image") if isinstance(rows, Mapping) else None
     if image is None:
+        given = sorted(rows) if isinstance(rows, Mapping) else type(rows).__name__
         raise ValueError(
             "there are no images: a batch or a dataset is a dict with an array named "
-            f"'image', such as data.load(...).train, not {type(rows).__name__}."
+            f"'image', such as data.load(...).train, not {given}."
         )
     check_images(config, image)
     check_range(image)
