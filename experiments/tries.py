@@ -122,6 +122,12 @@ def category(config, weight):
     return weigh(config, weight, config.objective[1].weight[1])
 
 
+def continuous_weight(config, weight: float):
+    """The config with another weight on its continuous codes from the middle on."""
+    of_category, of_code, _ = config.objective[1].weight
+    return weigh(config, of_category, dataclasses.replace(of_code, after=weight))
+
+
 def sigma(config, code: latents.Uniform):
     """The config with its two continuous codes replaced."""
     codes = latents.Product((latents.Categorical(10), code, code))
@@ -201,6 +207,9 @@ CHANGES = {
     "category-.3": lambda config: category(config, 0.3),
     "category-.1": lambda config: category(config, 0.1),
     "category-.03": lambda config: category(config, 0.03),
+    # The continuous codes' weight from the middle on.
+    "continuous-.3": lambda config: continuous_weight(config, 0.3),
+    "continuous-.1": lambda config: continuous_weight(config, 0.1),
     "both-.1": lambda config: weigh(config, 0.1, Switch(0.001, 0.1, 5000)),
     # Who learns L_I beside Q's head: the trunk, in D's update or in the other.
     "trunk-in-d": lambda config: teach(config, ("g", "q"), taught=("d", "g")),
