@@ -98,7 +98,10 @@ def test_only_the_first_process_writes_and_speaks(runs):
     assert not (both.parent / "elsewhere").exists()
     (first, _), (second, _) = printed
     assert "devices: 4 of 2 processes" in first
-    assert all(line.startswith("[Gloo]") for line in second.splitlines())
+    # The transport's threads print too, and into one another's lines.
+    ours = {line for line in first.splitlines() if "Gloo" not in line and line.strip()}
+    assert len(ours) > 5
+    assert not ours & set(second.splitlines())
 
 
 def test_what_stops_the_first_stops_the_second(tmp_path):
