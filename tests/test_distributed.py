@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,15 @@ from infogan_jax import checkpoint
 
 # After so many every gradient has been more than noise, which Adam takes full steps of.
 FIRST, LAST = 30, 34
+# All that the transport prints: "[Gloo] Rank 0 is connected to 1 peer ranks. ...".
+GLOO = (
+    r"\[Gloo\] Rank",
+    "is connected to",
+    r"peer ranks\.",
+    "Expected number of connected peer ranks is :",
+    r"\d+",
+    r"\s",
+)
 
 
 def start(*arguments):
@@ -98,10 +108,8 @@ def test_only_the_first_process_writes_and_speaks(runs):
     assert not (both.parent / "elsewhere").exists()
     (first, _), (second, _) = printed
     assert "devices: 4 of 2 processes" in first
-    # The transport's threads print too, and into one another's lines.
-    ours = {line for line in first.splitlines() if "Gloo" not in line and line.strip()}
-    assert len(ours) > 5
-    assert not ours & set(second.splitlines())
+    # The transport's threads print too, piece by piece into one another's lines.
+    assert not re.sub("|".join(GLOO), "", second)
 
 
 def test_what_stops_the_first_stops_the_second(tmp_path):
