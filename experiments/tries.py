@@ -357,8 +357,7 @@ def main(argv=None) -> int:
         config = CHANGES[name](config)
     try:
         dataset = data.load(options.data, options.data_dir)
-        if options.save:
-            pathlib.Path(options.save).mkdir(parents=True, exist_ok=True)
+        saver = checkpoint.Writer(options.save, config) if options.save else None
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -383,9 +382,9 @@ def main(argv=None) -> int:
         line |= {name: found[name] for name in names}
         line |= {name: float(values[n - 1]) for name, values in metrics.items()}
         print(json.dumps(line), flush=True)
-    if options.save:
-        with checkpoint.Writer(options.save, config) as writer:
-            writer.save(state)
+    if saver:
+        with saver:
+            saver.save(state)
     return 0
 
 
