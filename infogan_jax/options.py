@@ -97,11 +97,12 @@ def parser(
 
 def check(options: Options) -> None:
     """Raises Stop for a number that no run can have."""
-    for name in ("steps", "batch_size", "save_every", "evaluate_every", "devices"):
+    least = {"steps": 1, "save_every": 1, "evaluate_every": 1, "devices": 1}
+    for name, low in ({"batch_size": 2} | least).items():  # A norm needs two images.
         value = getattr(options, name)
-        if value is not None and value < 1:
+        if value is not None and value < low:
             flag = "--" + name.replace("_", "-")
-            raise Stop(f"{flag} must be at least 1, not {value}.")
+            raise Stop(f"{flag} must be at least {low}, not {value}.")
     if not 0 <= options.seed < 2**32:
         raise Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
 

@@ -3,11 +3,13 @@ import itertools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import infogan_jax
 from infogan_jax import networks, presets
+from infogan_jax.networks import layers
 
 
 def shapes(config):
@@ -101,6 +103,22 @@ def test_dropout_mask_belongs_to_the_example(key):
     half = trunk.apply(variables, x[3:], train=True, keys=keys[3:])
     np.testing.assert_allclose(whole[3:], half, rtol=1e-5, atol=1e-7)
     assert not np.allclose(whole, trunk.apply(variables, x, train=False))
+
+
+def test_batch_norm_refuses_to_learn_from_one_value():
+    norm = layers.norm(None, train=True)
+    variables = norm.init(jax.random.key(0), jnp.ones((1, 3)))
+    norm.apply(variables, jnp.ones((1, 2, 1, 3)), mutable="batch_stats")
+    with pytest.raises(ValueError, match="batch of 1 image; use at least 2"):
+        norm.apply(variables, jnp.ones((1, 3)), mutable="batch_stats")
+    # One image on each of two devices are two.
+    over_two = layers.norm("b", train=True)
+    two = jnp.arange(6.0).reshape(2, 1, 3)
+    normed, _ = jax.vmap(
+        lambda x: over_two.apply(variables, x, mutable="batch_stats"), axis_name="b"
+    )(two)
+    scale = variables["params"]["scale"][None]
+    np.testing.assert_allclose(normed, jnp.stack([-scale, scale]), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

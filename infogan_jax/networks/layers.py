@@ -67,13 +67,27 @@ class Pair(nn.Module):
         return nn.Dense(self.n_codes, kernel_init=self.size.kernel_init())(features)
 
 
+class BatchNorm(nn.BatchNorm):
+    """Flax's, which refuses to learn from a single value."""
+
+    def __call__(self, x):  # noqa: D102
+        learns = not (self.use_running_average or self.is_initializing())
+        devices = jax.lax.axis_size(self.axis_name) if learns and self.axis_name else 1
+        # Less its own mean it is 0, whatever it was: nothing before it would learn.
+        if learns and devices * x.size == x.shape[-1]:
+            raise ValueError(
+                "batch norm cannot learn from a batch of 1 image; use at least 2."
+            )
+        return super().__call__(x)
+
+
 def norm(axis_name, train):
     """Batch norm over all devices; Flax's momentum is the share that is kept.
 
     The variance takes two passes: E[x^2] - E[x]^2 loses the digits of the first fakes,
     which hardly differ from one another, and devices would then disagree.
     """
-    return nn.BatchNorm(
+    return BatchNorm(
         use_fast_variance=False,
         use_running_average=not train,
         momentum=0.9,
