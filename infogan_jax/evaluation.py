@@ -124,7 +124,8 @@ def evaluate(
     Returns:
       "codes" (see `recovery`), "parameters" ("live" or "averaged" G), and, if there is
       a categorical code and labels are known, those of `clustering` on the test split,
-      "label_of" (of each category, fitted on the training split) and "accuracy" by it.
+      "label_of" (of each category, fitted on the training split), "accuracy" by it, and
+      "test_images", how many have a label.
     """
     report = {
         "step": int(state.step),
@@ -143,7 +144,7 @@ def evaluate(
         report["code"] = _code(config)
         report["label_of"] = fitted.tolist()
         report["accuracy"] = metrics.accuracy(report["confusion"], fitted)
-        report["test_images"] = len(test["label"])
+        report["test_images"] = int((test["label"] >= 0).sum())
     return report
 
 
@@ -160,7 +161,7 @@ def describe(report: dict) -> str:
     if "accuracy" in report:
         lines += [
             f"  held-out accuracy {report['accuracy']:.4f} on {report['test_images']} "
-            "test images (map fitted on training labels)",
+            "labelled test images (map fitted on training labels)",
             f"  Hungarian on the test images themselves {report['hungarian']:.4f}, "
             f"NMI {report['nmi']:.4f}, ARI {report['ari']:.4f}",
             "  information of Q on them, by which seeds are compared without labels: "

@@ -307,7 +307,6 @@ def test_npz_of_four_arrays_and_of_one(tmp_path):
         {"image": np.full((4, 8, 8), np.nan)},
         {"image": np.zeros((4, 8, 8), np.uint8), "label": np.zeros(3, int)},
         {"image": np.zeros((4, 8, 8), np.uint8), "label": np.zeros(4)},
-        {"image": np.zeros((4, 8, 8), np.uint8), "label": np.full(4, 2**32)},
         {"x_train": np.zeros((4, 8, 8)), "x_test": np.zeros((4, 12, 12))},
         {"image": np.array([{}, {}, {}, {}], dtype=object)},
     ],
@@ -316,6 +315,13 @@ def test_archives_that_hold_no_images_are_refused(arrays, tmp_path):
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(ValueError):
         data.load(f"npz:{tmp_path}/x.npz")
+
+
+@pytest.mark.parametrize("labels", [[-2, -1, 0, 1], [0, 1, 2, 10**6], [0, 1, 2, 2**40]])
+def test_labels_that_number_no_classes_are_refused(labels):
+    images = np.zeros((4, 8, 8), np.uint8)
+    with pytest.raises(ValueError, match="number the classes from 0 to at most 32767"):
+        files.make_split(images, np.array(labels), "here")
 
 
 def test_files_that_are_missing_or_damaged_are_refused(tmp_path):

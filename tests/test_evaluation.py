@@ -102,6 +102,13 @@ def test_a_label_may_be_missing_from_either_split(model):
         assert report["accuracy"] == 1.0
 
 
+def test_only_labelled_images_are_counted(model):
+    train, test = pictures([0, 1, 2], [0, 1, 2]), pictures([0, 1, 2, 2], [0, 1, 2, -1])
+    report = evaluation.evaluate(*model, train, test, jax.random.key(0))
+    assert np.sum(report["confusion"]) == report["test_images"] == 3
+    assert "on 3 labelled test images" in evaluation.describe(report)
+
+
 def test_without_labels_there_is_no_accuracy_but_the_rest(model):
     unknown = pictures([0, 1, 2], [-1, -1, -1])
     report = evaluation.evaluate(*model, unknown, unknown, jax.random.key(0))

@@ -6,6 +6,7 @@ import numpy as np
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _HELD_OUT = 10
+_MOST_CLASSES = 2**15
 
 
 def read_images(path) -> np.ndarray:
@@ -113,11 +114,12 @@ def make_split(images, labels, source) -> dict:
             f"{source}: labels are {labels.dtype} {labels.shape} for {len(images)} "
             "images; one integer per image is needed."
         )
-    limits = np.iinfo(np.int32)
-    if labels.min() < limits.min or labels.max() > limits.max:
+    low, high = int(labels.min()), int(labels.max())
+    # A confusion has a column for every number up to the highest.
+    if low < -1 or high >= _MOST_CLASSES:
         raise ValueError(
-            f"{source}: labels reach from {labels.min()} to {labels.max()}; they must "
-            "fit in 32 bits. Number the classes from 0."
+            f"{source}: labels reach from {low} to {high}; number the classes from 0 "
+            f"to at most {_MOST_CLASSES - 1}, and give -1 where it is unknown."
         )
     return {"image": images, "label": labels.astype(np.int32)}
 
