@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import dataclasses
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 import tqdm
 
 from infogan_jax import config as config_lib
-from infogan_jax import data, evaluation, parallel, training
+from infogan_jax import console, data, evaluation, parallel, training
 from infogan_jax import options as options_lib
 
 Stop = options_lib.Stop
@@ -71,7 +70,12 @@ def lead(run, state, log, interrupts):
         writer = stack.enter_context(_Writer(run.directory, run.config))
         bar = stack.enter_context(
             tqdm.tqdm(
-                total=options.steps, initial=first, unit="update", mininterval=1.0
+                total=options.steps,
+                initial=first,
+                unit="update",
+                mininterval=1.0,
+                file=console.ERR,
+                dynamic_ncols=True,
             )
         )
         ended = 0
@@ -85,7 +89,7 @@ def lead(run, state, log, interrupts):
             with _telling_others(step < options.steps):
                 state = parallel.local(everywhere)
                 for cause in log.add(step - n, n, metrics):
-                    bar.write(cause, file=sys.stderr)
+                    bar.write(cause, file=console.ERR)
                 bar.update(n)
                 last = step == options.steps
                 if step % options.evaluate_every == 0 and not last:
@@ -153,7 +157,7 @@ def give_memory_back():
 def _settle(log, state, step):
     """Writes the lines up to this state; raises Stop if training has failed."""
     for cause in log.flush():
-        print(cause, file=sys.stderr)
+        print(cause, file=console.ERR)
     if not _is_finite(state):
         raise Stop(
             f"a parameter is not finite after update {step}: training has failed; the "

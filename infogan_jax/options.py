@@ -90,9 +90,18 @@ def parser(
         "--resume",
         action="store_true",
         default=False,
-        help="go on with the run in --out and its options; only --steps may be raised",
+        help="go on with the run in --out and its options; --steps may be raised, and "
+        "its data and devices be elsewhere",
     )
     return p
+
+
+def seed(text: str) -> int:
+    """A seed that JAX takes, from an argument; a type for argparse."""
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must lie in 0 .. 2**32 - 1, not {value}.")
+    return value
 
 
 def check(options: Options) -> None:
@@ -125,12 +134,19 @@ def resumed(directory: Path, given: dict) -> Options:
             continue
         if name == "steps" and value > stored:
             options = dataclasses.replace(options, steps=value)
-        elif name in ("data_dir", "devices"):
+        elif name in ("data_dir", "devices") or (
+            name == "data" and _is_path(value) and _is_path(stored)
+        ):
             options = dataclasses.replace(options, **{name: value})
         else:
             flag = "--" + name.replace("_", "-")
             raise Stop(
                 f"{flag} {value} conflicts with the run's {stored}; leave it out, or "
-                "start another run by --out. Only --steps may be raised."
+                "start another run by --out."
             )
     return options
+
+
+def _is_path(data):
+    """Whether data are named by where they lie: another place may have the same."""
+    return data.startswith(("npz:", "folder:"))

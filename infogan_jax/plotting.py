@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from infogan_jax import config as config_lib
-from infogan_jax import inference, latents, training
+from infogan_jax import console, inference, latents, training
 
 Config, TrainState = config_lib.Config, training.TrainState
 
@@ -174,7 +174,7 @@ def if_possible(draw: Callable) -> Callable:
         try:
             return draw(*arguments, **options)
         except ImportError as error:
-            print(f"nothing is drawn: {error}", flush=True)
+            print(f"nothing is drawn: {error}", file=console.OUT, flush=True)
 
     return attempt
 

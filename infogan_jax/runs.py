@@ -24,7 +24,6 @@ import inspect
 import json
 import os
 import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ import jax
 
 from infogan_jax import (
     checks,
+    console,
     data,
     evaluation,
     loop,
@@ -146,9 +146,11 @@ def _start(directory, resume, given, defaults, build, interrupts):
 def _check_new(directory):
     """Raises Stop where another run's files may be."""
     if not records.is_new(directory):
-        raise Stop(
-            f"{directory} exists. Go on with it by --resume, or name another by --out."
-        )
+        if (directory / "run.json").is_file():
+            fix = "Go on with it by --resume, or name another by --out."
+        else:
+            fix = "It is no run; name another by --out."
+        raise Stop(f"{directory} exists. {fix}")
 
 
 def _resumed_config(directory, dataset):
@@ -169,8 +171,9 @@ def _read(path, parse):
     try:
         return parse(path.read_text())
     except (ValueError, OSError) as error:
+        what = f"is damaged: {error}" if path.exists() else "is missing."
         raise Stop(
-            f"{path} is damaged: {error} Put it back, or start another run by --out."
+            f"{path} {what} Put it back, or start another run by --out."
         ) from error
 
 
@@ -329,17 +332,21 @@ def draw(directory, config, state, key, label_of=None) -> None:
 
 def _keep_compiled_programs():
     """Compiles once for all runs: programs stay in the user's cache directory."""
-    if jax.config.jax_compilation_cache_dir:
-        where = jax.config.jax_compilation_cache_dir
-    else:
+    where = jax.config.jax_compilation_cache_dir
+    if not where:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         where = Path(home) / "infogan_jax" / "compiled"
+        with contextlib.suppress(OSError):
+            where.mkdir(parents=True, exist_ok=True)
+        if not os.access(where, os.W_OK):
+            _say(f"compiled programs are not kept: {where} cannot be written.")
+            return
         jax.config.update("jax_compilation_cache_dir", str(where))
     _say(f"compiled programs are kept in {where}")
 
 
 def _say(text):
     """Prints a line; of several processes only the first, unless it is an error."""
-    if not (text.startswith("error") or parallel.is_first()):
-        return
-    print(text, file=sys.stderr if text.startswith("error") else sys.stdout, flush=True)
+    is_error = text.startswith("error")
+    if is_error or parallel.is_first():
+        print(text, file=console.ERR if is_error else console.OUT, flush=True)

@@ -304,7 +304,7 @@ def edited(path, **changes):
             lambda out: (out / "config.json").write_bytes(b"\xff\xfe"),
             "config.json is dam",
         ),
-        (lambda out: (out / "config.json").unlink(), "config.json is damaged"),
+        (lambda out: (out / "config.json").unlink(), "config.json is missing"),
         (lambda out: edited(out / "config.json", kind="Confg"), "unknown kind 'Confg'"),
         (lambda out: edited(out / "config.json", ema=1), "has no field ['ema']"),
         (lambda out: edited(out / "config.json", ema_decay=7), "must lie in [0, 1)"),

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -106,8 +107,8 @@ def test_an_existing_run_is_not_overwritten(finished, images, capsys):
         (["--batch-size", "8"], "--batch-size 8 conflicts with the run's 16"),
         (["--seed", "1"], "--seed 1 conflicts with the run's 0"),
         (["--steps", "2"], "--steps 2 conflicts with the run's 4"),
-        (["--data", "bundled"], "--data bundled conflicts"),
         (["--quick"], "--quick True conflicts"),
+        (["--data", "bundled"], "--data bundled conflicts"),
     ],
 )
 def test_a_resumed_run_refuses_other_options(finished, capsys, arguments, word):
@@ -129,6 +130,34 @@ def test_a_resumed_run_refuses_other_data(finished, images, tmp_path, capsys, da
     (out / "run.json").write_text(json.dumps(options))
     status = tiny_experiment.main(["--out", str(out), "--resume"])
     refused(capsys, status, "not the data that this run began with")
+
+
+def test_a_run_goes_on_with_data_that_have_moved(finished, images, tmp_path, capsys):
+    out, moved = copy_run(finished, tmp_path), tmp_path / "moved.npz"
+    options = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(options | {"data": "npz:gone.npz"}))
+    status = tiny_experiment.main(["--out", str(out), "--resume"])
+    refused(capsys, status, "gone.npz")
+    moved.write_bytes(images.read_bytes())
+    again = ["--out", str(out), "--resume", "--data", f"npz:{moved}"]
+    assert tiny_experiment.main(again) == 0
+    assert json.loads((out / "run.json").read_text())["data"] == f"npz:{moved}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "2>&1 | head -c 1"])
+def test_a_run_goes_on_when_nobody_listens(images, tmp_path, closed):
+    words = [sys.executable, SCRIPT, "--data", f"npz:{images}", "--out", tmp_path / "r"]
+    command = f"{shlex.join(map(str, words))} {closed}"
+    subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], check=True)
+    assert (tmp_path / "r" / "evaluation.json").exists()
+    assert (tmp_path / "r" / "curves.png").exists()
+
+
+def test_a_directory_that_is_no_run_is_not_to_be_resumed(tmp_path, images, capsys):
+    (tmp_path / "letter.txt").write_text("dear")
+    status = tiny_experiment.main(["--data", f"npz:{images}", "--out", str(tmp_path)])
+    refused(capsys, status, "exists. It is no run; name another by --out.")
 
 
 def test_a_resumed_run_refuses_a_config_that_its_state_was_not_made_with(

@@ -1,0 +1,48 @@
+"""What a run tells people: that nobody hears it is no reason to end the run."""
+
+import contextlib
+import os
+import sys
+
+
+class Stream:
+    """`sys.stdout` or `sys.stderr`; silent once its reader has gone, or without one.
+
+    Args:
+      name: "stdout" or "stderr", looked up at each write.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def write(self, text: str) -> None:
+        """Writes it if that is possible."""
+        self._attempt("write", text)
+
+    def flush(self) -> None:
+        """Flushes if that is possible."""
+        self._attempt("flush")
+
+    def __getattr__(self, name):
+        """Whatever else a progress bar asks of a stream, such as its terminal."""
+        return getattr(getattr(sys, self._name), name)
+
+    def _attempt(self, what, *arguments):
+        stream = getattr(sys, self._name)
+        if stream is None:  # Closed before Python began.
+            return
+        try:
+            getattr(stream, what)(*arguments)
+        except OSError:
+            _mute(stream)
+
+
+OUT, ERR = Stream("stdout"), Stream("stderr")
+
+
+def _mute(stream):
+    """Drops what is written from here on, by Python's last flush too."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
