@@ -92,7 +92,12 @@ def main(argv=None) -> int:
         batch, steps, every, rounds = 128, 5000, 500, 9
         width, dense, turn = 64, 1024, 200
         config = mnist.full(steps)
-    dataset = data.load(options.data, options.data_dir)
+    try:
+        dataset = data.load(options.data, options.data_dir)
+        open(options.out, "a").close()  # Before the work: it may not be possible.
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
     peak = benchmark.ceiling()
     found = {"machine": benchmark.machine(peak)}

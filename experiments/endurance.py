@@ -151,7 +151,11 @@ def main(argv=None) -> int:
     options, rest = parser.parse_known_args(argv)
     if (options.out / "samples.jsonl").exists():
         parser.error(f"{options.out} holds samples already; name another by --out.")
-    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"error: {error}; name another by --out.", file=sys.stderr)
+        return 2
     began = time.monotonic()
     sampler = Sampler(options.out / "samples.jsonl", options.every)
     sampler.start()

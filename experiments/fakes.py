@@ -23,10 +23,12 @@ N_FAKES = 5000
 
 def study(run, dataset, digits_of) -> list[dict]:
     """The row of one run."""
-    config, state = infogan_jax.restore(run)
+    config, state = sweeps.restore(run, dataset)
     images, _, c = infogan_jax.sample(config, state, jax.random.key(0), N_FAKES)
     category = np.asarray(config.codes.split(c)[0]).argmax(-1)
     digits = digits_of(images)
+    if len(np.unique(digits)) < 2:
+        raise ValueError(f"all its fakes are a {digits[0]}, says the judge.")
     n = config.codes.parts[0].n, dataset.train["label"].max() + 1
 
     def taught_by(labels):

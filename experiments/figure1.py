@@ -17,7 +17,8 @@ import jax
 import tqdm
 
 import infogan_jax
-from infogan_jax import data, plotting, presets
+from infogan_jax import checks, data, plotting, presets
+from infogan_jax import options as options_lib
 
 CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
 BATCH, EVERY = 128, 10
@@ -75,7 +76,7 @@ def draw(curves):
 
 
 def main(argv=None) -> int:
-    """Trains what is missing and draws; returns the exit status."""
+    """Trains both and draws; returns the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -84,7 +85,7 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--steps", type=int, default=1000, help="updates (default: 1000)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--seed", type=options_lib.seed, default=0, help="(default: 0)")
     parser.add_argument("--out", default="runs/figure1", help="(default: runs/figure1)")
     options = parser.parse_args(argv)
     out = pathlib.Path(options.out)
@@ -92,6 +93,7 @@ def main(argv=None) -> int:
         if options.steps < 1:
             raise ValueError(f"--steps must be at least 1, not {options.steps}.")
         dataset = data.load(options.data, options.data_dir)
+        checks.check_images(presets.PAPER, dataset.train["image"])
         out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -72,6 +72,8 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
     for name in ("out", "resume", "distributed"):
         del given[name]
     before, now = (options_lib.resumed(run, wish) for wish in ({}, given))
+    if now.data != before.data:
+        raise options_lib.Stop(f"{run} was trained on {before.data}, not {now.data}.")
     path = run / "config.json"
     if path.exists():  # The committed results have none.
         config = Config.from_json(path.read_text())
@@ -106,12 +108,18 @@ def failures(confusion) -> dict:
 
 
 def collect(out: Path) -> list[dict]:
-    """The finished runs' reports, by seed."""
+    """The finished runs' reports, by seed; of the directories `train` has named alone.
+
+    Raises:
+      ValueError: one is damaged, or had no labels.
+    """
     found = []
     for run in out.glob("seed-*"):
         if (run / "evaluation.json").exists():
-            report = table.read(run, "evaluation.json")
-            seed = table.read(run, "run.json")["seed"]
+            seed, report = table.read(run, "run.json")["seed"], table.report_of(run)
+            if run.name != f"seed-{seed}":
+                print(f"{run} is left out: it holds a run of seed {seed}", flush=True)
+                continue
             wrong = failures(report["confusion"])
             found.append({"seed": seed, "run": run, **report, **wrong})
     return sorted(found, key=lambda report: report["seed"])
@@ -162,23 +170,6 @@ def of_every(reports: list[dict]) -> list[str]:
     return rows
 
 
-def differences(runs) -> str:
-    """Which options, other than the seed, the runs do not share; "" for none."""
-    harmless = {"seed", "data_dir", "save_every"}
-    options = [table.read(run, "run.json") for run in runs]
-    names = [
-        name
-        for name in options[0]
-        if name not in harmless and len({str(o.get(name)) for o in options}) > 1
-    ]
-    # What is committed of a run lacks its configuration.
-    paths = [run / "config.json" for run in runs if (run / "config.json").exists()]
-    configs = [json.loads(path.read_text()) | {"version": None} for path in paths]
-    if not names and configs != configs[:1] * len(configs):
-        names = ["their configuration"]
-    return f"Not one experiment: the runs differ in {', '.join(names)}." * bool(names)
-
-
 def write_report(out: Path, reports: list[dict]) -> None:
     """report.md, report.json and the figures."""
     accuracies = [report["accuracy"] for report in reports]
@@ -186,8 +177,6 @@ def write_report(out: Path, reports: list[dict]) -> None:
     median, worst = ordered[(len(ordered) - 1) // 2], ordered[0]
     runs = [report["run"] for report in reports]
     lines = [table.summary(runs), ""]
-    if warning := differences(runs):
-        lines += [warning, ""]
     lines += [
         f"Median {statistics.median(accuracies):.4f}, worst {worst['accuracy']:.4f} "
         f"(seed {worst['seed']}), best {ordered[-1]['accuracy']:.4f}; median NMI "
@@ -271,7 +260,11 @@ def main(argv=None) -> int:
         status = train(experiment, options.out, seed, rest)
         if status:
             return status
-    write_report(options.out, collect(options.out))
+    try:
+        write_report(options.out, collect(options.out))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -283,9 +283,12 @@ def main(argv=None) -> int:
         "--out", type=Path, default=Path("runs/sprites"), help="(default: %(default)s)"
     )
     options = parser.parse_args(argv)
+    if not EVALUATIONS / STEPS <= options.fraction <= 1:
+        parser.error(
+            f"--fraction must lie in {EVALUATIONS / STEPS:.1g} .. 1, for at least "
+            f"{EVALUATIONS} iterations, not {options.fraction}."
+        )
     steps = round(STEPS * options.fraction)
-    if not EVALUATIONS <= steps <= STEPS:
-        parser.error(f"--fraction must lie in (0, 1], not {options.fraction}.")
     if options.votes < 10:
         parser.error(f"--votes must be at least 10, not {options.votes}.")
     config = configuration(options.variant, steps)

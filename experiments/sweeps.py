@@ -40,14 +40,33 @@ def classifier(images, labels):
 def judge(dataset, n=5000):
     """The classifier of n real digits, and its test accuracy."""
     train, test = dataset.train, dataset.test
+    if len(np.unique(train["label"][:n])) < 2 or test["label"].max() < 0:
+        raise ValueError(
+            f"{dataset.name} has no labels of two classes; name labelled digits by "
+            "--data."
+        )
     digits_of = classifier(train["image"][:n] / 255, train["label"][:n])
     return digits_of, float(np.mean(digits_of(test["image"] / 255) == test["label"]))
 
 
+def restore(run, dataset):
+    """A run's Config and state, if its images are like the judge's digits.
+
+    Raises:
+      ValueError: they are of another shape.
+    """
+    config, state = infogan_jax.restore(run)
+    if config.image_shape != dataset.image_shape:
+        raise ValueError(
+            f"it draws images of {config.image_shape}, and the judge's digits are "
+            f"{dataset.image_shape}; name others by --data."
+        )
+    return config, state
+
+
 def study(run, dataset, digits_of) -> list[dict]:
     """A row for each continuous code of one run; its code 0 is the category."""
-    del dataset
-    config, state = infogan_jax.restore(run)
+    config, state = restore(run, dataset)
     images, _, c = infogan_jax.sample(config, state, jax.random.key(0), N_FAKES)
     measured = {measure.__name__: measure(images) for measure in MEASURES}
     category, *others = map(np.asarray, config.codes.split(c))
@@ -118,13 +137,20 @@ def report(argv, doc, study, columns, decimals) -> int:
     parser.add_argument("--data-dir", metavar="PATH", help="where their files lie")
     parser.add_argument("--json", metavar="PATH", help="write the rows")
     options = parser.parse_args(argv)
+    rows, failed = [], []
     try:
         dataset = data.load(options.data, options.data_dir)
         digits_of, right = judge(dataset)
-        rows = [row for run in options.runs for row in study(run, dataset, digits_of)]
+        if options.json:  # Before the work: it may not be possible.
+            open(options.json, "w").close()
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    for run in options.runs:
+        try:
+            rows += study(run, dataset, digits_of)
+        except (ValueError, OSError) as error:
+            failed.append(f"error: {run}: {error}")
     print(f"The judge is right on {right:.4f} of real test digits.\n")
     print(f"| {' | '.join(columns)} |")
     print("|" + "---|" * len(columns))
@@ -137,7 +163,8 @@ def report(argv, doc, study, columns, decimals) -> int:
     if options.json:
         with open(options.json, "w") as file:
             json.dump(rows, file, indent=2)
-    return 0
+    print(*failed, sep="\n", end="\n" * bool(failed), file=sys.stderr)
+    return 2 if failed else 0
 
 
 def main(argv=None) -> int:

@@ -15,14 +15,50 @@ import sys
 
 
 def read(run, name):
-    """A JSON file of a run."""
-    return json.loads((pathlib.Path(run) / name).read_text())
+    """A JSON file of a run.
+
+    Raises:
+      ValueError: it is missing or damaged.
+    """
+    return _parsed(pathlib.Path(run) / name, json.loads)
 
 
 def lines(run, name):
-    """The lines of a JSON-lines file of a run."""
-    text = (pathlib.Path(run) / name).read_text()
-    return [json.loads(line) for line in text.splitlines()]
+    """The lines of a JSON-lines file of a run, at least one.
+
+    Raises:
+      ValueError: it is missing, damaged or empty.
+    """
+
+    def each(text):
+        # Of no lines at all the parser says what it says of no text.
+        return [json.loads(line) for line in text.splitlines()] or json.loads(text)
+
+    return _parsed(pathlib.Path(run) / name, each)
+
+
+def _parsed(path, parse):
+    try:
+        return parse(path.read_text())
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be read ({error.strerror}): {path.parent} is not a "
+            "finished run."
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}.") from error
+
+
+def report_of(run) -> dict:
+    """The evaluation of a run that had labels.
+
+    Raises:
+      ValueError: it is missing or damaged, or had none.
+    """
+    report = read(run, "evaluation.json")
+    if "accuracy" not in report:
+        raise ValueError(f"{run} was evaluated without labels: it has no accuracy.")
+    return report
 
 
 def seconds(timings) -> float:
@@ -32,8 +68,33 @@ def seconds(timings) -> float:
     return sum(ends) + times[-1]
 
 
+def differences(runs) -> str:
+    """Which options, other than the seed, the runs do not share; "" for none."""
+    harmless = {"seed", "data_dir", "save_every"}
+    options = [read(run, "run.json") for run in runs]
+    names = [
+        name
+        for name in options[0]
+        if name not in harmless and len({str(o.get(name)) for o in options}) > 1
+    ]
+    # What is committed of a run lacks its configuration.
+    paths = [pathlib.Path(run) / "config.json" for run in runs]
+    configs = [
+        read(path.parent, path.name) | {"version": None}
+        for path in paths
+        if path.exists()
+    ]
+    if not names and configs != configs[:1] * len(configs):
+        names = ["their configuration"]
+    return f"Not one experiment: the runs differ in {', '.join(names)}." * bool(names)
+
+
 def summary(runs) -> str:
-    """One row per run, and the median of the accuracies."""
+    """One row per run, the median of the accuracies, and what the runs do not share.
+
+    Raises:
+      ValueError: one is not finished or damaged, or had no labels.
+    """
     rows = [
         "| seed | held-out accuracy | Hungarian on test | NMI | ARI | L_I per code "
         "[nats] | recovered from fakes | information on test images [nats] | minutes, "
@@ -42,7 +103,7 @@ def summary(runs) -> str:
     ]
     accuracies = []
     for run in runs:
-        report, options = read(run, "evaluation.json"), read(run, "run.json")
+        report, options = report_of(run), read(run, "run.json")
         accuracies.append(report["accuracy"])
         bounds = ", ".join(f"{code['information']:.2f}" for code in report["codes"])
         recovered = ", ".join(f"{code['recovered']:.3f}" for code in report["codes"])
@@ -66,6 +127,8 @@ def summary(runs) -> str:
         f"{dataset['sha256'][:12]}); {environment['cpus']} CPU cores, "
         f"{environment['backend']}; {versions}; {environment['started'][:10]}.",
     ]
+    if warning := differences(runs):
+        rows += ["", warning]
     return "\n".join(rows)
 
 
@@ -92,10 +155,8 @@ def main(argv=None) -> int:
             print("\n\n".join(curve(run) for run in options.runs))
         else:
             print(summary(options.runs))
-    except FileNotFoundError as error:
-        print(
-            f"error: {error.filename} is missing: not a finished run.", file=sys.stderr
-        )
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -32,7 +32,9 @@ from infogan_jax import (
     networks,
     objectives,
     presets,
+    records,
 )
+from infogan_jax import options as options_lib
 from infogan_jax.schedules import Exponential, Linear, Switch
 
 EVERY = 500
@@ -288,11 +290,41 @@ def arm(text: str):
     return text
 
 
+def configuration(text: str, steps: int, image_shape: tuple):
+    """The config of an arm, for images of this shape.
+
+    Raises:
+      ValueError: its changes do not go together.
+    """
+    config = mnist.quick(steps)
+    try:
+        for name in text.split("+"):
+            config = CHANGES[name](config)
+        return size(config, image_shape=image_shape)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"the changes of {text} do not join in this order: {error}."
+        ) from error
+
+
+def end_of(path) -> dict:
+    """The last line of an arm's file.
+
+    Raises:
+      ValueError: it has none.
+    """
+    try:
+        last = json.loads(pathlib.Path(path).read_text().splitlines()[-1])
+        last["arm"], last["step"], last["seed"], last["hungarian"], last["nmi"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is no file of this script, or is cut.") from error
+    return last
+
+
 def table(paths) -> str:
     """Markdown: a row for each arm, all its seeds' last accuracies in order."""
     ends = {}
-    for path in paths:
-        last = json.loads(pathlib.Path(path).read_text().splitlines()[-1])
+    for last in map(end_of, paths):
         name = f"`{last['arm']}`"
         if last.get("data", "bundled") != "bundled":
             name += f" on {last['data']}"
@@ -328,7 +360,7 @@ def main(argv=None) -> int:
         "arm", type=arm, nargs="?", help=f"of {', '.join(CHANGES)}, joined by +"
     )
     parser.add_argument("--table", nargs="+", metavar="FILE", help="show these instead")
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--seed", type=options_lib.seed, default=0, help="(default: 0)")
     parser.add_argument(
         "--steps", type=int, default=mnist.QUICK_STEPS, help="(default: %(default)s)"
     )
@@ -340,23 +372,25 @@ def main(argv=None) -> int:
     parser.add_argument("--data", default="bundled", help="(default: bundled)")
     parser.add_argument("--data-dir", metavar="PATH", help="where its files lie")
     options = parser.parse_args(argv)
-    for name in ("steps", "batch_size"):
-        if getattr(options, name) < 1:
-            option = f"--{name.replace('_', '-')}"
-            parser.error(f"{option} must be at least 1, not {getattr(options, name)}.")
+    if options.steps < 1:
+        parser.error(f"--steps must be at least 1, not {options.steps}.")
+    if options.batch_size < 2:
+        parser.error(f"--batch-size must be at least 2, not {options.batch_size}.")
     end = options.steps if options.until is None else options.until
     if not 1 <= end <= options.steps:
         parser.error(f"--until must lie in 1 .. {options.steps}, not {end}.")
-    if options.table:
-        print(table(options.table))
-        return 0
-    if options.arm is None:
+    if options.arm is None and not options.table:
         parser.error("name an arm, or files by --table.")
-    config = mnist.quick(options.steps)
-    for name in options.arm.split("+"):
-        config = CHANGES[name](config)
     try:
+        if options.table:
+            print(table(options.table))
+            return 0
         dataset = data.load(options.data, options.data_dir)
+        config = configuration(options.arm, options.steps, dataset.image_shape)
+        if not evaluation.can_cluster(config, dataset.test):
+            raise ValueError(f"{dataset.name} has no labels to compare with.")
+        if options.save and not records.is_new(pathlib.Path(options.save)):
+            raise ValueError(f"{options.save} exists; name a new directory by --save.")
         saver = checkpoint.Writer(options.save, config) if options.save else None
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -76,8 +76,8 @@ def evaluate(run, data, data_dir, seed):
 
     config, state = _restore(run, None)
     if data is None:
-        data = _read_json(run, "run.json")["data"]
-        data_dir = data_dir or _read_json(run, "run.json")["data_dir"]
+        options = _read_json(run, "run.json", "data", "data_dir")
+        data, data_dir = options["data"], data_dir or options["data_dir"]
     loaded = data_lib.load(data, data_dir)
     key = jax.random.key(seed)
     report = evaluation.evaluate(config, state, loaded.train, loaded.test, key)
@@ -86,6 +86,8 @@ def evaluate(run, data, data_dir, seed):
 
 
 def _parser():
+    from infogan_jax.options import seed
+
     parser = argparse.ArgumentParser(prog="python -m infogan_jax", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -115,24 +117,24 @@ def _parser():
         metavar="CODE=VALUE",
         help="fix a code, such as 1=0.5; may be given again for another",
     )
-    _common(p, "samples.png")
+    _common(p, seed, "samples.png")
     p = command(traverse)
     p.add_argument("--code", type=int, default=0, help="which code moves (default: 0)")
     p.add_argument("--rows", type=int, default=10, help="rows (default: 10)")
     p.add_argument("--steps", type=int, default=10, help="values (default: 10)")
-    _common(p, "traversal.png")
+    _common(p, seed, "traversal.png")
     p = command(infer)
     p.add_argument("images", metavar="IMAGES", help="folder of images, .npz or .npy")
     p.add_argument("--out", default="codes.csv", help="file (default: codes.csv)")
     p = command(evaluate)
     p.add_argument("--data", metavar="NAME", help="dataset (default: the run's)")
     p.add_argument("--data-dir", metavar="DIR", help="where it lies")
-    p.add_argument("--seed", type=int, default=0, help="of the fakes (default: 0)")
+    p.add_argument("--seed", type=seed, default=0, help="of the fakes (default: 0)")
     return parser
 
 
-def _common(parser, out):
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+def _common(parser, seed, out):
+    parser.add_argument("--seed", type=seed, default=0, help="(default: 0)")
     parser.add_argument("--out", default=out, help=f"file (default: {out})")
 
 
@@ -162,7 +164,8 @@ def _category_of(run, digit):
     return report["code"], labels.index(digit)
 
 
-def _read_json(run, name):
+def _read_json(run, name, *keys):
+    """A run's file, which has to have these keys."""
     folder = Path(run).resolve()
     path = (folder.parent if folder.name == "checkpoints" else folder) / name
     if not path.is_file():
@@ -170,15 +173,23 @@ def _read_json(run, name):
             f"{path} is missing: the run was not finished, or this is no run directory."
         )
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        found = json.loads(path.read_text())
+        if not isinstance(found, dict) or not set(keys) <= set(found):
+            raise ValueError("it lacks what a run writes")
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}.") from error
+    return found
 
 
 def _save_grid(images, title, out):
     from infogan_jax import plotting
 
     figure = plotting.grid(images, title=title)
+    known = sorted(figure.canvas.get_supported_filetypes())
+    if Path(out).suffix[1:].lower() not in known:
+        raise ValueError(
+            f"--out {out!r} names no picture; give it an ending of {', '.join(known)}."
+        )
     _write(out, lambda: figure.savefig(out))
 
 

@@ -226,11 +226,40 @@ def test_seeds_of_another_experiment_are_not_taken_for_finished(
 
 def test_a_report_over_different_settings_says_so(finished_seeds, capsys):
     mnist_seeds, path = load("mnist_seeds"), finished_seeds / "seed-1" / "run.json"
-    assert not mnist_seeds.differences(sorted(finished_seeds.iterdir()))
+    assert not mnist_seeds.table.differences(sorted(finished_seeds.iterdir()))
     options = json.loads(path.read_text())
     path.write_text(json.dumps(options | {"steps": options["steps"] + 1}))
     assert mnist_seeds.main(["--seeds", "0", "--out", str(finished_seeds)]) == 0
     assert "Not one experiment: the runs differ in steps." in capsys.readouterr().out
+
+
+def test_a_copy_of_a_run_is_counted_once(finished_seeds, capsys):
+    shutil.copytree(finished_seeds / "seed-1", finished_seeds / "seed-1 copy")
+    argv = ["--seeds", "0", "--out", str(finished_seeds)]
+    assert load("mnist_seeds").main(argv) == 0
+    shown = capsys.readouterr().out
+    assert "of 3 runs" in shown and "seed-1 copy is left out" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("evaluation.json", '{"codes": []}', "seed-1 was evaluated without labels"),
+        ("evaluation.json", '{"codes', "evaluation.json is damaged"),
+        ("timings.jsonl", "", "timings.jsonl is damaged"),
+        ("run.json", None, "run.json cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_report_or_table_names_the_run_that_it_cannot_read(
+    name, content, message, finished_seeds, capsys
+):
+    path = finished_seeds / "seed-1" / name
+    path.unlink() if content is None else path.write_text(content)
+    argv = ["--seeds", "0", "--out", str(finished_seeds)]
+    assert load("mnist_seeds").main(argv) == 2
+    assert load("table").main([str(path.parent)]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2 and all(message in error for error in errors)
 
 
 def test_a_report_over_two_experiments_says_so(finished_seeds):
@@ -239,7 +268,7 @@ def test_a_report_over_two_experiments_says_so(finished_seeds):
     for run, experiment in zip(runs, (mnist, mnist, mnist_vat), strict=True):
         config = experiment.build(options, (28, 28, 1))
         (run / "config.json").write_text(config.to_json())
-    differences = load("mnist_seeds").differences
+    differences = load("table").differences
     assert not differences(runs[:2])
     assert "differ in their configuration" in differences(runs)
 
@@ -312,7 +341,12 @@ def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
         ("tries", ["quick", "--steps", "0"]),
         ("tries", ["quick", "--steps", "9", "--until", "10"]),
         ("tries", ["quick", "--batch-size", "0"]),
+        ("tries", ["quick", "--batch-size", "1"]),
+        ("tries", ["quick", "--seed", "-1"]),
         ("tries", ["noise-4+narrow"]),
+        ("figure1", ["--seed", str(2**32)]),
+        ("sprites", ["--fraction", "nan"]),
+        ("sprites", ["--fraction", "0.00001"]),
     ],
 )
 def test_impossible_options_are_exit_status_two(name, argv, capsys):
@@ -328,6 +362,57 @@ def test_impossible_options_are_exit_status_two(name, argv, capsys):
 def test_a_misspelled_dataset_is_one_line(name, what, capsys):
     assert load(name).main([what, "--data", "bundld"]) == 2
     assert "Did you mean 'bundled'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["codes-3+weights-1-.1"], "do not join in this order"),
+        (["spectral+spectral"], "do not join in this order"),
+        (["quick", "--save", "HERE"], "name a new directory by --save"),
+        (["quick", "--data", "npz:HERE/unlabelled.npz"], "no labels to compare with"),
+        (["--table", "HERE/letter.txt"], "letter.txt is no file of this script"),
+        (["--table", "HERE/none.jsonl"], "No such file"),
+    ],
+)
+def test_a_try_that_cannot_end_well_does_not_begin(argv, message, tmp_path, capsys):
+    (tmp_path / "letter.txt").write_text("dear\n")
+    images = np.zeros((20, 28, 28), np.uint8)
+    np.savez(tmp_path / "unlabelled.npz", image=images)
+    argv = [word.replace("HERE", str(tmp_path)) for word in argv]
+    assert load("tries").main(argv) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and message in line
+
+
+def test_a_run_that_cannot_be_studied_leaves_the_others_their_rows(
+    tmp_path, monkeypatch, capsys
+):
+    sweeps = load("sweeps")
+    monkeypatch.setattr(sweeps, "judge", lambda dataset: (None, 0.95))
+
+    def study(run, dataset, digits_of):
+        if run == "bad":
+            raise ValueError("all its fakes are a 7.")
+        return [{"run": run, "share": 0.5}]
+
+    path = tmp_path / "rows.json"
+    argv = ["one", "bad", "two", "--json", str(path)]
+    assert sweeps.report(argv, "", study, ("run", "share"), 2) == 2
+    shown = capsys.readouterr()
+    assert shown.err == "error: bad: all its fakes are a 7.\n"
+    assert "| one | 0.50 |" in shown.out and "| two | 0.50 |" in shown.out
+    assert [row["run"] for row in json.loads(path.read_text())] == ["one", "two"]
+    nowhere = ["one", "--json", str(tmp_path / "no" / "rows.json")]
+    assert sweeps.report(nowhere, "", study, ("run", "share"), 2) == 2
+    assert "| one" not in capsys.readouterr().out
+
+
+def test_a_judge_needs_labels():
+    dataset = data.load("bundled")
+    unlabelled = dataset.train | {"label": np.full_like(dataset.train["label"], -1)}
+    with pytest.raises(ValueError, match="no labels of two classes"):
+        load("sweeps").judge(dataclasses.replace(dataset, train=unlabelled))
 
 
 def test_fakes_that_are_real_digits_teach_what_digits_teach(monkeypatch):
