@@ -135,7 +135,17 @@ def _parser():
 
 def _common(parser, seed, out):
     parser.add_argument("--seed", type=seed, default=0, help="(default: 0)")
-    parser.add_argument("--out", default=out, help=f"file (default: {out})")
+    parser.add_argument(
+        "--out", type=_picture, default=out, help=f"file (default: {out})"
+    )
+
+
+def _picture(text):
+    if not Path(text).suffix:  # Matplotlib would give it one of its own.
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names no picture; give it an ending, such as .png"
+        )
+    return text
 
 
 def _assignment(text):
@@ -185,11 +195,6 @@ def _save_grid(images, title, out):
     from infogan_jax import plotting
 
     figure = plotting.grid(images, title=title)
-    known = sorted(figure.canvas.get_supported_filetypes())
-    if Path(out).suffix[1:].lower() not in known:
-        raise ValueError(
-            f"--out {out!r} names no picture; give it an ending of {', '.join(known)}."
-        )
     _write(out, lambda: figure.savefig(out))
 
 

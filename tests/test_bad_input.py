@@ -413,7 +413,6 @@ WISHES = [
     (["infer", "W/saved", "nowhere.npz"], ["no file nowhere.npz"]),
     (["infer", "W/saved", "W/empty"], ["holds no images"]),
     (["infer", "W/saved", "W/odd.npz"], ["do not fit"]),
-    (["sample", "W/saved", "--out", "threes"], ["'threes' names no picture", "png"]),
     (["evaluate", "W/saved"], ["run.json"]),
 ]
 

@@ -311,7 +311,7 @@ def edited(path, **changes):
         (lambda out: edited(out / "config.json", ema_decay=0.5), "is not the config"),
         (
             lambda out: (out / "environment.json").unlink(),
-            "environment.json is damaged",
+            "environment.json is missing",
         ),
         (lambda out: edited(out / "environment.json", dataset=3), "names no dataset"),
         (lambda out: (out / "run.json").write_text("[]"), "run.json is damaged"),

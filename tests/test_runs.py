@@ -261,6 +261,30 @@ def test_sample_as_arrays_fixes_what_was_asked(finished, tmp_path):
         assert arrays["images"].shape == (3, 8, 8, 1)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--out", "threes"], "'threes' names no picture; give it an ending"),
+        (["--out", "."], "'.' names no picture"),
+        (["--seed", "-1"], "must lie in 0 .. 2**32 - 1, not -1"),
+        (["--seed", str(2**32)], "must lie in 0 .. 2**32 - 1"),
+    ],
+)
+def test_wrong_options_of_a_command_are_told_at_once(option, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["sample", "a run", *option])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[1]", "{}", '{"data": '])
+def test_a_damaged_file_of_a_run_is_named_by_evaluate(finished, tmp_path, text, capsys):
+    out = copy_run(finished, tmp_path)
+    (out / "run.json").write_text(text)
+    assert cli.main(["evaluate", str(out)]) == 2
+    assert f"{out}/run.json is damaged" in capsys.readouterr().err
+
+
 def test_traverse_infer_and_evaluate_work_on_a_run(finished, images, tmp_path, capsys):
     out = str(finished[0])
     picture, table = tmp_path / "t.png", tmp_path / "codes.csv"
