@@ -31,6 +31,8 @@ def check_range(images) -> None:
 
 def check_images(config: Config, images) -> None:
     """Raises unless the images have the config's shape and a dtype of the library."""
+    if not hasattr(images, "dtype"):
+        raise ValueError(f"images must be an array, not a {type(images).__name__}.")
     if images.dtype not in (jnp.uint8, jnp.float32):
         raise ValueError(
             f"images must be float32 in [0, 1] or uint8, not {images.dtype}."
@@ -67,13 +69,31 @@ def check_nets(state, *names: str) -> None:
 def check_batch(config: Config, batch: dict) -> dict:
     """The batch of a step, its images as floats; raises unless it fits the config."""
     check_rows(config, batch)
-    label = batch.get("label")
-    if label is not None and label.shape != batch["image"].shape[:1]:
+    label, n = batch.get("label"), len(batch["image"])
+    shape = getattr(label, "shape", type(label).__name__)
+    if label is not None and shape != (n,):
         raise ValueError(
-            f"batch['label'] has shape {label.shape} for {len(batch['image'])} images; "
-            "give one integer per image."
+            f"batch['label'] has shape {shape} for {n} images; give an array with one "
+            "integer per image."
         )
     return batch | {"image": to_float(batch["image"])}
+
+
+def check_axis(images, axis_name: str | None) -> None:
+    """Raises where a step over `axis_name` would sum gradients instead of averaging.
+
+    A `jax.shard_map` that knows which arrays vary over its axes makes the gradients of
+    all others sums over them.
+    """
+    kind = jax.typeof(images)
+    varying = getattr(kind, "vma", None)  # Its name in older versions of JAX.
+    if varying is None:
+        varying = getattr(getattr(kind, "manual_axis_type", None), "varying", ())
+    if axis_name in varying:
+        raise ValueError(
+            f"the jax.shard_map over {axis_name!r} checks which arrays vary, and would "
+            "sum gradients where a step averages them; give it check_vma=False."
+        )
 
 
 def check_path(directory) -> None:

@@ -315,8 +315,10 @@ class Product:
         if not isinstance(self.parts, tuple) or not self.parts:
             raise ValueError(f"Product needs a tuple of latents, not {self.parts!r}.")
         for part in self.parts:
-            if not hasattr(part, "log_q"):
-                raise ValueError(f"{part!r} in a Product is no latent.")
+            if not hasattr(part, "log_q") or isinstance(part, Product):
+                raise ValueError(
+                    f"{part!r} in a Product is no single latent; give all in one tuple."
+                )
 
     @property
     def dim(self) -> int:

@@ -127,10 +127,11 @@ class MutualInformation:
         """Raises unless all codes have a weight, all updates exist, and Q learns."""
         _check_weight(self.weight, config.codes)
         _check_updates(self, config)
-        if not any("q" in update.nets for update in config.updates):
+        if not _is_q_taught(config):
             raise ValueError(
-                "MutualInformation needs a Q that learns, but no update lists 'q': "
-                f"{[update.nets for update in config.updates]}."
+                "MutualInformation needs a Q that learns, but no term teaches an "
+                f"update that lists 'q': {[(u.name, u.nets) for u in config.updates]}; "
+                "list 'q' in one of its updates."
             )
 
     def __call__(self, p: Pass) -> dict:
@@ -164,6 +165,11 @@ class Recognition:
                     f"Recognition in update {self.update!r} would teach the trunk too; "
                     "put Q into an update without it."
                 )
+        if not any(u.name == self.update and "q" in u.nets for u in config.updates):
+            raise ValueError(
+                f"Recognition teaches Q in update {self.update!r}, but no update of "
+                "that name lists 'q'."
+            )
 
     def __call__(self, p: Pass) -> dict:
         """The loss of `update`."""
@@ -225,7 +231,9 @@ class VirtualAdversarial:
     """weight * KL(Q(c|x) || Q(c|x + r)) of the categorical codes: x real, r the worst.
 
     Virtual adversarial training of Q. r is as long as `radius` and points, after one
-    power iteration, to where Q's categories change most. L_I is as high if a border of
+    power iteration, to where Q's categories change most; where they hardly change, and
+    the gradient is shorter than about 1e-6, r is shorter too. Dropout, if Q has any, is
+    not the same on both sides. L_I is as high if a border of
     two categories runs through a digit as if it runs between two; here it costs least
     where there are few real images. No label is read, and G learns of it through L_I
     alone. Which networks learn is for the nets of the updates to say: with the
@@ -331,6 +339,20 @@ def _check_updates(term, config):
             f"{type(term).__name__} is told to teach {term.updates}, but the updates "
             f"are {sorted(known)}."
         )
+
+
+def _is_q_taught(config):
+    """Whether an update that lists Q has a term that teaches it, as far as they say."""
+    with_q = {update.name for update in config.updates if "q" in update.nets}
+    for term in config.objective:
+        if isinstance(term, (NonSaturating, Minimax)):  # They do not read Q.
+            continue
+        taught = getattr(term, "updates", getattr(term, "update", None))
+        if taught is None:  # A term of a user's own, which may.
+            taught = with_q
+        if with_q & set((taught,) if isinstance(taught, str) else taught):
+            return True
+    return False
 
 
 def _check_reader(term, config):

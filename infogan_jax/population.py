@@ -7,8 +7,8 @@ import functools
 
 import jax
 
+from infogan_jax import checks, training
 from infogan_jax import config as config_lib
-from infogan_jax import training
 
 Config, TrainState = config_lib.Config, training.TrainState
 
@@ -54,6 +54,7 @@ def train_steps(
         how = "map" if jax.default_backend() == "cpu" else "vmap"
     if how not in _WAYS:
         raise ValueError(f"how must be one of {_WAYS} or None, not {how!r}.")
+    checks.check_rows(config, dataset)  # Inside jit the range cannot be seen.
     return _train(config, states, dataset, keys, steps, batch_size, how)
 
 

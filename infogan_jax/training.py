@@ -6,9 +6,10 @@ batch draws from `fold_in(stream, i)`. So no draw depends on the number of devic
 resuming needs nothing but `state.step`, and passing the same key at every step is
 right.
 
-Running statistics. A network writes them in the first update that lists it, and only
-there: the trunk and D's head from the real images, G and Q from the fakes. Training
-normalises by the batch; `infer`, `sample` and `generate` use the running statistics.
+Running statistics. A network writes them in the first update to begin that lists it,
+and only there; of several that begin together, in the first in order. The trunk's and
+D's head's are of real images, G's and Q's of fakes. Training normalises by the batch;
+`infer`, `sample` and `generate` use the running statistics.
 """
 
 import functools
@@ -71,7 +72,8 @@ def step(
       batch: {"image": [B, H, W, C] float32 in [0, 1] or uint8, "label": int32 [B],
         optional, -1 where unknown}. With `axis_name`, this device's share.
       key: the run's key, the same at every step.
-      axis_name: of the mapped axis that the batch is split over.
+      axis_name: of the mapped axis that the batch is split over; in a `jax.shard_map`
+        of your own, with `check_vma=False`.
 
     Returns:
       The next state, and scalar metrics: "d/NonSaturating" is a term's loss in an
@@ -80,11 +82,13 @@ def step(
       judgements, and "g/spread" how much fakes vary, as a share of real images.
 
     Raises:
-      ValueError: the batch does not fit the config, at trace time.
+      ValueError: the batch does not fit the config, or the `shard_map` around it
+        would sum gradients by itself; at trace time.
 
     Source: Chen et al. 2016 (arXiv:1606.03657); the five steps of one iteration.
     """
     batch = checks.check_batch(config, batch)
+    checks.check_axis(batch["image"], axis_name)
     state = _restart(config, state, key)
     key, metrics = jax.random.fold_in(key, state.step), {}
     for position, update in enumerate(config.updates):
@@ -97,7 +101,14 @@ def step(
             key=update_key,
             axis_name=axis_name,
         )
+        now = state.step
         state, seen = _from(update.begin, apply, state)
+        if update.begin:  # What others of this step have seen of the same is kept.
+            seen |= {
+                name: jnp.where(now >= update.begin, seen[name], before)
+                for name, before in metrics.items()
+                if name in seen
+            }
         metrics |= seen
     return state.replace(step=state.step + 1, ema=_average(config, state)), metrics
 
@@ -153,6 +164,8 @@ def train_steps(
         if isinstance(steps, jax.core.Tracer):
             raise ValueError("a traced number of steps needs at_most, its limit.")
         at_most = operator.index(steps)
+    if at_most < 1:
+        raise ValueError(f"steps must be at least 1, not {at_most}.")
     if not isinstance(steps, jax.core.Tracer) and not 1 <= steps <= at_most:
         raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
     checks.check_rows(config, dataset)
@@ -286,7 +299,8 @@ def _restart(config, state, key):
             fresh = init(config, jax.random.fold_in(other, update.restart))
             nets = state.nets | {name: fresh.nets[name] for name in update.nets}
             opt = state.opt | {update.name: fresh.opt[update.name]}
-            return state.replace(nets=nets, opt=opt)
+            ema = fresh.ema if "g" in update.nets else state.ema
+            return state.replace(nets=nets, opt=opt, ema=ema)
 
         now = state.step == update.restart
         state = jax.lax.cond(now, begin, lambda state=state: state)
@@ -374,8 +388,9 @@ def _losses(config, update, p):
 
 
 def _writes(config, update, name):
-    first = next(u.name for u in config.updates if name in u.nets)
-    return first == update.name
+    """Whether an update is the first to begin, or to be listed, of a network's own."""
+    of_network = [u for u in config.updates if name in u.nets]
+    return min(of_network, key=lambda u: u.begin).name == update.name
 
 
 def _average(config, state):

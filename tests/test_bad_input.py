@@ -93,11 +93,22 @@ FUNCTIONS = [
     (lambda w: latents.Product(()), ValueError, "needs a tuple"),
     (lambda w: latents.Categorical(2.5), ValueError, "whole number .* not 2.5"),
     (lambda w: latents.Uniform(size=1.5), ValueError, "whole .* not 1.5"),
-    (lambda w: latents.Product((1, 2)), ValueError, "1 in a Product is no latent"),
+    (lambda w: latents.Product((1, 2)), ValueError, "1 in a Product is no single"),
+    (
+        lambda w: latents.Product((latents.Product((latents.Uniform(),)),)),
+        ValueError,
+        "give all in one tuple",
+    ),
+    (
+        lambda w: batch_with(w, image=[[0.5]]),
+        ValueError,
+        "must be an array, not a list",
+    ),
+    (lambda w: batch_with(w, label=[1, 2]), ValueError, "one integer per im"),
     (lambda w: networks.Dcgan(width=16.5), ValueError, "whole.* it is 16.5"),
     (lambda w: networks.Mlp(g_widths=[256]), ValueError, r"tuple; it is \[256\]"),
     (lambda w: networks.Mlp(d_widths=(0,)), ValueError, r"at least 1, .* it is \(0,\)"),
-    (lambda w: networks.Spectral(d_widths=[32]), ValueError, r"tuple; it is \[32\]"),
+    (lambda w: networks.Spectral(d_widths=[32]), ValueError, r"a tuple, .* not \[32\]"),
     (lambda w: networks.Dcgan(image_shape=(30, 28, 1)), ValueError, "divisible by 4"),
     (lambda w: networks.Dcgan(image_shape=(28, 28, 2)), ValueError, "1 or 3"),
     (lambda w: networks.Dcgan(width=0), ValueError, "width must be whole, at least 1"),
@@ -138,7 +149,7 @@ FUNCTIONS = [
     (
         lambda w: Config(updates=(Update("d", ("d",), 1.0), Update("g", ("g",), 1.0))),
         ValueError,
-        "no update lists 'q'",
+        "no term teaches an update that lists 'q'",
     ),
     (lambda w: Update("d", ("d",), lr=None), ValueError, "a schedule, not None"),
     (lambda w: Update("d", ("d",), lr="1e-3"), ValueError, "a schedule, not '1e-3'"),
@@ -190,7 +201,7 @@ FUNCTIONS = [
         "one length, not .*'label': 3",
     ),
     (lambda w: steps_of(w, batch_size=0), ValueError, "at least 1, not 0"),
-    (lambda w: steps_of(w, steps=0), ValueError, "must lie in 1"),
+    (lambda w: steps_of(w, steps=0), ValueError, "at least 1, not 0"),
     (lambda w: steps_of(w, steps=9, at_most=5), ValueError, "1 .. 5, not 9"),
     (
         lambda w: next(

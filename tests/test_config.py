@@ -1,7 +1,9 @@
 import dataclasses
 import json
+import re
 
 import pytest
+from flax import linen as nn
 
 import infogan_jax
 from infogan_jax import Config, Update, latents, networks, presets, registry, schedules
@@ -39,6 +41,41 @@ def test_users_class_is_stored_with_its_module(tiny):
     config = dataclasses.replace(tiny, objective=(NonSaturating(), MyTerm(2.0)))
     assert f'"{__name__}:MyTerm"' in config.to_json()
     assert Config.from_json(config.to_json()) == config
+
+
+@dataclasses.dataclass(frozen=True)
+class Bringing:
+    """A term with a network of its own."""
+
+    network: str
+    shapes: tuple
+
+    def networks(self, config, axis_name):
+        del config, axis_name
+        return {self.network: nn.Dense(1)}
+
+    def examples(self, config):
+        return dict(self.shapes)
+
+    def __call__(self, p):
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("network", "shapes", "message"),
+    [
+        (
+            "d",
+            (("d", ((3,),)),),
+            "Bringing brings networks ['d'], but there are others",
+        ),
+        ("aux", (), "bring networks ['aux'] without the shapes of their inputs"),
+    ],
+)
+def test_networks_of_terms_have_names_and_inputs(tiny, network, shapes, message):
+    term = Bringing(network, shapes)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        dataclasses.replace(tiny, objective=(*tiny.objective, term))
 
 
 def test_schedules_and_rates_per_net_travel(tiny):

@@ -49,7 +49,7 @@ def test_mnist_is_the_papers_setting_with_the_category_first():
     game, information = config.objective
     paper = dataclasses.replace(config, objective=presets.PAPER.objective)
     assert paper == presets.PAPER and game == presets.PAPER.objective[0]
-    for step, expected in ((2499, [0.1, 0.001, 0.001]), (2500, [1.0, 1.0, 1.0])):
+    for step, expected in ((2499, [0.1, 0.001, 0.001]), (2500, [1.0, 0.3, 0.3])):
         weights = [float(weight(step)) for weight in information.weight]
         assert weights == pytest.approx(expected)
 
@@ -62,6 +62,7 @@ def test_quick_is_the_same_experiment_with_a_small_network():
     assert config.codes == presets.PAPER.codes and config.noise == presets.PAPER.noise
     for mine, papers in zip(config.objective, presets.PAPER.objective, strict=True):
         assert type(mine) is type(papers)
+    assert [weight.after for weight in config.objective[1].weight] == [1, 1, 1]
     for mine, papers in zip(config.updates, presets.PAPER.updates, strict=True):
         assert (mine.name, mine.nets) == (papers.name, papers.nets)
 

@@ -10,6 +10,7 @@ import infogan_jax
 ROOT = pathlib.Path(infogan_jax.__file__).parent
 RANKS = {
     "registry": 0,
+    "console": 0,
     "metrics": 0,
     "ops": 0,
     "data": 0,

@@ -132,6 +132,9 @@ def test_batch_norm_refuses_to_learn_from_one_value():
         lambda: networks.Dcgan(q_trunk=(400,)),
         lambda: networks.Dcgan(output="relu"),
         lambda: networks.Mlp(dropout=1.0),
+        lambda: networks.Spectral(g_dense=[128]),
+        lambda: networks.Spectral(g_dense=(0,)),
+        lambda: networks.Spectral(d_widths=()),
         lambda: networks.Mlp(image_shape=(0, 4, 1)),
     ],
 )

@@ -97,7 +97,12 @@ D, G = ("trunk", "d"), ("g", "q")
         (D, G, (NonSaturating(),), {"trunk", "d", "g"}),
         (D, G, (MutualInformation(),), {"g", "q"}),
         (D, (*G, "trunk"), (MutualInformation(),), {"g", "q", "trunk"}),
-        (D, G, (MutualInformation(updates=("d",)),), {"trunk"}),
+        (
+            D,
+            G,
+            (ImageInformation(), MutualInformation(updates=("d",))),
+            {"trunk", "q"},
+        ),
         (D, G, (MutualInformation(updates=("d", "g")),), {"trunk", "g", "q"}),
         (
             (*D, "q"),
@@ -189,6 +194,21 @@ def test_weights_that_do_not_fit_the_codes_are_refused(tiny, weight):
 def test_term_that_teaches_an_unknown_update_is_refused(tiny):
     with pytest.raises(ValueError, match="updates are"):
         dataclasses.replace(tiny, objective=(MutualInformation(updates=("G",)),))
+
+
+@pytest.mark.parametrize("term", [MutualInformation(), objectives.Recognition()])
+def test_a_q_that_nobody_teaches_is_refused(tiny, term):
+    # Q is listed, but in an update in which no term reads it.
+    updates = (Update("d", (*D, "q"), lr=1e-2), Update("g", ("g",), lr=1e-2))
+    objective = (objectives.NonSaturating(), term)
+    with pytest.raises(ValueError, match="lists? 'q'"):
+        dataclasses.replace(tiny, updates=updates, objective=objective)
+
+
+def test_a_q_that_another_term_teaches_is_taken(tiny):
+    updates = (Update("d", (*D, "q"), lr=1e-2), Update("g", ("g",), lr=1e-2))
+    images = objectives.ImageInformation(updates=("d",))
+    dataclasses.replace(tiny, updates=updates, objective=(*tiny.objective, images))
 
 
 def test_recognition_is_refused_where_it_would_teach_the_trunk(tiny):

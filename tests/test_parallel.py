@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import itertools
 
 import agreement
@@ -100,6 +101,29 @@ def test_an_update_waits_on_all_devices(back_end, tiny, batch, key):
     jax.tree.map(np.testing.assert_array_equal, first.nets["d"], before.nets["d"])
     _, seen = step(first, batch, key)
     assert seen["d/NonSaturating"] > 0
+
+
+@pytest.mark.parametrize("checks", [False, True])
+def test_a_shard_map_of_ones_own_averages_or_is_refused(checks, tiny, batch, key):
+    mesh = jax.make_mesh((4,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    whole, split = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec("x")
+    step = jax.jit(
+        jax.shard_map(
+            functools.partial(infogan_jax.step, tiny, axis_name="x"),
+            mesh=mesh,
+            in_specs=(whole, split, whole),
+            out_specs=whole,
+            check_vma=checks,
+        )
+    )
+    state = infogan_jax.init(tiny, key)
+    if checks:
+        with pytest.raises(ValueError, match="give it check_vma=False"):
+            step(state, batch, key)
+        return
+    _, seen = step(state, batch, key)
+    _, one = infogan_jax.train_step(tiny, state, batch, key)
+    np.testing.assert_allclose(seen["d/gradient"], one["d/gradient"], rtol=1e-3)
 
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)

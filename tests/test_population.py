@@ -53,6 +53,14 @@ def test_seeds_differ(tiny, keys):
     assert not jnp.array_equal(kernels[0], kernels[1])
 
 
+def test_images_out_of_range_are_refused_before_jit(tiny, dataset, keys):
+    wrong = dataset | {"image": dataset["image"].astype(np.float32)}
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        population.train_steps(
+            tiny, population.init(tiny, keys), wrong, keys, steps=1, batch_size=4
+        )
+
+
 def test_unknown_way_is_refused(tiny, dataset, keys):
     states = population.init(tiny, keys)
     with pytest.raises(ValueError, match="how must be one of"):

@@ -244,6 +244,46 @@ def test_updates_wait_in_one_dispatch_and_in_a_population(tiny, dataset, key):
     assert (losses[:, :2] == 0).all() and (losses[:, 2:] > 0).all()
 
 
+def test_what_a_waiting_update_has_not_seen_others_have(tiny, state, batch, key):
+    late = Update("late", ("g",), lr=1e-3, begin=5)
+    config = dataclasses.replace(tiny, updates=(*tiny.updates, late))
+    state = infogan_jax.init(config, key)
+    _, seen = infogan_jax.train_step(config, state, batch, key)
+    _, plain = infogan_jax.train_step(tiny, state.replace(opt=state.opt), batch, key)
+    assert seen["late/gradient"] == 0
+    for name in ("info/0", "info/lower_bound"):
+        assert float(plain[name]) != 0
+        assert float(seen[name]) == pytest.approx(float(plain[name]), rel=1e-4)
+
+
+def test_statistics_come_from_the_update_that_has_begun(tiny, batch, key):
+    d = Update("d", ("trunk", "d", "q"), lr=2e-4, begin=100)
+    config = dataclasses.replace(tiny, updates=(d, tiny.updates[1]))
+    before = infogan_jax.init(config, key)
+    after, _ = infogan_jax.train_step(config, before, batch, key)
+    for stats in zip(
+        jax.tree.leaves(before.nets["q"].stats),
+        jax.tree.leaves(after.nets["q"].stats),
+        strict=True,
+    ):
+        assert not np.array_equal(*stats)
+
+
+def test_a_fresh_g_has_a_fresh_average(tiny, batch, key):
+    d, g = tiny.updates
+    updates = (d, dataclasses.replace(g, restart=1))
+    config = dataclasses.replace(tiny, updates=updates, ema_decay=0.5)
+    old, _ = infogan_jax.train_step(config, infogan_jax.init(config, key), batch, key)
+    new, _ = infogan_jax.train_step(config, old, batch, key)
+    fresh = infogan_jax.init(
+        config, jax.random.fold_in(jax.random.fold_in(key, 2**31), 1)
+    )
+    expected = jax.tree.map(
+        lambda a, b: 0.5 * a + 0.5 * b, fresh.nets["g"], new.nets["g"]
+    )
+    assert_close(new.ema["g"], expected)
+
+
 def test_a_negative_begin_is_refused():
     with pytest.raises(ValueError, match="begin must be at least 0, not -1"):
         infogan_jax.Update("d", ("trunk", "d"), lr=1e-3, begin=-1)
@@ -286,10 +326,12 @@ def test_spread_is_how_far_a_pixel_strays_from_its_mean():
     assert float(training._spread(images, None)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_batch_of_one_works(tiny, state, batch, key):
-    one = {name: array[:1] for name, array in batch.items()}
-    _, metrics = infogan_jax.train_step(tiny, state, one, key)
-    assert np.isfinite(float(metrics["d/NonSaturating"]))
+def test_a_batch_of_two_teaches_and_one_of_one_is_refused(tiny, state, batch, key):
+    few = [{name: array[:n] for name, array in batch.items()} for n in (1, 2)]
+    with pytest.raises(ValueError, match="batch of 1 image; use at least 2"):
+        infogan_jax.train_step(tiny, state, few[0], key)
+    _, metrics = infogan_jax.train_step(tiny, state, few[1], key)
+    assert float(metrics["d/gradient"]) > 0
 
 
 @pytest.mark.parametrize(

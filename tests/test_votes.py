@@ -190,3 +190,13 @@ def test_udr_is_one_for_permuted_signed_monotone_codes_and_low_for_mixtures():
 def test_bad_input_to_the_choice_of_runs_is_refused(call):
     with pytest.raises(ValueError):
         call()
+
+
+@pytest.mark.parametrize("constant", [0.1, 1 / 3, 0.7])
+def test_a_constant_code_wins_no_vote(constant):
+    # Its mean is rounded: its deviation comes out as 1e-17, not 0.
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 4, (2000, 3))
+    codes = factors + 0.05 * rng.normal(size=factors.shape)
+    with_constant = np.c_[codes, np.full(len(codes), constant)]
+    assert metrics.factor_vae(with_constant, factors) == 1.0

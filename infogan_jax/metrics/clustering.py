@@ -78,7 +78,8 @@ def nmi(counts) -> float:
     """Normalised mutual information, I / mean(H, H), in [0, 1]; 1 for two constants."""
     joint = np.asarray(counts) / np.sum(counts)
     mean = (information.entropy(joint.sum(0)) + information.entropy(joint.sum(1))) / 2
-    return information.mutual_information(joint) / mean if mean > 0 else 1.0
+    shared = max(0.0, information.mutual_information(joint))  # Rounded: it may be -0.
+    return shared / mean if mean > 0 else 1.0
 
 
 def ari(counts) -> float:
@@ -92,7 +93,7 @@ def ari(counts) -> float:
         return (x * (x - 1) / 2).sum()
 
     both, rows, columns = pairs(counts), pairs(counts.sum(1)), pairs(counts.sum(0))
-    expected = rows * columns / pairs(counts.sum())
+    expected = rows * columns / max(pairs(counts.sum()), 1)
     highest = (rows + columns) / 2
     return (
         float((both - expected) / (highest - expected)) if highest > expected else 1.0

@@ -78,7 +78,9 @@ def factor_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -
     Source: Kim and Mnih 2018 (arXiv:1802.05983), section 4.
     """
     train, test = _protocol_votes(codes, factors, protocol, seed)
-    spread = np.asarray(codes, np.float64).std(0)
+    codes = np.asarray(codes, np.float64)
+    # A constant's mean is rounded: its deviation need not be 0.
+    spread = np.where(np.ptp(codes, 0) > 0, codes.std(0), 0.0)
     prune = 0.0 if protocol == "infogan-cr" else 0.05
     return factor_vae_score(train, spread, test, prune=prune)
 

@@ -149,6 +149,15 @@ def check_positive(architecture, *names):
             )
 
 
+def check_tuples(architecture, *names):
+    """Raises unless these fields are tuples of whole numbers from 1 on, none empty."""
+    for name in names:
+        value = getattr(architecture, name)
+        if not isinstance(value, tuple) or not value:
+            raise ValueError(f"{name} must be a tuple, not empty, not {value!r}.")
+    check_positive(architecture, *names)
+
+
 def check_output(output):
     """Raises unless it is a known range of G's last layer."""
     if output not in _OUTPUTS:

@@ -45,7 +45,7 @@ class Spectral:
     init_std: float = 0.02
 
     def __post_init__(self):
-        layers.check_positive(self, "d_widths", "g_widths")
+        layers.check_tuples(self, "d_widths", "g_dense", "g_widths")
         halvings = max(len(self.d_widths), len(self.g_widths) + 1)
         layers.check_image_shape(self.image_shape, 2**halvings)
         layers.check_positive(self, "d_dense", "q_hidden")
