@@ -285,8 +285,8 @@ def main(argv=None) -> int:
     options = parser.parse_args(argv)
     if not EVALUATIONS / STEPS <= options.fraction <= 1:
         parser.error(
-            f"--fraction must lie in {EVALUATIONS / STEPS:.1g} .. 1, for at least "
-            f"{EVALUATIONS} iterations, not {options.fraction}."
+            f"--fraction must be at most 1, and make at least {EVALUATIONS} of the "
+            f"{STEPS} iterations, not {options.fraction}."
         )
     steps = round(STEPS * options.fraction)
     if options.votes < 10:

@@ -29,6 +29,8 @@ def sample(run, n, seed, digit, values, out):
     from infogan_jax import inference
 
     config, state = _restore(run, ("g",))
+    if len(dict(values)) < len(values):
+        raise ValueError("--set names a code twice; give each a single value.")
     values = dict(values)
     if digit is not None:
         code, category = _category_of(run, digit)

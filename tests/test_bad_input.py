@@ -315,7 +315,7 @@ FUNCTIONS = [
     (
         lambda w: data.load(f"npz:{w['folder']}/pickled.npz"),
         ValueError,
-        "cannot be read",
+        "cannot be read as .npz or .npy: it is neither, or holds objects",
     ),
     (lambda w: data.load(f"npz:{w['folder']}/torn.npz"), ValueError, "cannot be read"),
     # metrics
@@ -420,6 +420,7 @@ WISHES = [
     (["sample", "W/saved", "--digit", "7"], ["evaluation.json"]),
     (["sample", "W/saved", "--n", "0"], ["n must be at least 1"]),
     (["sample", "W/saved", "--set", "9=0"], ["no code 9"]),
+    (["sample", "W/saved", "--set", "1=0", "--set", "1=1"], ["names a code twice"]),
     (["traverse", "W/saved", "--code", "5"], ["no code 5"]),
     (["infer", "W/saved", "nowhere.npz"], ["no file nowhere.npz"]),
     (["infer", "W/saved", "W/empty"], ["holds no images"]),

@@ -22,6 +22,10 @@ def read_images(path) -> np.ndarray:
     path = Path(path).expanduser()
     if path.is_dir():
         return _read_folder(path, _classes(path))["image"]
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no file {path}; give a folder of images, an .npz or an .npy."
+        )
     arrays = _read_arrays(path)
     if "image" not in arrays:
         raise ValueError(f"{path} holds {sorted(arrays)}; it needs image.")
@@ -177,7 +181,9 @@ def _read_arrays(path):
             loaded = np.load(file, allow_pickle=False)
             return {"image": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as error:  # zipfile, zlib, EOF and format errors alike
-        raise ValueError(f"{path} cannot be read as .npz or .npy: {error}") from error
+        # NumPy takes whatever it does not know for a pickle, and advises to load it.
+        reason = "it is neither, or holds objects" if "pickle" in str(error) else error
+        raise ValueError(f"{path} cannot be read as .npz or .npy: {reason}") from error
 
 
 def _classes(folder):
