@@ -142,7 +142,7 @@ def report(argv, doc, study, columns, decimals) -> int:
         dataset = data.load(options.data, options.data_dir)
         digits_of, right = judge(dataset)
         if options.json:  # Before the work: it may not be possible.
-            open(options.json, "w").close()
+            open(options.json, "a").close()
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
