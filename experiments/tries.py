@@ -12,6 +12,7 @@ BUILD_NOTES.md has the table of what came of it.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -313,12 +314,12 @@ def end_of(path) -> dict:
     Raises:
       ValueError: it has none.
     """
-    try:
-        last = json.loads(pathlib.Path(path).read_text().splitlines()[-1])
-        last["arm"], last["step"], last["seed"], last["hungarian"], last["nmi"]
-    except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"{path} is no file of this script, or is cut.") from error
-    return last
+    lines = pathlib.Path(path).read_text().splitlines()
+    with contextlib.suppress(ValueError, LookupError, AttributeError):
+        last = json.loads(lines[-1])
+        if {"arm", "seed", "step", "hungarian", "nmi"} <= last.keys():
+            return last
+    raise ValueError(f"{path} is no file of this script, or is cut.")
 
 
 def table(paths) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from infogan_jax import options as options_lib
+
 
 def main(argv=None) -> int:
     """Runs one command; returns the exit status: 2, with one line, for a wrong wish."""
@@ -88,8 +90,6 @@ def evaluate(run, data, data_dir, seed):
 
 
 def _parser():
-    from infogan_jax.options import seed
-
     parser = argparse.ArgumentParser(prog="python -m infogan_jax", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -119,24 +119,28 @@ def _parser():
         metavar="CODE=VALUE",
         help="fix a code, such as 1=0.5; may be given again for another",
     )
-    _common(p, seed, "samples.png")
+    _common(p, "samples.png")
     p = command(traverse)
     p.add_argument("--code", type=int, default=0, help="which code moves (default: 0)")
     p.add_argument("--rows", type=int, default=10, help="rows (default: 10)")
     p.add_argument("--steps", type=int, default=10, help="values (default: 10)")
-    _common(p, seed, "traversal.png")
+    _common(p, "traversal.png")
     p = command(infer)
     p.add_argument("images", metavar="IMAGES", help="folder of images, .npz or .npy")
     p.add_argument("--out", default="codes.csv", help="file (default: codes.csv)")
     p = command(evaluate)
     p.add_argument("--data", metavar="NAME", help="dataset (default: the run's)")
     p.add_argument("--data-dir", metavar="DIR", help="where it lies")
-    p.add_argument("--seed", type=seed, default=0, help="of the fakes (default: 0)")
+    _seed(p, "of the fakes (default: 0)")
     return parser
 
 
-def _common(parser, seed, out):
-    parser.add_argument("--seed", type=seed, default=0, help="(default: 0)")
+def _seed(parser, text):
+    parser.add_argument("--seed", type=options_lib.seed, default=0, help=text)
+
+
+def _common(parser, out):
+    _seed(parser, "(default: 0)")
     parser.add_argument(
         "--out", type=_picture, default=out, help=f"file (default: {out})"
     )

@@ -152,14 +152,6 @@ class Config:
         for term in self.objective:
             getattr(term, "check", lambda config: None)(self)
         known, by_name = set(self.networks()), {}
-        own = self.architecture.networks(
-            self.noise.dim + self.codes.dim, self.codes.n_params, None
-        )
-        if missing := sorted(known - set(own) - set(self.examples())):
-            raise ValueError(
-                f"the terms bring networks {missing} without the shapes of their "
-                "inputs; give them by `examples(config)`."
-            )
         for update in self.updates:
             if by_name.setdefault(update.name, update) != update:
                 raise ValueError(
@@ -181,12 +173,18 @@ class Config:
         """The modules by name: the architecture's, and those that terms bring."""
         latent_dim = self.noise.dim + self.codes.dim
         modules = self.architecture.networks(latent_dim, self.codes.n_params, axis_name)
+        shapes = self.examples()
         for term in self.objective:
             brought = getattr(term, "networks", lambda *_: {})(self, axis_name)
             if taken := sorted(modules.keys() & brought.keys()):
                 raise ValueError(
                     f"{term_name(term)} brings networks {taken}, but there are others "
                     "of these names; rename its own."
+                )
+            if missing := sorted(brought.keys() - shapes.keys()):
+                raise ValueError(
+                    f"{term_name(term)} brings networks {missing} without the shapes "
+                    "of their inputs; give them by `examples(config)`."
                 )
             modules |= brought
         return modules

@@ -233,11 +233,11 @@ class VirtualAdversarial:
     Virtual adversarial training of Q. r is as long as `radius` and points, after one
     power iteration, to where Q's categories change most; where they hardly change, and
     the gradient is shorter than about 1e-6, r is shorter too. Dropout, if Q has any, is
-    not the same on both sides. L_I is as high if a border of
-    two categories runs through a digit as if it runs between two; here it costs least
-    where there are few real images. No label is read, and G learns of it through L_I
-    alone. Which networks learn is for the nets of the updates to say: with the
-    architecture's `shared=False` all of Q does, and D's features are spared.
+    not the same on both sides. L_I is as high if a border of two categories runs
+    through a digit as if it runs between two; here it costs least where there are few
+    real images. No label is read, and G learns of it through L_I alone. Which networks
+    learn is for the nets of the updates to say: with the architecture's `shared=False`
+    all of Q does, and D's features are spared.
 
     Attributes:
       weight: a number of at least 0, or a schedule.

@@ -9,6 +9,16 @@ from pathlib import Path
 
 from infogan_jax import data
 
+_SEEDS = range(2**32)
+# The smallest numbers of a run; a norm needs two images.
+_LEAST = {
+    "steps": 1,
+    "batch_size": 2,
+    "save_every": 1,
+    "evaluate_every": 1,
+    "devices": 1,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -99,20 +109,19 @@ def parser(
 def seed(text: str) -> int:
     """A seed that JAX takes, from an argument; a type for argparse."""
     value = int(text)
-    if not 0 <= value < 2**32:
+    if value not in _SEEDS:
         raise argparse.ArgumentTypeError(f"must lie in 0 .. 2**32 - 1, not {value}.")
     return value
 
 
 def check(options: Options) -> None:
     """Raises Stop for a number that no run can have."""
-    least = {"steps": 1, "save_every": 1, "evaluate_every": 1, "devices": 1}
-    for name, low in ({"batch_size": 2} | least).items():  # A norm needs two images.
+    for name, low in _LEAST.items():
         value = getattr(options, name)
         if value is not None and value < low:
             flag = "--" + name.replace("_", "-")
             raise Stop(f"{flag} must be at least {low}, not {value}.")
-    if not 0 <= options.seed < 2**32:
+    if options.seed not in _SEEDS:
         raise Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
 
 

@@ -101,14 +101,7 @@ def step(
             key=update_key,
             axis_name=axis_name,
         )
-        now = state.step
-        state, seen = _from(update.begin, apply, state)
-        if update.begin:  # What others of this step have seen of the same is kept.
-            seen |= {
-                name: jnp.where(now >= update.begin, seen[name], before)
-                for name, before in metrics.items()
-                if name in seen
-            }
+        state, seen = _from(update.begin, apply, state, metrics)
         metrics |= seen
     return state.replace(step=state.step + 1, ema=_average(config, state)), metrics
 
@@ -307,14 +300,20 @@ def _restart(config, state, key):
     return state
 
 
-def _from(begin, apply, state):
-    """What `apply` makes of the state, or the state and metrics of 0 before `begin`."""
+def _from(begin, apply, state, metrics):
+    """What `apply` makes of the state; before `begin` the state, and metrics of 0.
+
+    A metric that the step has from an update before this one is kept instead.
+    """
     if not begin:
         return apply(state)
 
     def idle(state):
         seen = jax.eval_shape(apply, state)[1]
-        return state, {name: jnp.zeros(x.shape, x.dtype) for name, x in seen.items()}
+        return state, {
+            name: metrics.get(name, jnp.zeros(x.shape, x.dtype))
+            for name, x in seen.items()
+        }
 
     return jax.lax.cond(state.step >= begin, apply, idle, state)
 

@@ -69,7 +69,7 @@ class Bringing:
             (("d", ((3,),)),),
             "Bringing brings networks ['d'], but there are others",
         ),
-        ("aux", (), "bring networks ['aux'] without the shapes of their inputs"),
+        ("aux", (), "brings networks ['aux'] without the shapes of their inputs"),
     ],
 )
 def test_networks_of_terms_have_names_and_inputs(tiny, network, shapes, message):
