@@ -51,10 +51,12 @@ def world(tiny, state, batch, dataset, key, tmp_path_factory):
     (folder / "empty").mkdir()
     (folder / "file").write_text("mine")
     checkpoint.save(folder / "saved", tiny, state)
+    many = population.init(tiny, jax.random.split(key, 3))
     state = jax.device_get(state)
     return {
         "config": tiny,
         "state": state,
+        "many": many,
         "batch": batch,
         "data": dataset,
         "key": key,
@@ -276,11 +278,7 @@ FUNCTIONS = [
     ),
     # checkpoints
     (
-        lambda w: infogan_jax.save(
-            w["folder"] / "many",
-            w["config"],
-            population.init(w["config"], jax.random.split(w["key"], 3)),
-        ),
+        lambda w: infogan_jax.save(w["folder"] / "many", w["config"], w["many"]),
         ValueError,
         "3 states of a population",
     ),
