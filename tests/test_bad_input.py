@@ -1,8 +1,10 @@
 """A wrong wish is one clear error: value, rule and way out; it leaves nothing behind.
 
-In process: three seconds are what a user may have to wait for it after the imports.
+In process: three seconds are what a user may have to wait for it after the imports,
+counted in processor time, which other work on the machine does not lengthen.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -35,6 +37,13 @@ from infogan_jax import __main__ as cli
 from infogan_jax.objectives import MutualInformation, NonSaturating
 
 SECONDS = 3.0
+
+
+@contextlib.contextmanager
+def at_once():
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -331,10 +340,8 @@ def name_of(case):
 @pytest.mark.parametrize("case", FUNCTIONS, ids=name_of)
 def test_a_function_names_value_and_rule_at_once(world, case):
     call, error, message = case
-    began = time.monotonic()
-    with pytest.raises(error, match=message):
+    with at_once(), pytest.raises(error, match=message):
         call(world)
-    assert time.monotonic() - began < SECONDS
 
 
 COMMANDS = [
@@ -383,9 +390,8 @@ def test_a_command_says_it_in_one_line_and_leaves_nothing(
     ):
         arguments += [] if name in arguments else [name, value]
     before = sorted(world["folder"].rglob("*"))
-    began = time.monotonic()
-    assert tiny_experiment.main(arguments) == 2
-    assert time.monotonic() - began < SECONDS
+    with at_once():
+        assert tiny_experiment.main(arguments) == 2
     says_in_one_line(capsys, words)
     assert list(tmp_path.iterdir()) == []
     assert sorted(world["folder"].rglob("*")) == before
@@ -433,9 +439,8 @@ def test_a_wrong_wish_is_one_line_and_writes_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     arguments = [a.replace("W/", f"{world['folder']}/") for a in arguments]
-    began = time.monotonic()
-    assert cli.main(arguments) == 2
-    assert time.monotonic() - began < SECONDS
+    with at_once():
+        assert cli.main(arguments) == 2
     says_in_one_line(capsys, words)
     assert list(tmp_path.iterdir()) == []
 
