@@ -98,12 +98,17 @@ def test_impossible_spaces_are_refused(field, value, message):
 
 @pytest.fixture
 def archive(tmp_path):
-    """A small file of the published layout: 0 and 1, a first column of one color."""
+    """A small file of the published layout: 0 and 1, a first column of one color.
+
+    Its metadata are a pickled dictionary, which nobody needs.
+    """
     rng = np.random.default_rng(0)
     images = rng.integers(0, 2, (30, 64, 64)).astype(np.uint8)
     classes = np.hstack([np.zeros((30, 1), int), rng.integers(0, 3, (30, 5))])
     path = tmp_path / "dsprites.npz"
-    np.savez(path, imgs=images, latents_classes=classes, latents_values=classes * 0.5)
+    arrays = {"imgs": images, "latents_classes": classes}
+    metadata = np.array({"title": "dSprites dataset"}, object)
+    np.savez(path, metadata=metadata, latents_values=classes * 0.5, **arrays)
     return path, images, classes
 
 

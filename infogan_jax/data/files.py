@@ -7,6 +7,7 @@ import numpy as np
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _HELD_OUT = 10
 _MOST_CLASSES = 2**15
+_READ = "x_train y_train x_test y_test image label imgs latents_classes".split()
 
 
 def read_images(path) -> np.ndarray:
@@ -37,7 +38,8 @@ def read_npz(path: Path) -> tuple[dict, dict]:
 
     The archive holds x_train, y_train, x_test, y_test, or image and, optionally, label,
     or what the published dSprites holds: imgs and latents_classes, whose columns but
-    the first (a single color) become the splits' "factors", int32 [N, 5].
+    the first (a single color) become the splits' "factors", int32 [N, 5]. What else it
+    holds is not read.
     Images are uint8, or floats in [0, 1], [N, H, W] or [N, H, W, C].
 
     Raises:
@@ -174,12 +176,15 @@ def _dsprites(images, classes, path):
 
 
 def _read_arrays(path):
+    """Arrays by name; those that nobody reads, which may be pickled, are None."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; give an .npz or .npy.")
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
-            return {"image": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+            if isinstance(loaded, np.ndarray):
+                return {"image": loaded}
+            return {n: loaded[n] if n in _READ else None for n in loaded.files}
     except Exception as error:  # zipfile, zlib, EOF and format errors alike
         # NumPy takes whatever it does not know for a pickle, and advises to load it.
         reason = "it is neither, or holds objects" if "pickle" in str(error) else error
