@@ -114,17 +114,20 @@ def draw_pair(codes: latents.Product, key: jax.Array, gap=0.0):
       gap: least distance, in [0, 2); may be traced.
 
     Returns:
-      The two codes, each [dim] and from the prior if gap is 0, and the part that they
-      share, int32.
+      The two codes, each [dim], and the part that they share, int32. That part is from
+      the prior whatever the gap, the others if it is 0.
     """
     key_shared, *keys = jax.random.split(key, 1 + len(codes.parts))
     shared = jax.random.randint(key_shared, (), 0, len(codes.parts))
     first, second = [], []
     for i, (part, key_part) in enumerate(zip(codes.parts, keys, strict=True)):
         draw = _apart if _can_be_apart(part) else _independent
-        one, other = draw(part, key_part, gap)
-        first.append(one)
-        second.append(jnp.where(shared == i, one, other))
+        key_same, key_pair = jax.random.split(key_part)
+        same = part.sample(key_same)
+        for codes_of, code in zip(
+            (first, second), draw(part, key_pair, gap), strict=True
+        ):
+            codes_of.append(jnp.where(shared == i, same, code))
     return jnp.concatenate(first), jnp.concatenate(second), shared
 
 

@@ -102,6 +102,13 @@ def test_with_a_gap_pairs_are_uniform_where_they_may_lie():
     assert (first > second)[apart, 0].mean() == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.parametrize("gap", [0.0, 1.9])
+def test_what_a_pair_shares_is_from_the_prior_whatever_the_gap(gap):
+    first, _, shared = draw_pairs(CODES, 8000, gap)
+    code = first[shared == 2, 2]
+    assert stats.kstest(code, stats.uniform(-1, 2).cdf).pvalue > 1e-4
+
+
 def test_discrete_codes_can_be_shared_too():
     codes = latents.Product((latents.Categorical(3), latents.Uniform()))
     first, second, shared = draw_pairs(codes, 500, 0.0)
