@@ -27,6 +27,12 @@ def sampled(seed, n, sizes=(3, 5, 4)):
     return factors @ mixing + rng.normal(size=(n, 4)), factors
 
 
+def thirds(n):
+    """The two thirds of the rows that train, and the third that is scored."""
+    order = np.random.default_rng(0).permutation(n)
+    return order[: n - n // 3], order[n - n // 3 :]
+
+
 @pytest.mark.parametrize("sizes", [(2, 3), (20, 4, 5), (7, 11)])
 def test_mig_is_one_for_factors_of_at_most_twenty_values(sizes):
     factors = grid(*sizes)
@@ -99,8 +105,9 @@ def test_sap_by_a_second_route_in_both_protocols(seed):
     assert metrics.sap(codes, factors, discrete=(0,)) == pytest.approx(
         np.mean(mixed), abs=1e-6
     )
+    train, scored = thirds(300)
     held_out = [
-        gap([of_svm(c[:200], v[:200], c[200:], v[200:]) for c in columns])
+        gap([of_svm(c[train], v[train], c[scored], v[scored]) for c in columns])
         for v in factors.T
     ]
     assert metrics.sap(codes, factors, protocol="disentanglement-lib") == pytest.approx(
@@ -117,16 +124,27 @@ def test_explicitness_by_ranks_in_both_protocols(seed):
         greater = stats.mannwhitneyu(scores[positive], scores[~positive])
         return greater.statistic / (positive.sum() * (~positive).sum())
 
-    for protocol, train, scored in (
-        ("infogan-cr", slice(None), slice(None)),
-        ("disentanglement-lib", slice(200), slice(200, None)),
+    def one_against_the_rest(x, labels, seen):
+        """Scikit-learn's default until 0.22: a model for each value, then shares."""
+        chances = [
+            linear_model.LogisticRegression(solver="liblinear")
+            .fit(x, labels == value)
+            .predict_proba(seen)[:, 1]
+            for value in np.unique(labels)
+        ]
+        return np.stack(chances, 1) / np.sum(chances, 0)[:, None]
+
+    every = np.arange(300)
+    train, scored = thirds(300)
+    normal = (codes - codes[train].mean(0)) / codes[train].std(0)
+    for protocol, x, learned, judged in (
+        ("infogan-cr", codes, every, every),
+        ("disentanglement-lib", normal, train, scored),
     ):
         means = []
         for labels in factors.T:
-            model = linear_model.LogisticRegression(max_iter=1000)
-            model.fit(codes[train], labels[train])
-            shares = model.predict_proba(codes[scored])
-            truth = labels[scored]
+            shares = one_against_the_rest(x[learned], labels[learned], x[judged])
+            truth = labels[judged]
             means.append(
                 np.mean(
                     [area(shares[:, v], truth == v) for v in range(shares.shape[1])]
@@ -137,11 +155,46 @@ def test_explicitness_by_ranks_in_both_protocols(seed):
         )
 
 
-def test_explicitness_of_scored_rows_of_one_value_is_refused():
-    factors = np.array([0, 1] * 40 + [1] * 40)[:, None]
-    codes = np.random.default_rng(0).normal(size=(120, 2))
-    with pytest.raises(ValueError, match="40 rows .* one value .* shuffle"):
-        metrics.explicitness(codes, factors, protocol="disentanglement-lib")
+def test_disentanglement_libs_explicitness_knows_no_scale():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 4, (900, 2))
+    codes = np.c_[
+        0.02 * factors + 0.005 * rng.normal(size=(900, 2)), rng.normal(size=(900, 3))
+    ]
+    of = metrics.explicitness
+    scaled = codes * [1, 50, 1, 0.2, 7]
+    lib = {"protocol": "disentanglement-lib"}
+    assert of(codes, factors, **lib) == pytest.approx(of(scaled, factors, **lib))
+    assert of(codes, factors, **lib) > of(codes, factors) + 0.05
+
+
+HELD_OUT = {
+    "sap": lambda c, f: metrics.sap(c, f, protocol="disentanglement-lib"),
+    "explicitness": lambda c, f: metrics.explicitness(
+        c, f, protocol="disentanglement-lib"
+    ),
+    "dci": metrics.dci,
+}
+
+
+@pytest.mark.parametrize("metric", HELD_OUT.values(), ids=HELD_OUT)
+def test_rows_in_the_order_of_a_factor_score_as_well_as_shuffled_ones(metric):
+    factors = np.repeat(grid(3, 4, 5, 6), 10, 0)
+    rng = np.random.default_rng(0)
+    codes = factors + 0.05 * rng.normal(size=factors.shape)
+    mixed = rng.permutation(len(factors))
+    ordered, shuffled = metric(codes, factors), metric(codes[mixed], factors[mixed])
+    if metric is metrics.dci:
+        ordered, shuffled = ordered[:3], shuffled[:3]
+    assert ordered == pytest.approx(shuffled, abs=0.02)
+
+
+@pytest.mark.parametrize("metric", HELD_OUT.values(), ids=HELD_OUT)
+def test_a_part_of_one_value_is_refused(metric):
+    codes, factors = sampled(0, 60)
+    factors[:, 1] = np.arange(60) == 7
+    with pytest.raises(ValueError, match="factor 1 .* one value .* of the 60 rows"):
+        metric(codes, factors)
 
 
 def test_explicitness_is_one_for_separable_factors_and_half_for_noise():
@@ -177,13 +230,13 @@ def test_dci_follows_from_its_importances_by_a_second_route(seed):
     codes, factors = sampled(seed, 600)
     found = metrics.dci(codes, factors)
     weights = np.zeros((4, 3))
-    scores = []
+    (train, scored), scores = thirds(600), []
     for k in range(3):
         model = linear_model.Lasso(alpha=0.02)
         x, y = stats.zscore(codes), stats.zscore(factors[:, k])
-        model.fit(x[:400], y[:400])
+        model.fit(x[train], y[train])
         weights[:, k] = abs(model.coef_)
-        scores.append(sk.r2_score(y[400:], model.predict(x[400:])))
+        scores.append(sk.r2_score(y[scored], model.predict(x[scored])))
     rows = [1 - stats.entropy(row) / math.log(3) for row in weights]
     shares = weights.sum(1) / weights.sum()
     columns = [1 - stats.entropy(column) / math.log(4) for column in weights.T]
@@ -239,9 +292,40 @@ def test_other_arguments_are_checked():
         metrics.mig(codes, factors, bins=1)
     with pytest.raises(ValueError, match="at least two"):
         metrics.modularity(codes, factors[:, :1])
-    ordered = np.argsort(factors[:, 0], kind="stable")
-    few = (factors[ordered] > 1).astype(int)
-    few[:, 1:] = factors[ordered][:, 1:]
-    few[:, 0] = np.arange(60) > 50
-    with pytest.raises(ValueError, match="shuffle"):
-        metrics.dci(codes, few)
+    with pytest.raises(ValueError, match="depth names 2 factors, not 3"):
+        metrics.dci(codes, factors, regressor="forest", depth=(4, 5))
+
+
+def test_a_shallow_tree_keeps_each_factors_best_code_alone():
+    codes, factors = sampled(0, 600)
+    deep, shallow, mixed = (
+        metrics.dci(codes, factors, regressor="forest", depth=depth)
+        for depth in (10, 1, (10, 1, 10))
+    )
+    assert shallow.completeness > deep.completeness + 0.1
+    assert np.array_equal(mixed.importance[:, 1], shallow.importance[:, 1])
+    assert np.array_equal(mixed.importance[:, [0, 2]], deep.importance[:, [0, 2]])
+
+
+NAMED = np.array(["heart", "ellipse", "square"])
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [metrics.mig, metrics.modularity, metrics.explicitness, metrics.factor_vae]
+    + [metrics.beta_vae, lambda c, f: metrics.sap(c, f, discrete=(0,))],
+)
+def test_values_of_factors_may_be_names(metric):
+    codes, factors = sampled(0, 200, sizes=(3,))
+    if metric is metrics.modularity or metric is metrics.beta_vae:
+        factors = np.c_[factors, factors[::-1]]
+    # Their alphabetical order is another: numbered by it they are the same factor.
+    numbers = np.array([1, 0, 2])[factors]
+    assert metric(codes, NAMED[factors]) == pytest.approx(metric(codes, numbers))
+
+
+@pytest.mark.parametrize("metric", [metrics.sap, metrics.dci])
+def test_names_are_refused_where_numbers_are_needed(metric):
+    codes, factors = sampled(0, 60, sizes=(3,))
+    with pytest.raises(ValueError, match="as numbers .* number them"):
+        metric(codes, NAMED[factors])

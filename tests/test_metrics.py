@@ -74,6 +74,24 @@ def test_clusters_beyond_the_labels_take_their_majority():
     assert metrics.match(counts).tolist() == [0, 1, 1]
 
 
+def test_with_more_clusters_than_labels_it_is_the_best_that_uses_every_label():
+    import itertools
+
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        counts = rng.integers(0, 20, (4, 2))
+        labelled = [m for m in itertools.product(range(2), repeat=4) if len(set(m)) > 1]
+        best = max(sum(counts[i, m[i]] for i in range(4)) for m in labelled)
+        found = metrics.match(counts)
+        assert set(found) == {0, 1}
+        assert counts[np.arange(4), found].sum() == best
+
+
+def test_truths_are_counted_as_0_and_1():
+    one, other = np.array([True, True, False]), np.array([True, False, False])
+    assert metrics.contingency(one, other, 2, 2).tolist() == [[1, 0], [1, 1]]
+
+
 def test_unknown_labels_are_left_out():
     assert metrics.contingency([0, 1, 1], [0, -1, 1], 2, 2).sum() == 2
 
@@ -86,6 +104,9 @@ def test_unknown_labels_are_left_out():
         ([0, -1], [0, 1]),
         ([0, 2], [0, 1]),
         ([0, 1], [0, 2]),
+        ([0, 1], [0, -7]),
+        ([0.0, 1.0], [0, 1]),
+        ([0, 1], ["a", "b"]),
     ],
 )
 def test_contingency_refuses_what_cannot_be_counted(clusters, labels):
@@ -98,6 +119,8 @@ def test_correlation_is_numpys_and_zero_for_a_constant():
     a, b = rng.normal(size=(2, 50))
     assert metrics.correlation(a, a + b) == pytest.approx(np.corrcoef(a, a + b)[0, 1])
     assert metrics.correlation(a, np.ones(50)) == 0.0
+    # Their means are rounded: what is left of them is not 0.
+    assert metrics.correlation(np.full(3, 0.1), np.full(3, 0.7)) == 0.0
 
 
 def leaning(slope, side=41):
@@ -134,6 +157,9 @@ def test_measures_of_images_without_a_slope():
     assert metrics.stroke_area(np.full((1, 8, 8, 1), 0.25)).tolist() == [0.25]
     with pytest.raises(ValueError, match=r"\[N, H, W, 1\]"):
         metrics.slant(np.zeros((8, 8)))
+    for measure in (metrics.slant, metrics.width, metrics.stroke_area):
+        with pytest.raises(ValueError, match="down to -1; .* black is 0"):
+            measure(2 * leaning(0.3) - 1)
 
 
 def test_purity_lets_clusters_share_a_label():

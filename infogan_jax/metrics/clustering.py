@@ -12,21 +12,21 @@ def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
     """Counts [n_clusters, n_labels] of pairs; label -1 (unknown) is left out.
 
     Args:
-      clusters: int [N], in 0 .. n_clusters - 1.
-      labels: int [N], below n_labels; -1 where unknown.
+      clusters: int [N], in 0 .. n_clusters - 1; or booleans.
+      labels: int [N], below n_labels; -1 where unknown; or booleans.
       n_clusters: rows.
       n_labels: columns.
 
     Raises:
-      ValueError: unequal lengths, no known label, or numbers out of range.
+      ValueError: no integers, unequal lengths, no known label, or numbers out of range.
     """
-    clusters, labels = np.asarray(clusters), np.asarray(labels)
+    clusters, labels = _integers("clusters", clusters), _integers("labels", labels)
     if clusters.shape != labels.shape or clusters.ndim != 1:
         raise ValueError(
             "clusters and labels need one length, not "
             f"{clusters.shape}, {labels.shape}."
         )
-    known = labels >= 0
+    known = labels != -1
     if not known.any():
         raise ValueError("no label is known.")
     for name, numbers, n in (
@@ -43,17 +43,28 @@ def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
     return counts
 
 
+def _integers(name, numbers):
+    numbers = np.asarray(numbers)
+    if numbers.dtype == bool:
+        return numbers.astype(np.int64)
+    if not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"{name} must be integers or booleans, not {numbers.dtype}.")
+    return numbers
+
+
 def match(counts) -> np.ndarray:
     """The label of each cluster, [n_clusters], that makes the most pairs agree.
 
-    One to one (Hungarian method) as far as labels last; clusters beyond their number
-    take their most frequent label.
+    One to one (Hungarian method); where there are more clusters than labels, each label
+    has at least one.
     """
     from scipy.optimize import linear_sum_assignment  # Half a second to import.
 
     counts = np.asarray(counts)
     labels = counts.argmax(1)
-    rows, columns = linear_sum_assignment(counts, maximize=True)
+    # By what is lost: a cluster that is left over keeps its most frequent label.
+    lost = counts.max(1, keepdims=True) - counts
+    rows, columns = linear_sum_assignment(lost)
     labels[rows] = columns
     return labels
 

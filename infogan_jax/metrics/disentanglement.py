@@ -59,8 +59,8 @@ def sap(codes, factors, *, protocol: str = "infogan-cr", discrete: tuple = ()) -
       factors: [N, K]; of continuous factors the values are numbers.
       protocol: "infogan-cr" takes R^2 of a line for continuous factors and the
         accuracy of a linear SVM (C .01, balanced, scored on its own rows) for those in
-        `discrete`. "disentanglement-lib" takes the SVM for all, trained on the first
-        two thirds of the rows and scored on the last (10,000 and 5,000 are usual).
+        `discrete`. "disentanglement-lib" takes the SVM for all, trained on two thirds
+        of the rows and scored on the others (10,000 and 5,000 are usual).
       discrete: indices of factors without an order, such as a shape.
 
     Returns:
@@ -69,20 +69,19 @@ def sap(codes, factors, *, protocol: str = "infogan-cr", discrete: tuple = ()) -
     Source: Kumar et al. 2018 (arXiv:1711.00848), section 3.
     """
     inputs.check_protocol(protocol)
-    values = np.asarray(factors)
     codes, numbered = inputs.check(codes, factors, rows=6)
     n_factors = numbered.shape[1]
     if not all(k in range(n_factors) for k in discrete):
         raise ValueError(
             f"discrete names factors {discrete}, but there are {n_factors}."
         )
-    parts, gaps = inputs.rows(protocol, len(codes)), []
+    parts, gaps = inputs.parts(protocol, numbered), []
     for k in range(n_factors):
         if protocol == "disentanglement-lib" or k in discrete:
             scores = [_svm_accuracy(code, numbered[:, k], *parts) for code in codes.T]
         else:
-            scores = [information.correlation(code, values[:, k]) for code in codes.T]
-            scores = np.square(scores)
+            values = inputs.numbers(np.asarray(factors)[:, k], "sap of a line")
+            scores = [information.correlation(code, values) ** 2 for code in codes.T]
         best = np.sort([*scores, 0.0])  # A lone code has nothing to be ahead of.
         gaps.append(best[-1] - best[-2])
     return float(np.mean(gaps))
@@ -104,40 +103,44 @@ class Dci(NamedTuple):
     importance: np.ndarray
 
 
-def dci(codes, factors, *, regressor: str = "lasso", seed: int = 0) -> Dci:
+def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) -> Dci:
     """Disentanglement, completeness, informativeness.
 
     Args:
       codes: [N, L].
-      factors: [N, K]; the regressors take their values as numbers.
-      regressor: "lasso" (standardised, alpha .02) or "forest" (random, 10 trees of
-        depth 10), as InfoGAN-CR's table may have used: it does not say. Or
+      factors: [N, K]; lasso and forest take their values as numbers.
+      regressor: "lasso" (standardised, alpha .02) or "forest" (random, 10 trees):
+        InfoGAN-CR's code has both, and its table does not say which. Or
         "boosted_trees", disentanglement_lib's classifier: minutes per 10,000 rows.
+      depth: of the forest's trees, on which its scores depend much; or one for each
+        factor: InfoGAN-CR's code has 4, 5, 2, 5, 5 for dSprites.
       seed: of forests and boosted trees.
 
-    Trained on the first two thirds of the rows, scored on the last.
+    Trained on two thirds of the rows, scored on the others. (InfoGAN-CR's code trains
+    on all, and has no informativeness.)
 
     Source: Eastwood and Williams 2018 (ICLR), section 2.
     """
     if regressor not in _REGRESSORS:
         raise ValueError(f"regressor must be one of {_REGRESSORS}, not {regressor!r}.")
-    values = np.asarray(factors, np.float64)
     codes, numbered = inputs.check(codes, factors, rows=6)
+    n_factors = numbered.shape[1]
+    depths = [depth] * n_factors if np.ndim(depth) == 0 else list(depth)
+    if len(depths) != n_factors:
+        raise ValueError(f"depth names {len(depths)} factors, not {n_factors}.")
     codes = (codes - codes.mean(0)) / np.maximum(codes.std(0), 1e-12)
-    train, importance, scores = inputs.hold_out(len(codes)), [], []
-    for k in range(values.shape[1]):
-        target = numbered[:, k] if regressor == "boosted_trees" else values[:, k]
-        if regressor != "boosted_trees":
+    (train, scored), importance, scores = inputs.held_out(numbered), [], []
+    for k in range(n_factors):
+        if regressor == "boosted_trees":
+            target = numbered[:, k]
+        else:
+            target = inputs.numbers(np.asarray(factors)[:, k], f"dci by {regressor}")
             target = (target - target.mean()) / target.std()
-        if len(np.unique(target[:train])) < 2:
-            raise ValueError(
-                f"factor {k} takes one value only in the first {train} rows, which "
-                "train; shuffle the rows."
-            )
-        model = _regressor(regressor, seed).fit(codes[:train], target[:train])
+        model = _regressor(regressor, depths[k], seed)
+        model.fit(codes[train], target[train])
         weights = model.coef_ if regressor == "lasso" else model.feature_importances_
         importance.append(np.abs(weights))
-        scores.append(model.score(codes[train:], target[train:]))
+        scores.append(model.score(codes[scored], target[scored]))
     importance = np.stack(importance, 1)
     use = importance.sum(1) / max(importance.sum(), 1e-12)
     return Dci(
@@ -155,7 +158,7 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
       codes: [N, L].
       factors: [N, K].
       protocol: "infogan-cr" scores on the rows that train; "disentanglement-lib" on
-        the last third, which do not.
+        the third that do not, the codes standardised.
 
     Returns:
       Mean over the values of a factor, one against the rest, then over factors: 0.5
@@ -165,11 +168,14 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
     """
     inputs.check_protocol(protocol)
     codes, numbered = inputs.check(codes, factors, rows=6)
-    linear, measures = inputs.sklearn("linear_model", "metrics")
-    train, scored = inputs.rows(protocol, len(codes))
+    measures = inputs.sklearn("metrics")
+    train, scored = inputs.parts(protocol, numbered)
+    if protocol == "disentanglement-lib":
+        spread = np.maximum(codes[train].std(0), 1e-12)
+        codes = (codes - codes[train].mean(0)) / spread
     areas = []
     for labels in numbered.T:
-        model = linear.LogisticRegression(max_iter=1000)
+        model = inputs.logistic_regression()
         model.fit(codes[train], labels[train])
         shares = model.predict_proba(codes[scored])
         if shares.shape[1] == 2:
@@ -182,11 +188,6 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
             for value, share in present
             if 0 < (truth == value).sum() < len(truth)
         ]
-        if not of_values:
-            raise ValueError(
-                f"the {len(truth)} rows that are scored hold one value of a factor; "
-                "shuffle the rows, or give more."
-            )
         areas.append(np.mean(of_values))
     return float(np.mean(areas))
 
@@ -211,12 +212,12 @@ def _svm_accuracy(code, labels, train, scored):
     return svm.score(code[scored, None], labels[scored])
 
 
-def _regressor(name, seed):
+def _regressor(name, depth, seed):
     linear, ensemble = inputs.sklearn("linear_model", "ensemble")
     if name == "lasso":
         return linear.Lasso(alpha=0.02)
     if name == "forest":
-        return ensemble.RandomForestRegressor(10, max_depth=10, random_state=seed)
+        return ensemble.RandomForestRegressor(10, max_depth=depth, random_state=seed)
     return ensemble.GradientBoostingClassifier(random_state=seed)
 
 

@@ -15,6 +15,8 @@ def check_protocol(protocol: str) -> None:
 def check(codes, factors, rows: int = 2):
     """`codes` [N, L] as float64 and `factors` [N, K] as numbered values, int64.
 
+    Factors may be of any type that can be sorted: their values are names.
+
     Raises:
       ValueError: wrong shapes, too few rows, NaN or infinite numbers, or a factor that
         takes one value only.
@@ -32,7 +34,7 @@ def check(codes, factors, rows: int = 2):
     if not np.isfinite(codes).all():
         bad = int((~np.isfinite(codes)).any(1).sum())
         raise ValueError(f"codes hold NaN or infinity in {bad} of {len(codes)} rows.")
-    if not np.isfinite(factors.astype(np.float64)).all():
+    if np.issubdtype(factors.dtype, np.inexact) and not np.isfinite(factors).all():
         raise ValueError("factors hold NaN or infinity.")
     numbered = number_values(factors)
     for k, n_values in enumerate(numbered.max(0) + 1):
@@ -42,6 +44,20 @@ def check(codes, factors, rows: int = 2):
                 "more of it."
             )
     return codes, numbered
+
+
+def numbers(factors, metric: str) -> np.ndarray:
+    """Factors whose values are used as numbers, float64.
+
+    Raises:
+      ValueError: they are not numbers.
+    """
+    try:
+        return np.asarray(factors, np.float64)
+    except ValueError as error:
+        raise ValueError(
+            f"{metric} takes the values of factors as numbers ({error}); number them."
+        ) from error
 
 
 def number_values(factors) -> np.ndarray:
@@ -59,16 +75,45 @@ def bin_codes(codes, bins: int) -> np.ndarray:
     return np.minimum(((codes - low) / width).astype(np.int64), bins - 1)
 
 
-def hold_out(n: int) -> int:
-    """How many of n rows train; the last third tests, as in disentanglement_lib."""
-    return n - n // 3
+def all_rows(numbered) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that train and rows that are scored: all, as in InfoGAN-CR's protocols."""
+    every = np.arange(len(numbered))
+    return every, every
 
 
-def rows(protocol: str, n: int) -> tuple[slice, slice]:
-    """The rows that train and those that are scored, of n."""
-    if protocol == "infogan-cr":
-        return slice(None), slice(None)
-    return slice(hold_out(n)), slice(hold_out(n), None)
+def held_out(numbered) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that train, two thirds, and the others, which are scored.
+
+    Drawn at random, always the same ones: tables come in order of their factors.
+
+    Args:
+      numbered: [N, K], factors as `check` gives them.
+
+    Raises:
+      ValueError: one of the two parts holds one value of a factor only.
+    """
+    order = np.random.default_rng(0).permutation(len(numbered))
+    parts = np.split(order, [len(order) - len(order) // 3])
+    for part in parts:
+        for k, values in enumerate(numbered[part].T):
+            if values.min() == values.max():
+                raise ValueError(
+                    f"factor {k} takes one value only in {len(part)} of the "
+                    f"{len(order)} rows, drawn at random to train or to be scored; "
+                    "give more rows of its other values."
+                )
+    return parts[0], parts[1]
+
+
+def parts(protocol: str, numbered) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that train and those that are scored, by a protocol."""
+    return (all_rows if protocol == "infogan-cr" else held_out)(numbered)
+
+
+def logistic_regression():
+    """One value against the rest, as both protocols' scikit-learn (0.20) had it."""
+    linear, multiclass = sklearn("linear_model", "multiclass")
+    return multiclass.OneVsRestClassifier(linear.LogisticRegression(solver="liblinear"))
 
 
 def sklearn(*modules):

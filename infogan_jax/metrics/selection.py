@@ -65,13 +65,15 @@ def udr(representations, informative=None) -> np.ndarray:
 
     Args:
       representations: R arrays [N, L], of the same images.
-      informative: R boolean arrays [L], codes in use; those that vary by default.
+      informative: R boolean arrays [L], codes in use; those that vary by default. The
+        others count nowhere.
 
     Returns:
       The median of each run's scores with all others, in [0, 1].
 
     Raises:
-      ValueError: fewer than two runs, or unequal numbers of images.
+      ValueError: fewer than two runs, unequal numbers of images, or masks that do not
+        fit the codes.
 
     Source: Duan et al. 2020 (arXiv:1905.12614), section 4, with Spearman's correlation.
     """
@@ -87,30 +89,36 @@ def udr(representations, informative=None) -> np.ndarray:
         raise ValueError("representations hold NaN or infinity.")
     if informative is None:
         informative = [x.std(0) > 1e-6 for x in runs]
-    ranks = [stats.rankdata(x, axis=0) for x in runs]
+    masks = [np.asarray(mask) for mask in informative]
+    shapes = [(np.dtype(bool), x.shape[1:]) for x in runs]
+    if [(mask.dtype, mask.shape) for mask in masks] != shapes:
+        raise ValueError(
+            f"informative must be booleans [L] for each of {len(runs)} runs, not "
+            f"{[(str(mask.dtype), mask.shape) for mask in masks]}."
+        )
+    ranks = [
+        stats.rankdata(x[:, mask], axis=0) for x, mask in zip(runs, masks, strict=True)
+    ]
     n = len(runs)
     scores = np.zeros((n, n))
     for i in range(n):
         for j in range(i):
-            similar = _similarity(ranks[i], ranks[j])
-            scores[i, j] = scores[j, i] = _one_to_one(
-                similar, informative[i], informative[j]
-            )
+            scores[i, j] = scores[j, i] = _one_to_one(_similarity(ranks[i], ranks[j]))
     return np.array([np.median(np.delete(scores[i], i)) for i in range(n)])
 
 
 def _similarity(a, b):
     pairs = [[abs(information.correlation(x, y)) for y in b.T] for x in a.T]
-    return np.array(pairs)
+    return np.array(pairs).reshape(a.shape[1], b.shape[1])
 
 
-def _one_to_one(similar, rows, columns):
-    """Share of each informative code's similarity that lies in its best partner."""
+def _one_to_one(similar):
+    """Share of each code's similarity that lies in its best partner, [L, M]; mean."""
+    if not similar.size:
+        return 0.0
 
-    def side(matrix, used):
+    def side(matrix):
         total = matrix.sum(0)
-        best = matrix.max(0)
-        return (best**2 / np.where(total > 0, total, 1.0))[used].sum()
+        return (matrix.max(0) ** 2 / np.where(total > 0, total, 1.0)).sum()
 
-    used = rows.sum() + columns.sum()
-    return (side(similar, columns) + side(similar.T, rows)) / used if used else 0.0
+    return (side(similar) + side(similar.T)) / sum(similar.shape)

@@ -10,7 +10,7 @@ def slant(images) -> np.ndarray:
     positive leans to the right, 0 has no ink, or all of it in one row.
 
     Args:
-      images: [N, H, W, 1], white on black, of any range.
+      images: [N, H, W, 1], white on black; black is 0, white as high as it may be.
     """
     return _slope(*_from_centre(images))[:, 0, 0]
 
@@ -22,7 +22,7 @@ def width(images) -> np.ndarray:
     ink, or all of it on one line.
 
     Args:
-      images: [N, H, W, 1], white on black, of any range.
+      images: [N, H, W, 1], white on black; black is 0, white as high as it may be.
     """
     share, x, y = _from_centre(images)
     distance = x - _slope(share, x, y) * y
@@ -30,7 +30,7 @@ def width(images) -> np.ndarray:
 
 
 def stroke_area(images) -> np.ndarray:
-    """Share of the image that is ink, [N], in the range of the images."""
+    """Share of the image that is ink, [N], in the range of the images: black is 0."""
     return _ink(images).mean((1, 2))
 
 
@@ -38,6 +38,10 @@ def _ink(images):
     images = np.asarray(images, np.float64)
     if images.ndim != 4 or images.shape[-1] != 1:
         raise ValueError(f"images must be [N, H, W, 1], not {images.shape}.")
+    if not (images >= 0).all():
+        raise ValueError(
+            f"images reach down to {images.min():g}; rescale them so that black is 0."
+        )
     return images[..., 0]
 
 

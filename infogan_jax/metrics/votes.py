@@ -42,6 +42,10 @@ def draw_votes(
       seed: of the drawing.
       by_pairs: every two rows of a vote share a value of their own instead; `size` is
         even then.
+
+    Raises:
+      ValueError: as every metric of a table, and on a factor most of whose values occur
+        once: groups that share one would be one row again and again.
     """
     codes, factors = inputs.check(codes, factors)
     if n < 1 or size < 2 or (by_pairs and size % 2):
@@ -51,6 +55,12 @@ def draw_votes(
     order = np.argsort(factors, 0, kind="stable")  # Rows of one value lie together.
     n_values = factors.max() + 1
     counts = np.stack([np.bincount(column, minlength=n_values) for column in factors.T])
+    for k, alone in enumerate((counts == 1).sum(1)):
+        if 2 * alone > len(codes):
+            raise ValueError(
+                f"factor {k}: {alone} of {len(codes)} rows have a value of their own; "
+                "give each value many rows, by bins if it is continuous."
+            )
     starts = np.cumsum(counts, 1) - counts
     fixed = rng.integers(factors.shape[1], size=n)
     factor = fixed[:, None]
@@ -78,9 +88,7 @@ def factor_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -
     Source: Kim and Mnih 2018 (arXiv:1802.05983), section 4.
     """
     train, test = _protocol_votes(codes, factors, protocol, seed)
-    codes = np.asarray(codes, np.float64)
-    # A constant's mean is rounded: its deviation need not be 0.
-    spread = np.where(np.ptp(codes, 0) > 0, codes.std(0), 0.0)
+    spread = np.asarray(codes, np.float64).std(0)
     prune = 0.0 if protocol == "infogan-cr" else 0.05
     return factor_vae_score(train, spread, test, prune=prune)
 
@@ -98,10 +106,17 @@ def factor_vae_score(
 
     Returns:
       Accuracy in [0, 1]; 0 if no code is left.
+
+    Raises:
+      ValueError: votes or a spread of another shape, not finite, or negative.
     """
     spread = np.asarray(spread, np.float64)
+    if spread.ndim != 1 or not (np.isfinite(spread) & (spread >= 0)).all():
+        raise ValueError(f"spread must be [L], finite and at least 0, not {spread}.")
     _check_votes(train, len(spread))
-    alive = (spread >= prune) & (spread > 0)
+    # A constant's mean is rounded: the deviation that comes of it need not be 0.
+    varies = np.ptp(np.asarray(train.codes), (0, 1)) > 0
+    alive = varies & (spread >= prune) & (spread > 0)
     if not alive.any():
         return 0.0
 
@@ -139,11 +154,13 @@ def beta_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -> 
 def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
     """Accuracy of logistic regression from mean |difference| in pairs to the factor.
 
+    One factor against the rest, as both protocols' code had it.
+
     Args:
       train: is learned from; rows 0 and 1, 2 and 3, ... of a vote are its pairs.
       test: is scored; `train` itself by default.
     """
-    model = inputs.sklearn("linear_model").LogisticRegression(max_iter=1000)
+    model = inputs.logistic_regression()
 
     def points(votes):
         _check_votes(votes, votes.codes.shape[-1])
