@@ -20,7 +20,7 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import data, evaluation, networks, population
+from infogan_jax import console, data, evaluation, networks, population
 
 
 def seconds(work) -> float:
@@ -119,4 +119,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

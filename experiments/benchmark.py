@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from contenders import compare, dispatched, looped, over_devices, seeds, stock, tutorial
 
-from infogan_jax import records
+from infogan_jax import console, records
 
 PACKAGES = ("infogan_jax", "jax", "jaxlib", "flax", "torch")
 
@@ -278,4 +278,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -23,7 +23,7 @@ import jax
 import mnist
 import psutil
 
-from infogan_jax import plotting
+from infogan_jax import console, plotting
 
 UNITS = {
     "host_mb": "resident memory [MB]",
@@ -181,4 +181,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

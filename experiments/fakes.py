@@ -9,14 +9,12 @@ would; told their digits by the judge, it shows what G's images cover, whatever 
 partition ("GAN-train" of Shmelkov et al. 2018, arXiv:1807.09499).
 """
 
-import sys
-
 import jax
 import numpy as np
 import sweeps
 
 import infogan_jax
-from infogan_jax import evaluation, metrics
+from infogan_jax import console, evaluation, metrics
 
 N_FAKES = 5000
 
@@ -53,4 +51,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

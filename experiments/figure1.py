@@ -17,7 +17,7 @@ import jax
 import tqdm
 
 import infogan_jax
-from infogan_jax import checks, data, plotting, presets
+from infogan_jax import checks, console, data, plotting, presets
 from infogan_jax import options as options_lib
 
 CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
@@ -114,4 +114,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

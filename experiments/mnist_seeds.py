@@ -24,7 +24,7 @@ import numpy as np
 import table
 from scipy import stats
 
-from infogan_jax import Config, plotting
+from infogan_jax import Config, console, plotting
 from infogan_jax import options as options_lib
 
 SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
@@ -269,4 +269,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -9,14 +9,13 @@ matrix product in float32 and bfloat16. Milliseconds: the median of several call
 
 import argparse
 import statistics
-import sys
 import time
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from infogan_jax import ops
+from infogan_jax import console, ops
 
 # [B, 2H, 2W, C] and the features: the layers of the paper's and of the quick network.
 LAYERS = [
@@ -94,4 +93,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -28,7 +28,15 @@ from mnist_seeds import seeds_of
 from scipy import stats
 
 import infogan_jax
-from infogan_jax import checkpoint, evaluation, metrics, plotting, presets, records
+from infogan_jax import (
+    checkpoint,
+    console,
+    evaluation,
+    metrics,
+    plotting,
+    presets,
+    records,
+)
 from infogan_jax.data import sprites
 from infogan_jax.metrics import inputs
 
@@ -311,4 +319,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

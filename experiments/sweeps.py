@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 import infogan_jax
-from infogan_jax import data, evaluation, latents, metrics
+from infogan_jax import console, data, evaluation, latents, metrics
 
 N_FAKES, N_SWEEPS, STEPS = 2000, 100, 11
 MEASURES = metrics.slant, metrics.width, metrics.stroke_area
@@ -177,4 +177,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -27,6 +27,7 @@ import infogan_jax
 from infogan_jax import (
     Update,
     checkpoint,
+    console,
     data,
     evaluation,
     latents,
@@ -424,4 +425,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from infogan_jax import console
 from infogan_jax import options as options_lib
 
 
@@ -213,4 +214,4 @@ def _write(out, action):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

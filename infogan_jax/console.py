@@ -1,8 +1,10 @@
-"""What a run tells people: that nobody hears it is no reason to end the run."""
+"""What programs tell people; that nobody hears it is no reason to end a run."""
 
 import contextlib
 import os
+import signal
 import sys
+from typing import NoReturn
 
 
 class Stream:
@@ -38,6 +40,20 @@ class Stream:
 
 
 OUT, ERR = Stream("stdout"), Stream("stderr")
+
+
+def run(main) -> NoReturn:
+    """Ends the process with the status that `main()` returns; Ctrl-C is one line."""
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted.", file=ERR)
+        OUT.flush()
+        # By the signal itself, as shells expect, and at once: on Python's own way out
+        # JAX crashes while the device still computes.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+        raise
 
 
 def _mute(stream):

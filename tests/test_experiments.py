@@ -7,6 +7,9 @@ import json
 import operator
 import pathlib
 import shutil
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -39,6 +42,21 @@ def test_help_shows_the_docstring_with_its_command(name, capsys):
         module.main(["--help"])
     assert stopped.value.code == 0
     assert f"python experiments/{name}.py" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_one_line_and_the_end(tmp_path):
+    code = f"""
+import runpy, signal, sys
+from infogan_jax import data
+data.load = lambda *_: signal.raise_signal(signal.SIGINT)
+sys.path.insert(0, {str(FOLDER)!r})
+sys.argv = ["tries.py", "quick"]
+runpy.run_path({str(FOLDER / "tries.py")!r}, run_name="__main__")
+"""
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGINT
+    assert (ended.stdout, ended.stderr) == ("", "interrupted.\n")
 
 
 def test_mnist_is_the_papers_setting_with_the_category_first():
