@@ -38,11 +38,12 @@ class Writer:
     Args:
       directory: gets `checkpoints/`.
       config: is saved with every step.
-      keep: how many of the newest steps to keep; None for all.
+      keep: how many of the newest steps to keep, at least 1; None for all.
 
     Raises:
       OSError: the directory cannot be made.
-      ValueError: its path has a character that Orbax cannot do with.
+      ValueError: its path has a character that Orbax cannot do with, or `keep` is below
+        1.
       TypeError: the config holds what JSON could not give back, such as an array.
     """
 
@@ -50,6 +51,8 @@ class Writer:
         self, directory: str | os.PathLike, config: Config, keep: int | None = None
     ):
         checks.check_path(directory)
+        if keep is not None and keep < 1:
+            raise ValueError(f"keep must be at least 1, or None for all, not {keep}.")
         self._config = json.loads(config.to_json())
         folder = Path(directory).resolve() / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)

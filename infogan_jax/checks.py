@@ -103,6 +103,13 @@ def check_path(directory) -> None:
     count as part of the pattern.
     """
     path = Path(directory).resolve()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"checkpoints cannot be kept in {str(path)!r}: its path must be UTF-8; "
+            "name another directory."
+        ) from None
     if found := sorted(set(str(path)) & (set("[]\\") - {os.sep})):
         raise ValueError(
             f"checkpoints cannot be kept in {path}: its path must be without "

@@ -18,8 +18,12 @@ class Stream:
         self._name = name
 
     def write(self, text: str) -> None:
-        """Writes it if that is possible."""
-        self._attempt("write", text)
+        """Writes it if that is possible; what the encoding has not, by its number."""
+        try:
+            self._attempt("write", text)
+        except UnicodeEncodeError as error:
+            known = text.encode(error.encoding, "backslashreplace")
+            self._attempt("write", known.decode(error.encoding))
 
     def flush(self) -> None:
         """Flushes if that is possible."""

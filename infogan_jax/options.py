@@ -52,6 +52,7 @@ def parser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
     )
 
     def option(name, help, type=str, metavar=None):

@@ -6,6 +6,7 @@ States and keys carry a leading axis of seeds. Each seed is its single run, to r
 import functools
 
 import jax
+import numpy as np
 
 from infogan_jax import checks, training
 from infogan_jax import config as config_lib
@@ -72,5 +73,12 @@ def _train(config, states, dataset, keys, steps, batch_size, how):
 
 
 def of_seed(states, index: int):
-    """One seed's state (or metrics): every array without its first axis, [seeds]."""
+    """One seed's state (or metrics): every array without its first axis, [seeds].
+
+    Raises:
+      ValueError: there is no such seed.
+    """
+    n = len(jax.tree.leaves(states)[0])
+    if isinstance(index, (int, np.integer)) and not 0 <= index < n:
+        raise ValueError(f"there is no seed {index}; the states are 0 .. {n - 1}.")
     return jax.tree.map(lambda array: array[index], states)

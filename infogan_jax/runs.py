@@ -334,8 +334,7 @@ def _keep_compiled_programs():
     """Compiles once for all runs: programs stay in the user's cache directory."""
     where = jax.config.jax_compilation_cache_dir
     if not where:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        where = Path(home) / "infogan_jax" / "compiled"
+        where = data.default_dir() / "compiled"
         with contextlib.suppress(OSError):
             where.mkdir(parents=True, exist_ok=True)
         if not os.access(where, os.W_OK):

@@ -245,6 +245,17 @@ FUNCTIONS = [
         ValueError,
         "12 images cannot be split over 8",
     ),
+    (lambda w: population.of_seed(w["many"], 3), ValueError, "no seed 3"),
+    (
+        lambda w: checkpoint.Writer(w["folder"] / "new", w["config"], keep=0),
+        ValueError,
+        "keep must be at least 1",
+    ),
+    (
+        lambda w: checkpoint.Writer(w["folder"] / "caf\udce9", w["config"]),
+        ValueError,
+        "must be UTF-8",
+    ),
     (lambda w: parallel.join("here"), ValueError, "HOST:PORT,PROCESSES,INDEX"),
     # sampling and reading
     (lambda w: sample_of(w, 0), ValueError, "at least 1, not 0"),

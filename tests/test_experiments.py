@@ -48,6 +48,7 @@ def test_ctrl_c_is_one_line_and_the_end(tmp_path):
     code = f"""
 import runpy, signal, sys
 from infogan_jax import data
+signal.signal(signal.SIGINT, signal.default_int_handler)  # It may be ignored here.
 data.load = lambda *_: signal.raise_signal(signal.SIGINT)
 sys.path.insert(0, {str(FOLDER)!r})
 sys.argv = ["tries.py", "quick"]

@@ -1,6 +1,7 @@
 """Runs from the command line: what they leave, how they resume, how they refuse."""
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 
 import jax
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 import tiny_experiment
 
 import infogan_jax
-from infogan_jax import Update, checkpoint, loop
+from infogan_jax import Update, checkpoint, console, data, loop
 from infogan_jax import __main__ as cli
 
 HERE = pathlib.Path(__file__).parent
@@ -142,6 +144,29 @@ def test_a_run_goes_on_with_data_that_have_moved(finished, images, tmp_path, cap
     again = ["--out", str(out), "--resume", "--data", f"npz:{moved}"]
     assert tiny_experiment.main(again) == 0
     assert json.loads((out / "run.json").read_text())["data"] == f"npz:{moved}"
+
+
+def test_what_the_output_cannot_spell_is_numbered(capsys, monkeypatch):
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    print("in d\u00e9p\u00f4t", file=console.OUT, flush=True)
+    assert narrow.buffer.getvalue() == b"in d\\xe9p\\xf4t\n"
+
+
+def test_without_a_home_the_cache_is_a_temporary_one(monkeypatch, tmp_path):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pathlib.Path, "home", nobody)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert data.default_dir() == tmp_path / "infogan_jax"
+
+
+def test_a_shortened_option_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        tiny_experiment.main(["--ou", "elsewhere"])
+    assert "unrecognized arguments: --ou" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")

@@ -7,7 +7,15 @@ them where the images' factors are known. `sprites` renders such images on deman
 
 from infogan_jax.data import sprites
 from infogan_jax.data.files import read_images
-from infogan_jax.data.loading import NAMES, Dataset, load
+from infogan_jax.data.loading import NAMES, Dataset, default_dir, load
 from infogan_jax.data.sampling import draw
 
-__all__ = ["NAMES", "Dataset", "draw", "load", "read_images", "sprites"]
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "default_dir",
+    "draw",
+    "load",
+    "read_images",
+    "sprites",
+]

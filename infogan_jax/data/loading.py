@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,11 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
 
 
 def default_dir() -> Path:
-    """Where downloads lie unless told otherwise."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Where downloads lie unless told otherwise; in a user's cache, if there is one."""
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # No HOME, and a user whom the system does not know.
+        cache = tempfile.gettempdir()
     return Path(cache) / "infogan_jax"
 
 
