@@ -79,11 +79,11 @@ def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
     """Trains a seed to its end, from where it was saved, scoring it on the way."""
     key = jax.random.key(seed)
     if checkpoint.steps(out):
-        saved, state = infogan_jax.restore(out)
-        check_same(out, saved == config)
+        _, state = infogan_jax.restore(out)
     else:
         state = infogan_jax.init(config, key)
     out.mkdir(parents=True, exist_ok=True)
+    records.write_json(out / "begun.json", {"seed": seed, "steps": steps})
     done = int(state.step)
     rows = records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
     scored = {row["step"] for row in rows}
@@ -108,13 +108,21 @@ def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
     records.write_json(out / "finished.json", {"seed": seed, "steps": steps, **last})
 
 
-def check_same(out: Path, is_same: bool) -> None:
-    """Raises unless what lies there is a run of this very experiment."""
-    if not is_same:
-        raise ValueError(
-            f"{out} holds another experiment's run; name another --out, or give the "
-            "variant and fraction that it began with."
-        )
+def check_same(out: Path, config, steps: int) -> None:
+    """Raises unless all seeds that lie there are of this very experiment."""
+    for run in sorted(out.glob("seed-*")):
+        lengths = [
+            table.read(run, name)["steps"]
+            for name in ("begun.json", "finished.json")
+            if (run / name).exists()
+        ]
+        is_saved = bool(checkpoint.steps(run))
+        saved = infogan_jax.restore(run, nets=("g",))[0] if is_saved else config
+        if saved != config or any(length != steps for length in lengths):
+            raise ValueError(
+                f"{run} is of another experiment; name another --out, or give the "
+                "variant and fraction that it began with."
+            )
 
 
 def represent(config, state, indices) -> np.ndarray:
@@ -302,12 +310,10 @@ def main(argv=None) -> int:
     config = configuration(options.variant, steps)
     try:
         inputs.sklearn("svm")  # Hours before the first score asks for it.
+        check_same(options.out, config, steps)
         for seed in options.seeds:
             run = options.out / f"seed-{seed}"
             if (run / "finished.json").exists():
-                saved, _ = infogan_jax.restore(run, nets=("g",))
-                length = table.read(run, "finished.json")["steps"]
-                check_same(run, (saved, length) == (config, steps))
                 print(f"seed {seed}: finished before", flush=True)
             else:
                 train(run, config, seed, steps, options.votes)

@@ -11,7 +11,8 @@ class Stream:
     """`sys.stdout` or `sys.stderr`; silent once its reader has gone, or without one.
 
     Args:
-      name: "stdout" or "stderr", looked up at each write.
+      name: "stdout" or "stderr", looked up at each write; "__stdout__" or "__stderr__"
+        for what they were when Python began.
     """
 
     def __init__(self, name: str):
@@ -47,12 +48,16 @@ OUT, ERR = Stream("stdout"), Stream("stderr")
 
 
 def run(main) -> NoReturn:
-    """Ends the process with the status that `main()` returns; Ctrl-C is one line."""
+    """Ends the process with the status that `main()` returns.
+
+    Ctrl-C is one line, and whatever is printed need not be heard.
+    """
+    sys.stdout, sys.stderr = Stream("__stdout__"), Stream("__stderr__")
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("interrupted.", file=ERR)
-        OUT.flush()
+        print("interrupted.", file=sys.stderr)
+        sys.stdout.flush()
         # By the signal itself, as shells expect, and at once: on Python's own way out
         # JAX crashes while the device still computes.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

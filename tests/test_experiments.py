@@ -12,11 +12,13 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from sklearn import svm
 
-from infogan_jax import data, presets, schedules
+import infogan_jax
+from infogan_jax import data, networks, presets, schedules
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if "def main(" in p.read_text())
@@ -349,6 +351,20 @@ def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
     assert whole == presets.infogan_cr(288_000)
     assert sprites.configuration("cr", sprites.STEPS // 40) == presets.infogan_cr(7200)
     assert sprites.configuration("modified", 100) == presets.MODIFIED
+
+
+def test_sprites_of_other_lengths_and_variants_are_not_pooled(tmp_path):
+    sprites = load("sprites")
+    modified, cr = (sprites.configuration(v, 100) for v in ("modified", "cr"))
+    small = networks.Dcgan(width=4, dense=8, init_std=None)
+    begun = dataclasses.replace(modified, architecture=small)
+    run = tmp_path / "seed-3"
+    infogan_jax.save(run, begun, infogan_jax.init(begun, jax.random.key(0)))
+    (run / "begun.json").write_text('{"seed": 3, "steps": 100}')
+    sprites.check_same(tmp_path, begun, 100)
+    for config, steps in ((begun, 99), (cr, 100)):
+        with pytest.raises(ValueError, match="seed-3 is of another experiment"):
+            sprites.check_same(tmp_path, config, steps)
 
 
 @pytest.mark.parametrize(

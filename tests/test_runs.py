@@ -146,6 +146,27 @@ def test_a_run_goes_on_with_data_that_have_moved(finished, images, tmp_path, cap
     assert json.loads((out / "run.json").read_text())["data"] == f"npz:{moved}"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "2>&1 | head -c 1"])
+def test_a_script_goes_on_when_nobody_listens(tmp_path, closed):
+    code = """
+import pathlib, sys
+from infogan_jax import console
+
+def main():
+    for stream in (sys.stdout, sys.stderr) * 50:
+        print("x" * 10_000, file=stream)
+    pathlib.Path("end").touch()
+    return 0
+
+console.run(main)
+"""
+    command = f"{shlex.join([sys.executable, '-c', code])} {closed} >/dev/null"
+    command = f"set -o pipefail; {command}"
+    subprocess.run(["bash", "-c", command], check=True, cwd=tmp_path)
+    assert (tmp_path / "end").exists()
+
+
 def test_what_the_output_cannot_spell_is_numbered(capsys, monkeypatch):
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
