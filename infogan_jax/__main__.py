@@ -80,10 +80,19 @@ def evaluate(run, data, data_dir, seed):
     from infogan_jax import evaluation
 
     config, state = _restore(run, None)
-    if data is None:
+    is_its_own = data is None
+    if is_its_own:
         options = _read_json(run, "run.json", "data", "data_dir")
         data, data_dir = options["data"], data_dir or options["data_dir"]
     loaded = data_lib.load(data, data_dir)
+    if is_its_own:
+        began_with = _read_json(run, "environment.json", "dataset")["dataset"]
+        if loaded.sha256 != began_with["sha256"]:
+            raise ValueError(
+                f"{loaded.name} is not what the run was trained on any more: SHA-256 "
+                f"{loaded.sha256[:12]}, then {began_with['sha256'][:12]}; give --data "
+                "to evaluate it on other images."
+            )
     key = jax.random.key(seed)
     report = evaluation.evaluate(config, state, loaded.train, loaded.test, key)
     print(f"{loaded.name}: {loaded.note}")

@@ -7,6 +7,7 @@ is stored beside them and compared when they are loaded.
 """
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -53,7 +54,7 @@ class Writer:
         checks.check_path(directory)
         if keep is not None and keep < 1:
             raise ValueError(f"keep must be at least 1, or None for all, not {keep}.")
-        self._config = json.loads(config.to_json())
+        self._of, self._config = config, json.loads(config.to_json())
         folder = Path(directory).resolve() / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         self._manager = _open(folder, max_to_keep=keep, cleanup_tmp_directories=True)
@@ -63,8 +64,8 @@ class Writer:
 
         Raises:
           OSError: the directory cannot be written; also of the save before.
-          ValueError: another state, or one of another config, is there as that step,
-            or it is a population's.
+          ValueError: another state, or one of another config, is there as that step;
+            or it does not fit the config; or it is a population's.
         """
         if state.step.ndim:
             raise ValueError(
@@ -74,6 +75,7 @@ class Writer:
         step = int(state.step)
         # The copy is ours alone: the caller may donate the state while we write.
         tree = jax.tree.map(np.array, _as_dict(state))
+        _check(self._expected, tree, "the state")
         checksums = _checksums(self._config, tree)
         if step in self._manager.all_steps():
             self._manager.wait_until_finished()
@@ -92,6 +94,10 @@ class Writer:
             self._manager.save(step, args=items, force=True)
         except Exception as error:  # Orbax raises many types; one before's, too.
             raise self._failed(error) from error
+
+    @functools.cached_property
+    def _expected(self):
+        return _target(self._of, None)
 
     def _failed(self, error):
         return OSError(

@@ -298,6 +298,15 @@ FUNCTIONS = [
     ),
     # checkpoints
     (
+        lambda w: infogan_jax.save(
+            w["folder"] / "other",
+            dataclasses.replace(w["config"], ema_decay=0.9),
+            w["state"],
+        ),
+        ValueError,
+        "the state has no ema/g/.*, which its config needs",
+    ),
+    (
         lambda w: infogan_jax.save(w["folder"] / "many", w["config"], w["many"]),
         ValueError,
         "3 states of a population",

@@ -331,6 +331,18 @@ def test_a_damaged_file_of_a_run_is_named_by_evaluate(finished, tmp_path, text, 
     assert f"{out}/run.json is damaged" in capsys.readouterr().err
 
 
+def test_evaluate_refuses_data_that_have_changed(images, finished, tmp_path, capsys):
+    out = copy_run(finished, tmp_path)
+    arrays = dict(np.load(images))
+    changed = tmp_path / "changed.npz"
+    np.savez(changed, image=255 - arrays["image"], label=arrays["label"])
+    options = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(options | {"data": f"npz:{changed}"}))
+    assert cli.main(["evaluate", str(out)]) == 2
+    assert "not what the run was trained on" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(out), "--data", f"npz:{changed}"]) == 0
+
+
 def test_traverse_infer_and_evaluate_work_on_a_run(finished, images, tmp_path, capsys):
     out = str(finished[0])
     picture, table = tmp_path / "t.png", tmp_path / "codes.csv"
