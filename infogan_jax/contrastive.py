@@ -124,10 +124,9 @@ def draw_pair(codes: latents.Product, key: jax.Array, gap=0.0):
         draw = _apart if _can_be_apart(part) else _independent
         key_same, key_pair = jax.random.split(key_part)
         same = part.sample(key_same)
-        for codes_of, code in zip(
-            (first, second), draw(part, key_pair, gap), strict=True
-        ):
-            codes_of.append(jnp.where(shared == i, same, code))
+        one, other = draw(part, key_pair, gap)
+        first.append(jnp.where(shared == i, same, one))
+        second.append(jnp.where(shared == i, same, other))
     return jnp.concatenate(first), jnp.concatenate(second), shared
 
 

@@ -128,7 +128,7 @@ def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) ->
     depths = [depth] * n_factors if np.ndim(depth) == 0 else list(depth)
     if len(depths) != n_factors:
         raise ValueError(f"depth names {len(depths)} factors, not {n_factors}.")
-    codes = (codes - codes.mean(0)) / np.maximum(codes.std(0), 1e-12)
+    codes = inputs.standardise(codes, by=codes)
     (train, scored), importance, scores = inputs.held_out(numbered), [], []
     for k in range(n_factors):
         if regressor == "boosted_trees":
@@ -171,8 +171,7 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
     measures = inputs.sklearn("metrics")
     train, scored = inputs.parts(protocol, numbered)
     if protocol == "disentanglement-lib":
-        spread = np.maximum(codes[train].std(0), 1e-12)
-        codes = (codes - codes[train].mean(0)) / spread
+        codes = inputs.standardise(codes, by=codes[train])
     areas = []
     for labels in numbered.T:
         model = inputs.logistic_regression()

@@ -75,12 +75,6 @@ def bin_codes(codes, bins: int) -> np.ndarray:
     return np.minimum(((codes - low) / width).astype(np.int64), bins - 1)
 
 
-def all_rows(numbered) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that train and rows that are scored: all, as in InfoGAN-CR's protocols."""
-    every = np.arange(len(numbered))
-    return every, every
-
-
 def held_out(numbered) -> tuple[np.ndarray, np.ndarray]:
     """Rows that train, two thirds, and the others, which are scored.
 
@@ -93,8 +87,8 @@ def held_out(numbered) -> tuple[np.ndarray, np.ndarray]:
       ValueError: one of the two parts holds one value of a factor only.
     """
     order = np.random.default_rng(0).permutation(len(numbered))
-    parts = np.split(order, [len(order) - len(order) // 3])
-    for part in parts:
+    train, scored = np.split(order, [len(order) - len(order) // 3])
+    for part in (train, scored):
         for k, values in enumerate(numbered[part].T):
             if values.min() == values.max():
                 raise ValueError(
@@ -102,12 +96,19 @@ def held_out(numbered) -> tuple[np.ndarray, np.ndarray]:
                     f"{len(order)} rows, drawn at random to train or to be scored; "
                     "give more rows of its other values."
                 )
-    return parts[0], parts[1]
+    return train, scored
 
 
-def parts(protocol: str, numbered) -> tuple[np.ndarray, np.ndarray]:
+def parts(protocol: str, numbered) -> tuple:
     """The rows that train and those that are scored, by a protocol."""
-    return (all_rows if protocol == "infogan-cr" else held_out)(numbered)
+    if protocol == "infogan-cr":
+        return slice(None), slice(None)
+    return held_out(numbered)
+
+
+def standardise(codes, by) -> np.ndarray:
+    """Codes less the mean of `by`, in its standard deviations, [N, L]."""
+    return (codes - by.mean(0)) / np.maximum(by.std(0), 1e-12)
 
 
 def logistic_regression():
