@@ -21,7 +21,7 @@ def main(argv=None) -> int:
         for module in modules:
             importlib.import_module(module)
         command(**arguments)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, options_lib.Stop) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -77,7 +77,7 @@ def infer(run, images, out):
 def evaluate(run, data, data_dir, seed):
     """The figures of `evaluation.evaluate`, printed."""
     from infogan_jax import data as data_lib
-    from infogan_jax import evaluation
+    from infogan_jax import evaluation, records
 
     config, state = _restore(run, None)
     is_its_own = data is None
@@ -86,11 +86,11 @@ def evaluate(run, data, data_dir, seed):
         data, data_dir = options["data"], data_dir or options["data_dir"]
     loaded = data_lib.load(data, data_dir)
     if is_its_own:
-        began_with = _read_json(run, "environment.json", "dataset")["dataset"]
-        if loaded.sha256 != began_with["sha256"]:
+        began_with = records.data_hash(run, _read_json(run, "environment.json"))
+        if loaded.sha256 != began_with:
             raise ValueError(
                 f"{loaded.name} is not what the run was trained on any more: SHA-256 "
-                f"{loaded.sha256[:12]}, then {began_with['sha256'][:12]}; give --data "
+                f"{loaded.sha256[:12]}, then {began_with[:12]}; give --data "
                 "to evaluate it on other images."
             )
     key = jax.random.key(seed)

@@ -126,6 +126,18 @@ def _environment(options, dataset):
     }
 
 
+def data_hash(directory, environment) -> str:
+    """The SHA-256 of the data that a run began with, by what `write_header` left.
+
+    Raises:
+      Stop: it names none.
+    """
+    try:
+        return environment["dataset"]["sha256"]
+    except (KeyError, TypeError):
+        raise Stop(f"{directory}/environment.json names no dataset's hash.") from None
+
+
 def cpus() -> int:
     """How many cores this process may use: results on a CPU depend on it."""
     if hasattr(os, "sched_getaffinity"):

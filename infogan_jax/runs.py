@@ -155,10 +155,7 @@ def _check_new(directory):
 
 def _resumed_config(directory, dataset):
     environment = _read(directory / "environment.json", json.loads)
-    try:
-        began_with = environment["dataset"]["sha256"]
-    except (KeyError, TypeError):
-        raise Stop(f"{directory}/environment.json names no dataset's hash.") from None
+    began_with = records.data_hash(directory, environment)
     if began_with != dataset.sha256:
         raise Stop(
             f"{dataset.name} is not the data that this run began with: SHA-256 "

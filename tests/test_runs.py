@@ -331,6 +331,14 @@ def test_a_damaged_file_of_a_run_is_named_by_evaluate(finished, tmp_path, text, 
     assert f"{out}/run.json is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ['{"dataset": {}}', '{"dataset": 3}', "{}"])
+def test_evaluate_needs_the_hash_of_its_runs_data(finished, tmp_path, text, capsys):
+    out = copy_run(finished, tmp_path)
+    (out / "environment.json").write_text(text)
+    assert cli.main(["evaluate", str(out)]) == 2
+    assert "environment.json names no dataset's hash" in capsys.readouterr().err
+
+
 def test_evaluate_refuses_data_that_have_changed(images, finished, tmp_path, capsys):
     out = copy_run(finished, tmp_path)
     arrays = dict(np.load(images))
