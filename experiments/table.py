@@ -13,6 +13,8 @@ import pathlib
 import statistics
 import sys
 
+from infogan_jax import console
+
 
 def read(run, name):
     """A JSON file of a run.
@@ -162,4 +164,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)
