@@ -70,7 +70,8 @@ def step(
       config: what to compute; static.
       state: from `init`, `restore`, or the last step.
       batch: {"image": [B, H, W, C] float32 in [0, 1] or uint8, "label": int32 [B],
-        optional, -1 where unknown}. With `axis_name`, this device's share.
+        optional, -1 where unknown}. It may be split over a mesh; with `axis_name` it
+        is this device's share.
       key: the run's key, the same at every step.
       axis_name: of the mapped axis that the batch is split over; in a `jax.shard_map`
         of your own, with `check_vma=False`.
@@ -89,6 +90,11 @@ def step(
     """
     batch = checks.check_batch(config, batch)
     checks.check_axis(batch["image"], axis_name)
+    run = functools.partial(_step, config, axis_name)
+    return _split_by_xla(run, state, batch, key)
+
+
+def _step(config, axis_name, state, batch, key):
     state = _restart(config, state, key)
     key, metrics = jax.random.fold_in(key, state.step), {}
     for position, update in enumerate(config.updates):
@@ -316,6 +322,24 @@ def _from(begin, apply, state, metrics):
         }
 
     return jax.lax.cond(state.step >= begin, apply, idle, state)
+
+
+def _split_by_xla(run, state, batch, key):
+    """`run(state, batch, key)`; a mesh's explicit axes are XLA's to split inside.
+
+    The state comes back as it lay, the metrics whole.
+    """
+    mesh = jax.typeof(batch["image"]).sharding.mesh
+    if jax.sharding.AxisType.Explicit not in mesh.axis_types:
+        return run(state, batch, key)
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+    def as_it_lay(x):
+        sharding = jax.typeof(x).sharding
+        return sharding if sharding.mesh == mesh else whole
+
+    out = jax.tree.map(as_it_lay, state), whole
+    return jax.sharding.auto_axes(run, out_sharding=out)(state, batch, key)
 
 
 def _apply_update(config, update, state, batch, key, axis_name):

@@ -126,6 +126,35 @@ def test_a_shard_map_of_ones_own_averages_or_is_refused(checks, tiny, batch, key
     np.testing.assert_allclose(seen["d/gradient"], one["d/gradient"], rtol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_jit_on_a_mesh_of_ones_own_takes_the_steps_of_one_device(
+    kind, tiny, batch, key, state
+):
+    mesh = jax.make_mesh((4,), ("x",), axis_types=(jax.sharding.AxisType[kind],))
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+    # Large arrays of the state may be split too.
+    places = jax.tree.map(
+        lambda x: whole if len(x.shape) < 2 or x.shape[0] % 4 else split, state
+    )
+    placed = jax.device_put(state, places)
+
+    @jax.jit
+    def two_steps(state, batch, key):
+        def body(state, _):
+            return infogan_jax.step(tiny, state, batch, key)
+
+        return jax.lax.scan(body, state, length=2)
+
+    arguments = placed, jax.device_put(batch, split), jax.device_put(key, whole)
+    after, seen = two_steps(*arguments)
+    for _ in range(2):
+        state, one = infogan_jax.train_step(tiny, state, batch, key)
+    np.testing.assert_allclose(seen["d/gradient"][1], one["d/gradient"], rtol=1e-3)
+    if kind == "Explicit":
+        assert jax.tree.map(jax.typeof, after) == jax.tree.map(jax.typeof, placed)
+
+
 @pytest.mark.parametrize("back_end", BACK_ENDS)
 def test_batch_that_does_not_divide_is_refused(back_end, tiny, state, batch, key):
     step = back_end(tiny)
