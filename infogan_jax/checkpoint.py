@@ -52,9 +52,9 @@ class Writer:
         self, directory: str | os.PathLike, config: Config, keep: int | None = None
     ):
         checks.check_path(directory)
-        if keep is not None and keep < 1:
-            raise ValueError(f"keep must be at least 1, or None for all, not {keep}.")
-        self._of, self._config = config, json.loads(config.to_json())
+        if keep is not None:
+            checks.check_counts(keep=keep)
+        self._keep, self._of, self._config = keep, config, json.loads(config.to_json())
         folder = Path(directory).resolve() / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         self._manager = _open(folder, max_to_keep=keep, cleanup_tmp_directories=True)
@@ -65,7 +65,8 @@ class Writer:
         Raises:
           OSError: the directory cannot be written; also of the save before.
           ValueError: another state, or one of another config, is there as that step;
-            or it does not fit the config; or it is a population's.
+            or it does not fit the config; or it is a population's; or later steps are
+            there, and only the newest are kept.
         """
         if state.step.ndim:
             raise ValueError(
@@ -85,6 +86,13 @@ class Writer:
                     f"{step}; remove it, or save to another directory."
                 )
             return
+        newest = self._manager.latest_step()
+        if self._keep is not None and newest is not None and step < newest:
+            raise ValueError(
+                f"{self._manager.directory} holds step {newest}, later than {step}: to "
+                f"keep the newest {self._keep} would delete it, or this. Save to "
+                "another directory."
+            )
         items = ocp.args.Composite(
             state=ocp.args.PyTreeSave(tree),
             config=ocp.args.JsonSave(self._config),
@@ -168,8 +176,8 @@ def restore(
       ValueError: the files do not fit the stored Config (names, shapes or dtypes), are
         damaged, or name a class that is not registered.
     """
-    folder = _find(directory)
-    known = steps(directory)
+    folder, known = _find(directory), steps(directory)
+    nets = None if nets is None else tuple(nets)
     if not known or (step is not None and step not in known):
         what = "no checkpoint" if not known else f"no step {step}, only {known}"
         raise FileNotFoundError(
@@ -281,9 +289,7 @@ def _checksums(config, tree):
 def _target(config, nets):
     """Shapes, dtypes and this process's placement of what is to be restored."""
     if nets is not None and not set() < set(nets) <= set(config.networks()):
-        raise ValueError(
-            f"nets {tuple(nets)} must be some of {sorted(config.networks())}."
-        )
+        raise ValueError(f"nets {nets} must be some of {sorted(config.networks())}.")
     state = jax.eval_shape(lambda key: training.init(config, key), jax.random.key(0))
     tree = _as_dict(state)
     if nets is not None:

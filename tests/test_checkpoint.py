@@ -90,6 +90,18 @@ def test_saving_the_same_step_twice_changes_nothing(tiny, state, tmp_path):
     assert checkpoint.steps(tmp_path) == [0]
 
 
+def test_an_earlier_step_is_refused_where_keeping_the_newest_would_delete_one(
+    tiny, state, stepped, tmp_path
+):
+    with checkpoint.Writer(tmp_path, tiny, keep=1) as writer:
+        writer.save(stepped[0])
+        with pytest.raises(ValueError, match="holds step 1, later than 0"):
+            writer.save(state)
+    assert checkpoint.steps(tmp_path) == [1]
+    infogan_jax.save(tmp_path, tiny, state)  # All are kept.
+    assert checkpoint.steps(tmp_path) == [0, 1]
+
+
 def test_another_state_of_a_saved_step_is_refused(tiny, state, tmp_path):
     infogan_jax.save(tmp_path, tiny, state)
     other = infogan_jax.init(tiny, jax.random.key(99))
