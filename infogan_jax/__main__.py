@@ -65,13 +65,16 @@ def traverse(run, code, rows, steps, seed, out):
 
 
 def infer(run, images, out):
-    """Mean of Q(c|x) for every image, one line each."""
+    """Mean of Q(c|x) for every image, one line each; an array, if `out` is .npz."""
     from infogan_jax import data, evaluation
 
     config, state = _restore(run, ("trunk", "q"))
     pictures = data.read_images(images)
     means = np.asarray(config.codes.mean(evaluation.read(config, state, pictures)))
-    _write(out, lambda: np.savetxt(out, means, fmt="%.5f", delimiter=","))
+    if Path(out).suffix == ".npz":
+        _write(out, lambda: np.savez_compressed(out, codes=means))
+    else:
+        _write(out, lambda: np.savetxt(out, means, fmt="%.5f", delimiter=","))
 
 
 def evaluate(run, data, data_dir, seed):

@@ -357,7 +357,11 @@ def test_traverse_infer_and_evaluate_work_on_a_run(finished, images, tmp_path, c
     assert cli.main(["traverse", out, "--code", "1", "--out", str(picture)]) == 0
     assert picture.stat().st_size > 1000
     assert cli.main(["infer", out, str(images), "--out", str(table)]) == 0
-    assert np.loadtxt(table, delimiter=",").shape == (64, 5)
+    arrays = tmp_path / "codes.npz"
+    assert cli.main(["infer", out, str(images), "--out", str(arrays)]) == 0
+    codes = np.load(arrays)["codes"]
+    assert codes.shape == (64, 5)
+    np.testing.assert_allclose(np.loadtxt(table, delimiter=","), codes, atol=1e-5)
     assert cli.main(["evaluate", out]) == 0
     assert "held-out accuracy" in capsys.readouterr().out
 
