@@ -83,6 +83,8 @@ def main(argv=None) -> int:
     parser.add_argument("--out", default="accelerator.json", help="file" + show)
     parser.add_argument("--quick", action="store_true", help="a tiny version of it all")
     options = parser.parse_args(argv)
+    if options.seeds < 1:
+        parser.error(f"--seeds must be at least 1, not {options.seeds}.")
 
     if options.quick:
         batch, steps, every, rounds, width, dense, turn = 16, 4, 2, 2, 8, 32, 2

@@ -1,5 +1,6 @@
 """What images and paths must look like, checked where they come in from users."""
 
+import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,12 +58,33 @@ def check_rows(config: Config, rows: dict) -> None:
     check_range(image)
 
 
+def check_counts(**counts) -> None:
+    """Raises unless each is a whole number, at least 1."""
+    for name, count in counts.items():
+        try:
+            is_count = operator.index(count) >= 1
+        except TypeError:
+            is_count = False
+        if not is_count:
+            raise ValueError(f"{name} must be whole and at least 1, not {count!r}.")
+
+
 def check_nets(state, *names: str) -> None:
     """Raises unless a state holds these networks."""
     if not set(names) <= set(state.nets):
         raise ValueError(
             f"this needs the networks {sorted(names)}, but the state holds "
             f"{sorted(state.nets)}; restore it with these nets, or all."
+        )
+
+
+def check_state(config: Config, state) -> None:
+    """Raises unless a state can be trained: all networks and optimizers are there."""
+    check_nets(state, *config.networks())
+    if missing := {update.name for update in config.updates} - set(state.opt):
+        raise ValueError(
+            f"the state has no optimizer for {sorted(missing)}; restore it without "
+            "nets=, which leaves the optimizers out."
         )
 
 

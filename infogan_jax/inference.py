@@ -70,8 +70,7 @@ def sample(
     Raises:
       ValueError: no such code or value, or a wrong shape.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, not {n}.")
+    checks.check_counts(n=n)
     z, drawn = _draw_latents(config, key, n)
     if isinstance(c, Mapping):
         c = config.codes.assign(drawn, c)
@@ -130,12 +129,14 @@ def traverse(
       ValueError: no such code, a number below 1, or values of another width.
     """
     config.codes.check_index(code)
-    if rows < 1 or steps < 1:
-        raise ValueError(f"rows and steps must be at least 1, not {rows} and {steps}.")
+    checks.check_counts(rows=rows, steps=steps)
     part = config.codes.parts[code]
     values = part.grid(steps) if values is None else jnp.asarray(values, jnp.float32)
-    if values.ndim != 2 or values.shape[1] != part.dim:
-        raise ValueError(f"values have shape {values.shape}; give (steps, {part.dim}).")
+    if values.ndim != 2 or values.shape[1] != part.dim or not len(values):
+        raise ValueError(
+            f"values have shape {values.shape}; give (steps, {part.dim}), steps at "
+            "least 1."
+        )
     z, c = _draw_latents(config, key, rows)
     steps = len(values)
     parts = [jnp.repeat(x, steps, 0) for x in config.codes.split(c)]

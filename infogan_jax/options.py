@@ -10,6 +10,7 @@ from pathlib import Path
 from infogan_jax import data
 
 _SEEDS = range(2**32)
+_MOST = 2**31 - 1  # Steps are counted in int32.
 # The smallest numbers of a run; a norm needs two images.
 _LEAST = {
     "steps": 1,
@@ -118,10 +119,11 @@ def seed(text: str) -> int:
 def check(options: Options) -> None:
     """Raises Stop for a number that no run can have."""
     for name, low in _LEAST.items():
-        value = getattr(options, name)
+        value, flag = getattr(options, name), "--" + name.replace("_", "-")
         if value is not None and value < low:
-            flag = "--" + name.replace("_", "-")
             raise Stop(f"{flag} must be at least {low}, not {value}.")
+        if value is not None and value > _MOST:
+            raise Stop(f"{flag} must be at most {_MOST}, not {value}.")
     if options.seed not in _SEEDS:
         raise Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
 

@@ -39,7 +39,7 @@ def pmap_step(
       (state, batch, key) -> (state, metrics), as `train_step` without the config. It
       raises a ValueError for a batch that does not divide.
     """
-    devices = jax.local_devices() if devices is None else list(devices)
+    devices = _given(devices, jax.local_devices())
     n, (everywhere, shares) = len(devices), _shardings(devices)
     mapped = jax.pmap(
         functools.partial(training.step, config, axis_name="batch"),
@@ -79,7 +79,7 @@ def shard_map_step(
       whole batch, of which its devices take their share; the state that comes back
       lies on all devices: `local` gives this process's copy.
     """
-    devices = jax.devices() if devices is None else list(devices)
+    devices = _given(devices, jax.devices())
     everywhere, shares = _shardings(devices)
 
     def on_one_device(state, batch, key):
@@ -102,6 +102,13 @@ def shard_map_step(
         return mapped(state, _place(batch, shares), key)
 
     return run
+
+
+def _given(devices, all_of_them):
+    devices = all_of_them if devices is None else list(devices)
+    if not devices:
+        raise ValueError("devices names none; give at least one, or None for all.")
+    return devices
 
 
 def _shardings(devices):

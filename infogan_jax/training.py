@@ -83,11 +83,13 @@ def step(
       judgements, and "g/spread" how much fakes vary, as a share of real images.
 
     Raises:
-      ValueError: the batch does not fit the config, or the `shard_map` around it
-        would sum gradients by itself; at trace time.
+      ValueError: the batch does not fit the config, the state lacks networks or
+        optimizers, or the `shard_map` around the step would sum gradients by itself;
+        at trace time.
 
     Source: Chen et al. 2016 (arXiv:1606.03657); the five steps of one iteration.
     """
+    checks.check_state(config, state)
     batch = checks.check_batch(config, batch)
     checks.check_axis(batch["image"], axis_name)
     run = functools.partial(_step, config, axis_name)
@@ -157,16 +159,15 @@ def train_steps(
     Raises:
       ValueError: the data do not fit the config, or a number is out of range.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-    if at_most is None:
-        if isinstance(steps, jax.core.Tracer):
-            raise ValueError("a traced number of steps needs at_most, its limit.")
-        at_most = operator.index(steps)
-    if at_most < 1:
-        raise ValueError(f"steps must be at least 1, not {at_most}.")
-    if not isinstance(steps, jax.core.Tracer) and not 1 <= steps <= at_most:
-        raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
+    checks.check_counts(batch_size=batch_size)
+    if not isinstance(steps, jax.core.Tracer):
+        checks.check_counts(steps=steps)
+        at_most = operator.index(steps) if at_most is None else at_most
+        if steps > at_most:
+            raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
+    elif at_most is None:
+        raise ValueError("a traced number of steps needs at_most, its limit.")
+    checks.check_counts(at_most=at_most)
     checks.check_rows(config, dataset)
     run = _donating_steps if donate else _jitted_steps
     return run(config, state, dataset, key, steps, batch_size, at_most)
@@ -226,8 +227,7 @@ def train(
     Raises:
       ValueError: the data do not fit the config.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
+    checks.check_counts(batch_size=batch_size)
     checks.check_rows(config, dataset)
     dataset = jax.device_put(dict(dataset))
     state = init(config, key) if state is None else copy(state)

@@ -212,6 +212,31 @@ FUNCTIONS = [
         "one length, not .*'label': 3",
     ),
     (lambda w: steps_of(w, batch_size=0), ValueError, "at least 1, not 0"),
+    (lambda w: steps_of(w, steps=1.5), ValueError, "steps must be whole .* not 1.5"),
+    (
+        lambda w: infogan_jax.train_step(
+            w["config"], w["state"].replace(opt={}), w["batch"], w["key"]
+        ),
+        ValueError,
+        r"no optimizer for \['d', 'g'\]; restore it without",
+    ),
+    (
+        lambda w: infogan_jax.train_step(
+            w["config"], w["state"].replace(nets={"g": 0}), w["batch"], w["key"]
+        ),
+        ValueError,
+        r"the state holds \['g'\]",
+    ),
+    (
+        lambda w: infogan_jax.pmap_step(w["config"], devices=[]),
+        ValueError,
+        "devices names none",
+    ),
+    (
+        lambda w: infogan_jax.shard_map_step(w["config"], devices=[]),
+        ValueError,
+        "devices names none",
+    ),
     (lambda w: steps_of(w, steps=0), ValueError, "at least 1, not 0"),
     (lambda w: steps_of(w, steps=9, at_most=5), ValueError, "1 .. 5, not 9"),
     (
@@ -249,7 +274,7 @@ FUNCTIONS = [
     (
         lambda w: checkpoint.Writer(w["folder"] / "new", w["config"], keep=0),
         ValueError,
-        "keep must be at least 1",
+        "keep must be whole and at least 1",
     ),
     (
         lambda w: checkpoint.Writer(w["folder"] / "caf\udce9", w["config"]),
@@ -259,6 +284,7 @@ FUNCTIONS = [
     (lambda w: parallel.join("here"), ValueError, "HOST:PORT,PROCESSES,INDEX"),
     # sampling and reading
     (lambda w: sample_of(w, 0), ValueError, "at least 1, not 0"),
+    (lambda w: sample_of(w, 2.5), ValueError, "n must be whole .* not 2.5"),
     (lambda w: sample_of(w, c={7: 0}), ValueError, "no code 7"),
     (lambda w: sample_of(w, c={0: 5}), ValueError, "outside|must lie|5"),
     (lambda w: sample_of(w, c={1: 2.5}), ValueError, "2.5"),
@@ -277,7 +303,14 @@ FUNCTIONS = [
             w["config"], w["state"], w["key"], 0, rows=-1, steps=2
         ),
         ValueError,
-        "at least 1, not -1 and 2",
+        "rows must be whole and at least 1, not -1",
+    ),
+    (
+        lambda w: infogan_jax.traverse(
+            w["config"], w["state"], w["key"], 1, values=np.zeros((0, 1))
+        ),
+        ValueError,
+        r"values have shape \(0, 1\); give \(steps, 1\)",
     ),
     (
         lambda w: infogan_jax.traverse(w["config"], w["state"], w["key"], 9),
@@ -318,7 +351,7 @@ FUNCTIONS = [
         r"no step 3, only \[0\]",
     ),
     (
-        lambda w: infogan_jax.restore(w["folder"] / "saved", nets=("h",)),
+        lambda w: infogan_jax.restore(w["folder"] / "saved", nets=iter("h")),
         ValueError,
         "must be some of",
     ),
@@ -377,6 +410,7 @@ COMMANDS = [
     (["--data", "folder:W/empty"], ["holds no images"]),
     (["--data", "tfds:nothing", "--data-dir", "."], ["no prepared dataset"]),
     (["--steps", "0"], ["--steps must be at least 1, not 0"]),
+    (["--steps", str(2**31)], ["--steps must be at most 2147483647, not 2147483648"]),
     (["--batch-size", "0"], ["--batch-size must be at least 2, not 0"]),
     (["--batch-size", "1"], ["--batch-size must be at least 2, not 1"]),
     (["--save-every", "0"], ["--save-every must be at least 1"]),
@@ -442,7 +476,7 @@ WISHES = [
     (["sample", "W/empty"], ["no checkpoint"]),
     (["sample", "W/file"], ["no checkpoint"]),
     (["sample", "W/saved", "--digit", "7"], ["evaluation.json"]),
-    (["sample", "W/saved", "--n", "0"], ["n must be at least 1"]),
+    (["sample", "W/saved", "--n", "0"], ["n must be whole and at least 1"]),
     (["sample", "W/saved", "--set", "9=0"], ["no code 9"]),
     (["sample", "W/saved", "--set", "1=0", "--set", "1=1"], ["names a code twice"]),
     (["traverse", "W/saved", "--code", "5"], ["no code 5"]),
