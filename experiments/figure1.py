@@ -14,10 +14,9 @@ import pathlib
 import sys
 
 import jax
-import tqdm
 
 import infogan_jax
-from infogan_jax import checks, console, data, plotting, presets
+from infogan_jax import checks, console, data, plotting, presets, progress
 from infogan_jax import options as options_lib
 
 CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
@@ -28,7 +27,7 @@ def information(config, dataset, steps, seed, name):
     """L_I of code 0 at every update, a list."""
     key, bounds = jax.random.key(seed), []
     state, dataset = infogan_jax.init(config, key), jax.device_put(dataset)
-    with tqdm.tqdm(total=steps, desc=name, unit="update") as bar:
+    with progress.Progress(steps, name=name) as telling:
         while len(bounds) < steps:
             n = min(EVERY, steps - len(bounds))
             state, metrics = infogan_jax.train_steps(
@@ -42,7 +41,7 @@ def information(config, dataset, steps, seed, name):
                 donate=True,
             )
             bounds += metrics["info/0"][:n].tolist()
-            bar.update(n)
+            telling.advance(n)
     return bounds
 
 

@@ -30,6 +30,11 @@ class Stream:
         """Flushes if that is possible."""
         self._attempt("flush")
 
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        stream = getattr(sys, self._name)
+        return stream is not None and stream.isatty()
+
     def __getattr__(self, name):
         """Whatever else a progress bar asks of a stream, such as its terminal."""
         return getattr(getattr(sys, self._name), name)

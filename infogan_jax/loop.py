@@ -14,10 +14,9 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import tqdm
 
 from infogan_jax import config as config_lib
-from infogan_jax import console, data, evaluation, parallel, training
+from infogan_jax import console, data, evaluation, parallel, progress, training
 from infogan_jax import options as options_lib
 
 Stop = options_lib.Stop
@@ -25,7 +24,9 @@ Stop = options_lib.Stop
 _KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
 _FAILED = 1000  # No signal has this number.
 _AT_MOST = 100  # updates per dispatch,
-_SECONDS = 1.0  # and how long one may take: what Ctrl-C and the bar have to wait for.
+_SECONDS = (
+    1.0  # and how long one may take: what Ctrl-C and the progress have to wait for.
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,20 +65,11 @@ def lead(run, state, log, interrupts):
       The state, which is saved, and the signal that ended the loop, or 0.
     """
     advance, pace, options = _advance(run, state), _Pace(), run.options
-    step = first = saved = int(state.step)
+    step = saved = int(state.step)
     with contextlib.ExitStack() as stack:
         stack.enter_context(interrupts.patience())
         writer = stack.enter_context(_Writer(run.directory, run.config))
-        bar = stack.enter_context(
-            tqdm.tqdm(
-                total=options.steps,
-                initial=first,
-                unit="update",
-                mininterval=1.0,
-                file=console.ERR,
-                dynamic_ncols=True,
-            )
-        )
+        telling = stack.enter_context(progress.Progress(options.steps, step))
         ended = 0
         while step < options.steps:
             n = pace.next(_next_stop(step, options) - step)
@@ -89,12 +81,12 @@ def lead(run, state, log, interrupts):
             with _telling_others(step < options.steps):
                 state = parallel.local(everywhere)
                 for cause in log.add(step - n, n, metrics):
-                    bar.write(cause, file=console.ERR)
-                bar.update(n)
+                    telling.say(cause)
+                telling.advance(n)
                 last = step == options.steps
                 if step % options.evaluate_every == 0 and not last:
                     _settle(log, state, step)
-                    bar.set_postfix_str(cluster(run, log, state))
+                    telling.note(cluster(run, log, state))
                 if step % options.save_every == 0 or last:
                     saved = _save(log, writer, state, step)
         if saved != step:

@@ -16,6 +16,7 @@ RANKS = {
     "data": 0,
     "latents": 1,
     "networks": 1,
+    "progress": 1,
     "schedules": 1,
     "objectives": 2,
     "contrastive": 3,
