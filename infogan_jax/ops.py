@@ -1,12 +1,15 @@
-"""Operations that XLA:CPU does slowly, written so that it does them fast. All exact.
+"""Operations that XLA does slowly, written so that it does them fast. All exact.
 
 `strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2; what
-differs is how they are computed on a CPU. There a kernel's gradient is a matrix product
-with the image's patches, and so is a strided convolution that learns, which shares
-them: XLA's own kernel gradient is far slower for a transposed convolution, and for both
-inside a loop, which would rule out `lax.scan` over steps. A transposed convolution
-makes whole blocks of pixels, where XLA would multiply by the zeros between its inputs
-(`experiments/operations.py` measures it all). Elsewhere they are XLA's own.
+differs is how they are computed on a CPU and on NVIDIA's GPUs. There a kernel's
+gradient is a matrix product with the image's patches, and so is a strided convolution
+that learns, which shares them: XLA's own kernel gradient is far slower on a CPU for a
+transposed convolution, and for both inside a loop, which would rule out `lax.scan` over
+steps. A transposed convolution makes whole blocks of pixels, where XLA would multiply
+by the zeros between its inputs; that is what counts on a GPU. Where `vmap` gives every
+seed a kernel of its own, all are matrix products: XLA would make grouped convolutions
+of them. (`experiments/operations.py` and `accelerator.py` measure it all.) Elsewhere
+they are XLA's own.
 
 `one_draw` makes all of a network's initial weights one draw of random numbers: a draw
 for each array would take most of the compilation of `init`.
@@ -42,7 +45,7 @@ def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     if x.shape[1] % 2 or x.shape[2] % 2:
         raise ValueError(f"sides must be even to be halved, not {x.shape[1:3]}.")
-    return _plain_conv(x, kernel)
+    return _by_platform(_conv, _plain_conv, x, kernel)
 
 
 @jax.custom_vjp
@@ -56,9 +59,12 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
       [B, 2H, 2W, F].
     """
-    return lax.platform_dependent(
-        x, kernel, cpu=_transpose_by_blocks, default=_plain_transpose
-    )
+    return _by_platform(_transpose_by_blocks, _plain_transpose, x, kernel)
+
+
+def _by_platform(ours, plain, *arrays):
+    """Our form where it was measured to be the faster one."""
+    return lax.platform_dependent(*arrays, cpu=ours, cuda=ours, default=plain)
 
 
 def _plain_conv(x, kernel):
@@ -74,7 +80,7 @@ def _plain_transpose(x, kernel):
 @jax.custom_vjp
 def _learning_conv(x, kernel):
     """`strided_conv` where the kernel's gradient will want x's patches as well."""
-    return lax.platform_dependent(x, kernel, cpu=_conv_by_patches, default=_plain_conv)
+    return _by_platform(_conv_by_patches, _plain_conv, x, kernel)
 
 
 def _conv_forward(x, kernel):
@@ -110,7 +116,27 @@ def _adjoint(kernel):
 
 def _kernel_gradient(x, g):
     """Gradient of <g, strided_conv(x, kernel)> in the kernel: [4, 4, C, F]."""
-    return lax.platform_dependent(x, g, cpu=_by_patches, default=_by_convolution)
+    return _by_platform(_by_patches, _by_convolution, x, g)
+
+
+def _unless_kernels_vary(product):
+    """Decorator of a convolution, which is `product` under `vmap` over kernels."""
+
+    def decorate(convolution):
+        operation = jax.custom_batching.custom_vmap(convolution)
+
+        @operation.def_vmap
+        def batched(size, is_batched, x, kernel):
+            x_varies, kernels_vary = is_batched
+            if kernels_vary:
+                axes = (0 if x_varies else None, 0)
+                return jax.vmap(product, axes)(x, kernel), True
+            out = operation(x.reshape(-1, *x.shape[2:]), kernel)
+            return out.reshape(size, -1, *out.shape[1:]), True
+
+        return operation
+
+    return decorate
 
 
 def _conv_by_patches(x, kernel):
@@ -118,6 +144,9 @@ def _conv_by_patches(x, kernel):
     batch, height, width, _ = x.shape
     product = _patches(x) @ kernel.reshape(-1, kernel.shape[3])
     return product.reshape(batch, height // 2, width // 2, -1)
+
+
+_conv = _unless_kernels_vary(_conv_by_patches)(_plain_conv)
 
 
 def _by_patches(x, g):
@@ -157,20 +186,6 @@ def _transpose_by_blocks(x, kernel):
     return pixels.reshape(shape)[:, 1:-1, 1:-1]
 
 
-def _convolved(x, taps):
-    """The blocks by a 2x2 convolution: [B, H + 1, W + 1, 2, 2, F]."""
-    n_channels, n_features = taps.shape[4:]
-    taps = jnp.flip(taps, (0, 2)).transpose(0, 2, 4, 1, 3, 5)
-    blocks = lax.conv_general_dilated(
-        jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))),
-        taps.reshape(2, 2, n_channels, 4 * n_features),
-        (1, 1),
-        "VALID",
-        dimension_numbers=_DIMENSIONS,
-    )
-    return blocks.reshape(*blocks.shape[:3], 2, 2, n_features)
-
-
 def _overlapped(x, taps):
     """The blocks as sums of what each pixel gives to the four that it touches.
 
@@ -184,6 +199,21 @@ def _overlapped(x, taps):
         for a in (0, 1)
         for b in (0, 1)
     )
+
+
+@_unless_kernels_vary(_overlapped)
+def _convolved(x, taps):
+    """The blocks by a 2x2 convolution: [B, H + 1, W + 1, 2, 2, F]."""
+    n_channels, n_features = taps.shape[4:]
+    taps = jnp.flip(taps, (0, 2)).transpose(0, 2, 4, 1, 3, 5)
+    blocks = lax.conv_general_dilated(
+        jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))),
+        taps.reshape(2, 2, n_channels, 4 * n_features),
+        (1, 1),
+        "VALID",
+        dimension_numbers=_DIMENSIONS,
+    )
+    return blocks.reshape(*blocks.shape[:3], 2, 2, n_features)
 
 
 def _by_convolution(x, g):

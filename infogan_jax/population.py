@@ -42,8 +42,7 @@ def train_steps(
       steps: how many.
       batch_size: images per step and seed.
       how: "vmap" does every seed's step together, "map" one seed after another. By
-        default "map" on a CPU, where `vmap` over weights turns convolutions into
-        grouped ones, many times slower; "vmap" elsewhere.
+        default "map" on a CPU, which the seeds would only share; "vmap" elsewhere.
 
     Returns:
       The states after them, and metrics [S, steps].

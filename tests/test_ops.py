@@ -88,6 +88,25 @@ def test_both_kernel_gradients_are_the_same(arrays):
     np.testing.assert_allclose(by_patches, by_convolution, rtol=1e-9)
 
 
+@pytest.mark.parametrize("fast", [ops.strided_conv, ops.conv_transpose])
+@pytest.mark.parametrize("of", [lambda conv: conv, gradients])
+def test_seeds_with_kernels_of_their_own_need_no_grouped_convolution(of, fast):
+    x, kernels = jnp.zeros((2, 4, 4, 5)), jnp.zeros((N, 4, 4, 5, 7))
+    for axes, images in ((None, x), (0, jnp.stack([x] * N))):
+        together = jax.vmap(of(fast), (axes, 0))
+        text = jax.jit(together).lower(images, kernels).as_text()
+        assert "stablehlo.convolution" not in text
+        assert "stablehlo.dot_general" in text
+
+
+@pytest.mark.parametrize(("plain", "fast"), PAIRS)
+def test_one_kernel_for_all_seeds_is_one_convolution(plain, fast, arrays):
+    images, (kernel, *_) = arrays
+    expected = jnp.stack([plain(x, kernel) for x in images])
+    found = jax.vmap(fast, (0, None))(images, kernel)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
 def test_one_draw_is_shared_out_without_overlap():
     shapes = [(30, 20), (50,), (4, 4, 3, 2)]
 
