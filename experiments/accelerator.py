@@ -1,17 +1,16 @@
-"""Everything to be measured on a GPU or TPU, in one call that needs no network.
+"""How fast a GPU or TPU trains: all of it measured in one call, on random images.
 
-    python experiments/accelerator.py --data-dir DIR --out accelerator.json
+    python experiments/accelerator.py --out accelerator.json
 
-The setting of `mnist.py` on all of MNIST: the table of `benchmark.py`; seconds for
-5,000 updates in one dispatch; the cost of many seeds at once against one; and the
-accuracy of those very seeds, every 500 updates. `--quick` shrinks it for a CPU.
+The setting of `mnist.py`: seconds for 5,000 updates in one dispatch, in float32 and
+bfloat16; what many seeds at once cost against one; and the table of `benchmark.py`. How
+well such seeds do is `mnist_seeds.py --at-once`. `--quick` shrinks it for a CPU.
 """
 
 import argparse
 import dataclasses
 import json
 import pathlib
-import sys
 import time
 
 import benchmark
@@ -20,7 +19,9 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import console, data, evaluation, networks, population
+from infogan_jax import checks, console, networks, population
+
+DTYPES = ("float32", "bfloat16")
 
 
 def seconds(work) -> float:
@@ -30,10 +31,10 @@ def seconds(work) -> float:
     return time.perf_counter() - began
 
 
-def one_run(config, dataset, batch, steps) -> dict:
+def one_run(config, batch, steps) -> dict:
     """Seconds for all updates of one seed in one dispatch, compilation apart."""
-    key = jax.random.key(0)
-    state, train = infogan_jax.init(config, key), jax.device_put(dataset.train)
+    key, train = jax.random.key(0), contenders.random_images()
+    state = infogan_jax.init(config, key)
 
     def work(n):
         return infogan_jax.train_steps(
@@ -41,34 +42,21 @@ def one_run(config, dataset, batch, steps) -> dict:
         )
 
     first = seconds(lambda: work(1))
-    whole = seconds(lambda: work(steps))
-    return {"updates": steps, "seconds": whole, "first_s": first}
+    return {"updates": steps, "seconds": seconds(lambda: work(steps)), "first_s": first}
 
 
-def many_seeds(config, dataset, batch, steps, every, n, how) -> dict:
-    """The seeds' accuracies every so many updates, and the seconds they took."""
+def many_seeds(config, batch, steps, n, how) -> dict:
+    """Seconds for some updates of all seeds in one dispatch, compilation apart."""
     keys = jax.vmap(jax.random.key)(jax.numpy.arange(n))
-    states, train = population.init(config, keys), jax.device_put(dataset.train)
+    states, train = population.init(config, keys), contenders.random_images()
 
-    def work(states):
+    def work():
         return population.train_steps(
-            config, states, train, keys, steps=every, batch_size=batch, how=how
+            config, states, train, keys, steps=steps, batch_size=batch, how=how
         )
 
-    first = seconds(lambda: work(states))
-    took, curves = 0.0, []
-    for done in range(every, steps + 1, every):
-        began = time.perf_counter()
-        states, _ = jax.block_until_ready(work(states))
-        took += time.perf_counter() - began
-        each = (population.of_seed(states, i) for i in range(n))
-        found = [evaluation.clustering(config, s, dataset.test) for s in each]
-        curves.append({"step": done, "hungarian": [f["hungarian"] for f in found]})
-        print(json.dumps(curves[-1]), flush=True)
-    return {
-        "seeds": n, "how": how, "updates": steps, "seconds": took, "first_s": first,
-        "curves": curves,
-    }  # fmt: skip
+    first = seconds(work)
+    return {"seeds": n, "updates": steps, "seconds": seconds(work), "first_s": first}
 
 
 def main(argv=None) -> int:
@@ -77,29 +65,24 @@ def main(argv=None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     show = " (default: %(default)s)"
-    parser.add_argument("--data", default="mnist", help="dataset" + show)
-    parser.add_argument("--data-dir", help="directory that holds the data")
     parser.add_argument("--seeds", type=int, default=16, help="at once" + show)
     parser.add_argument("--out", default="accelerator.json", help="file" + show)
     parser.add_argument("--quick", action="store_true", help="a tiny version of it all")
     options = parser.parse_args(argv)
     if options.seeds < 1:
         parser.error(f"--seeds must be at least 1, not {options.seeds}.")
+    try:
+        checks.check_writable(options.out)
+    except OSError as error:
+        parser.error(str(error))
 
     if options.quick:
-        batch, steps, every, rounds, width, dense, turn = 16, 4, 2, 2, 8, 32, 2
+        batch, steps, some, rounds, width, dense, turn = 16, 4, 2, 2, 8, 32, 2
         architecture = networks.Dcgan(width=width, dense=dense, init_std=None)
         config = dataclasses.replace(mnist.full(steps), architecture=architecture)
     else:
-        batch, steps, every, rounds = 128, 5000, 500, 9
-        width, dense, turn = 64, 1024, 200
+        batch, steps, some, rounds, width, dense, turn = 128, 5000, 200, 5, 64, 1024, 60
         config = mnist.full(steps)
-    try:
-        dataset = data.load(options.data, options.data_dir)
-        open(options.out, "a").close()  # Before the work: it may not be possible.
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
 
     peak = benchmark.ceiling()
     found = {"machine": benchmark.machine(peak)}
@@ -110,13 +93,16 @@ def main(argv=None) -> int:
         pathlib.Path(options.out).write_text(text + "\n")
         print(name, json.dumps(value), flush=True)
 
-    keep("one_seed", one_run(config, dataset, batch, steps))
-    for how in ("vmap", "map"):
-        numbers = (batch, steps, every, options.seeds, how)
-        keep(f"seeds_by_{how}", many_seeds(config, dataset, *numbers))
+    of_dtype = {d: dataclasses.replace(config, compute_dtype=d) for d in DTYPES}
+    for dtype, of_it in of_dtype.items():
+        keep(f"one seed, {dtype}", one_run(of_it, batch, steps))
+    for how, dtype in (("vmap", "float32"), ("vmap", "bfloat16"), ("map", "float32")):
+        numbers = (batch, some, options.seeds, how)
+        keep(f"seeds by {how}, {dtype}", many_seeds(of_dtype[dtype], *numbers))
     racing = contenders.compare(batch, width, dense, turn)
     seen = benchmark.time_each(racing, rounds, turn)
     keep("table", benchmark.rows(racing, seen, peak))
+    benchmark.print_table(found["table"])
     return 0
 
 

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from contenders import compare, dispatched, looped, over_devices, seeds, stock, tutorial
 
-from infogan_jax import console, records
+from infogan_jax import checks, console, records
 
 PACKAGES = ("infogan_jax", "jax", "jaxlib", "flax", "torch")
 
@@ -250,6 +250,10 @@ def main(argv=None) -> int:
         parser.error("every number must be at least 1.")
     if options.rounds < 2:
         parser.error(f"--rounds must be at least 2, not {options.rounds}.")
+    try:
+        checks.check_writable(*filter(None, (options.json, options.figure)))
+    except OSError as error:
+        parser.error(str(error))
 
     if options.growth:  # Of CPU devices; they share the cores, so only costs show.
         os.environ["XLA_FLAGS"] = (

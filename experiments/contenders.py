@@ -211,10 +211,10 @@ def compare(batch, width, dense, at_most):
             pytorch(batch, width, dense, bfloat16=True),
         ]
         hows = [("compile", False)]
-        if jax.default_backend() == "gpu":
-            hows += [("cuda-graph", False), ("cuda-graph", True)]
+        if jax.default_backend() == "gpu":  # Where launches are what a step costs.
+            hows = [("cuda-graph", False), ("cuda-graph", True)]
         for how, bfloat16 in hows:
-            try:  # It may need a compiler, or a newer PyTorch.
+            try:  # It may need a compiler, or another PyTorch.
                 contender = pytorch(batch, width, dense, bfloat16, how)
                 contender.run(1)
             except Exception as error:

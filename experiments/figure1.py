@@ -94,6 +94,7 @@ def main(argv=None) -> int:
         dataset = data.load(options.data, options.data_dir)
         checks.check_images(presets.PAPER, dataset.train["image"])
         out.mkdir(parents=True, exist_ok=True)
+        checks.check_writable(out / "figure1.json", out / "figure1.png")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

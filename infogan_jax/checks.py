@@ -118,6 +118,18 @@ def check_axis(images, axis_name: str | None) -> None:
         )
 
 
+def check_writable(*files) -> None:
+    """Raises an OSError unless these can be written; before the work, not after it."""
+    for path in map(Path, files):
+        is_new = not path.exists()
+        try:
+            path.open("a").close()
+        except OSError as error:
+            raise OSError(f"cannot write {path}: {error.strerror}.") from error
+        if is_new:
+            path.unlink()
+
+
 def check_path(directory) -> None:
     """Raises unless Orbax can restore what it saves in this directory.
 
