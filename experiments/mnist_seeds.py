@@ -9,22 +9,40 @@ whose runs lie in `OUT/seed-N`. A finished seed is skipped and an interrupted on
 resumed, so the same command goes on after a kill; several processes may share OUT, each
 with seeds of its own. The report of all finished seeds is written anew each time:
 report.md, report.json, accuracy.png, confusions.png. No seed is left out of it.
+
+On a GPU or TPU `--at-once` trains the seeds that have not begun in one program. They
+are saved when they end, and have no figures of their own.
 """
 
 import argparse
+import contextlib
+import dataclasses
 import json
 import math
 import statistics
 import sys
+import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import mnist
 import mnist_vat
 import numpy as np
 import table
 from scipy import stats
 
-from infogan_jax import Config, console, plotting
+from infogan_jax import (
+    Config,
+    checkpoint,
+    console,
+    data,
+    loop,
+    plotting,
+    population,
+    records,
+    runs,
+)
 from infogan_jax import options as options_lib
 
 SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
@@ -62,22 +80,85 @@ def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
     return experiment.main([*rest, "--out", str(run), "--resume"])
 
 
+def given_options(experiment, rest: list[str]) -> dict:
+    """What the experiment's own options say, those of a single run apart."""
+    given = vars(options_lib.parser("", experiment.defaults, "").parse_args(rest))
+    for name in ("out", "resume", "distributed"):
+        del given[name]
+    return given
+
+
+def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> None:
+    """Trains those of the seeds that have not begun, in one program.
+
+    Raises:
+      Stop, ValueError, OSError: an option is wrong, or a directory cannot be written.
+    """
+
+    def has_begun(seed):
+        lasting = ("checkpoints", "evaluation.json")
+        return any((out / f"seed-{seed}" / name).exists() for name in lasting)
+
+    fresh = [seed for seed in seeds if not has_begun(seed)]
+    if not fresh:
+        return
+    given = given_options(experiment, rest)
+    options = experiment.defaults(given.get("quick", False))
+    options = dataclasses.replace(options, **given)
+    options_lib.check(options)
+    dataset = data.load(options.data, options.data_dir)
+    options = dataclasses.replace(options, data=dataset.name)
+    config = runs.configuration(experiment.build, options, dataset.image_shape)
+    keys = jnp.stack([jax.random.key(seed) for seed in fresh])
+    states, train = population.init(config, keys), jax.device_put(dataset.train)
+    began = time.monotonic()
+    with contextlib.ExitStack() as held:
+        logged = []
+        for seed, key in zip(fresh, keys, strict=True):
+            own = dataclasses.replace(options, seed=seed)
+            directory = out / f"seed-{seed}"
+            held.enter_context(records.lock(directory))
+            records.write_header(directory, config, own, dataset, resume=False)
+            for name in ("metrics", "accuracy", "timings"):  # Of a try that was killed.
+                (directory / f"{name}.jsonl").unlink(missing_ok=True)
+            run = loop.Run(directory, config, own, dataset, key, None, "")
+            log = held.enter_context(records.Log(directory, config, began))
+            logged.append((run, log))
+        for step in range(0, options.steps, options.evaluate_every):
+            n = min(options.evaluate_every, options.steps - step)
+            states, metrics = population.train_steps(
+                config, states, train, keys, steps=n, batch_size=options.batch_size
+            )
+            rows = jax.device_get(metrics)
+            for index, (run, log) in enumerate(logged):
+                log.add(step, n, population.of_seed(rows, index))
+                log.flush()
+                state = population.of_seed(states, index)
+                if step + n == options.steps:
+                    checkpoint.save(run.directory, config, state)
+                    runs.evaluate(run, state, log)
+                else:
+                    loop.cluster(run, log, state)
+            seconds = time.monotonic() - began
+            print(
+                f"{len(fresh)} seeds: {step + n} updates in {seconds:.0f} s", flush=True
+            )
+
+
 def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
     """Whether a run that was begun asked for as many steps as the options now do.
 
     Raises:
       Stop, ValueError: it is another experiment's, or had other options.
     """
-    given = vars(options_lib.parser("", experiment.defaults, "").parse_args(rest))
-    for name in ("out", "resume", "distributed"):
-        del given[name]
+    given = given_options(experiment, rest)
     before, now = (options_lib.resumed(run, wish) for wish in ({}, given))
     if now.data != before.data:
         raise options_lib.Stop(f"{run} was trained on {before.data}, not {now.data}.")
     path = run / "config.json"
     if path.exists():  # The committed results have none.
         config = Config.from_json(path.read_text())
-        if config != experiment.build(before, config.image_shape):
+        if config != runs.configuration(experiment.build, before, config.image_shape):
             raise options_lib.Stop(
                 f"{run} holds a run of another experiment, or of another version of "
                 f"{experiment.__name__}.py; name another directory by --out."
@@ -246,6 +327,9 @@ def main(argv=None) -> int:
         "--vat", action="store_true", help="the seeds of mnist_vat.py instead"
     )
     parser.add_argument(
+        "--at-once", action="store_true", help="in one program; for a GPU or TPU"
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         default=Path("runs/mnist-seeds"),
@@ -255,7 +339,18 @@ def main(argv=None) -> int:
     refused = {"--seed", "--resume"} & {word.partition("=")[0] for word in rest}
     if refused:
         parser.error(f"{', '.join(sorted(refused))}: set for each seed by --seeds.")
+    if any(word.startswith("--distributed") for word in rest):
+        parser.error(
+            "--distributed: a process joins a cluster once; train each seed by a "
+            "command of its own, then report by this one."
+        )
     experiment = mnist_vat if options.vat else mnist
+    if options.at_once:
+        try:
+            train_at_once(experiment, options.out, options.seeds, rest)
+        except (options_lib.Stop, ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     for seed in options.seeds:
         status = train(experiment, options.out, seed, rest)
         if status:

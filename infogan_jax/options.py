@@ -34,6 +34,7 @@ class Options:
     save_every: int
     evaluate_every: int
     devices: int | None
+    bfloat16: bool = False
 
 
 class Stop(Exception):
@@ -70,6 +71,11 @@ def parser(
 
     p.add_argument(
         "--quick", action="store_true", help="a small network for a laptop's CPU"
+    )
+    p.add_argument(
+        "--bfloat16",
+        action="store_true",
+        help="compute in bfloat16, for GPUs and TPUs; parameters stay float32",
     )
     option("--data", f"dataset: {', '.join(data.NAMES)}", metavar="NAME")
     option("--data-dir", "directory that holds, or gets, the data", metavar="DIR")

@@ -111,7 +111,7 @@ def _start(directory, resume, given, defaults, build, interrupts):
     def configure():
         if resume:
             return _resumed_config(directory, dataset).to_json()
-        return build(options, dataset.image_shape).to_json()
+        return configuration(build, options, dataset.image_shape).to_json()
 
     config = config_lib.Config.from_json(parallel.text_from_first(configure))
     run = loop.Run(
@@ -141,6 +141,14 @@ def _start(directory, resume, given, defaults, build, interrupts):
             return _lead(run, state, interrupts, began)
         ended = loop.follow(run, state, interrupts)
         return 128 + ended if ended else 0
+
+
+def configuration(build, options: Options, image_shape: tuple) -> config_lib.Config:
+    """What an experiment's `build` makes of all the options."""
+    config = build(options, image_shape)
+    if options.bfloat16:
+        config = dataclasses.replace(config, compute_dtype="bfloat16")
+    return config
 
 
 def _check_new(directory):
@@ -233,9 +241,7 @@ def _lead(run, state, interrupts, began):
             done = f"saved after {step}" if step else "nothing was done yet"
             _say(f"interrupted; {done} of {options.steps} updates. {run.command}")
             return 128 + ended
-        report = _report(run, state, log)
-    # Last: a run is finished once it is there.
-    records.write_json(directory / "evaluation.json", report)
+        report = evaluate(run, state, log)
     _draw_figures_and_tell(run, state, report)
     gc.collect()  # Figures are cyclic.
     loop.give_memory_back()
@@ -243,13 +249,16 @@ def _lead(run, state, interrupts, began):
     return 0
 
 
-def _report(run, state, log):
+def evaluate(run: loop.Run, state, log: records.Log) -> dict:
+    """A run's evaluation.json, which is written last: the run is then finished."""
     train, test = run.dataset.train, run.dataset.test
     key = jax.random.fold_in(run.key, _FIGURE_KEY)
     report = evaluation.evaluate(run.config, state, train, test, key)
     report |= {"test_set": f"{run.dataset.name} test", "alarms": log.alarms}
     if "hungarian" in report:
         log.accuracy(run.options.steps, report)
+    log.flush()
+    records.write_json(run.directory / "evaluation.json", report)
     return report
 
 
