@@ -1,0 +1,98 @@
+"""`mnist_seeds.py --at-once`: the runs that it leaves are those of each seed alone."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tiny_experiment
+
+import infogan_jax
+
+EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
+
+
+@pytest.fixture
+def mnist_seeds(monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    import mnist_seeds
+
+    return mnist_seeds
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "images.npz"
+    drawn = rng.integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    np.savez(path, image=drawn, label=np.arange(60) % 3)
+    return f"npz:{path}"
+
+
+def lines(run, name):
+    return [json.loads(line) for line in (run / name).read_text().splitlines()]
+
+
+@pytest.mark.parametrize("wish", [[], ["--bfloat16"]])
+def test_seeds_at_once_leave_the_runs_of_each(wish, mnist_seeds, images, tmp_path):
+    options = ["--data", images, "--steps", "5", *wish]
+    alone, out = tmp_path / "alone", tmp_path / "together"
+    assert tiny_experiment.main([*options, "--seed", "4", "--out", str(alone)]) == 0
+    mnist_seeds.train_at_once(tiny_experiment, out, [1, 4], options)
+    run = out / "seed-4"
+    for name in ("config.json", "run.json"):
+        assert (run / name).read_text() == (alone / name).read_text()
+    dtype = "bfloat16" if wish else "float32"
+    assert json.loads((run / "config.json").read_text())["compute_dtype"] == dtype
+    tolerance = {"rel": 2e-2, "abs": 2e-2} if wish else {"rel": 1e-4, "abs": 1e-4}
+    found, expected = lines(run, "metrics.jsonl"), lines(alone, "metrics.jsonl")
+    assert [row["step"] for row in found] == [1, 2, 3, 4, 5]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, **tolerance)
+    steps = [row["step"] for row in lines(run, "accuracy.jsonl")]
+    assert steps == [row["step"] for row in lines(alone, "accuracy.jsonl")]
+    assert infogan_jax.restore(run)[1].step == 5
+    reports = [json.loads((r / "evaluation.json").read_text()) for r in (run, alone)]
+    assert reports[0].keys() == reports[1].keys()
+    assert lines(out / "seed-1", "metrics.jsonl") != found
+
+
+def test_what_has_begun_is_left_and_what_was_killed_begins_anew(
+    mnist_seeds, images, tmp_path
+):
+    options = ["--data", images]
+    mnist_seeds.train_at_once(tiny_experiment, tmp_path, [0, 1], options)
+    finished = (tmp_path / "seed-0" / "metrics.jsonl").read_text()
+    # As a kill before the end leaves it: a header and a part of the logs.
+    killed = tmp_path / "seed-1"
+    whole = (killed / "metrics.jsonl").read_text()
+    shutil.rmtree(killed / "checkpoints")
+    (killed / "evaluation.json").unlink()
+    (killed / "metrics.jsonl").write_text(whole[: len(whole) // 2])
+    # As a committed result: finished, and without its checkpoints.
+    shutil.rmtree(tmp_path / "seed-0" / "checkpoints")
+    mnist_seeds.train_at_once(tiny_experiment, tmp_path, [0, 1], options)
+    assert (tmp_path / "seed-0" / "metrics.jsonl").read_text() == finished
+    assert not (tmp_path / "seed-0" / "checkpoints").exists()
+    again = (killed / "metrics.jsonl").read_text()
+    assert [json.loads(row) for row in again.splitlines()] == [
+        pytest.approx(json.loads(row), rel=1e-5) for row in whole.splitlines()
+    ]
+    assert infogan_jax.restore(killed)[1].step == 4
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        (["--data", "bundld"], "Did you mean 'bundled'"),
+        (["--data", "bundled", "--quick", "--batch-size", "1"], "at least 2"),
+    ],
+)
+def test_nonsense_is_one_line(wish, message, mnist_seeds, tmp_path, capsys):
+    out = tmp_path / "seeds"
+    argv = ["--at-once", "--seeds", "0-1", "--out", str(out), *wish]
+    assert mnist_seeds.main(argv) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not out.exists()
