@@ -29,6 +29,13 @@ from infogan_jax import latents, networks  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs():
+    """Frees a file's programs: their memory maps are limited (65,530 on Linux)."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """A config whose step compiles in a few seconds."""
