@@ -106,7 +106,9 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
     options = experiment.defaults(given.get("quick", False))
     options = dataclasses.replace(options, **given)
     options_lib.check(options)
+    runs.keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
+    print(f"data: {dataset.note}", flush=True)
     options = dataclasses.replace(options, data=dataset.name)
     config = runs.configuration(experiment.build, options, dataset.image_shape)
     keys = jnp.stack([jax.random.key(seed) for seed in fresh])
@@ -139,10 +141,8 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
                     runs.evaluate(run, state, log)
                 else:
                     loop.cluster(run, log, state)
-            seconds = time.monotonic() - began
-            print(
-                f"{len(fresh)} seeds: {step + n} updates in {seconds:.0f} s", flush=True
-            )
+            progress = f"update {step + n} of {options.steps} of {len(fresh)} seeds"
+            print(f"{progress}, {time.monotonic() - began:.0f} s", flush=True)
 
 
 def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:

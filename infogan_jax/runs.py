@@ -101,7 +101,7 @@ def _start(directory, resume, given, defaults, build, interrupts):
         return json.dumps(dataclasses.asdict(options))
 
     options = Options(**json.loads(parallel.text_from_first(choose)))
-    _keep_compiled_programs()
+    keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
     _say(f"data: {dataset.note}")
     options = dataclasses.replace(options, data=dataset.name)
@@ -336,7 +336,7 @@ def draw(directory, config, state, key, label_of=None) -> None:
         figure.savefig(directory / name)
 
 
-def _keep_compiled_programs():
+def keep_compiled_programs() -> None:
     """Compiles once for all runs: programs stay in the user's cache directory."""
     where = jax.config.jax_compilation_cache_dir
     if not where:
