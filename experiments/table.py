@@ -1,10 +1,11 @@
-"""Markdown table of finished runs: every run, then the median.
+"""Markdown table of finished runs: every run, then the median; or a row a directory.
 
 for seed in 0 1 2 3 4; do
   python experiments/mnist.py --quick --seed $seed --out runs/quick-$seed
 done
 python experiments/table.py runs/quick-*
 python experiments/table.py runs/mnist --curve        # accuracy while it trained
+python experiments/table.py runs/seeds runs/vat --groups   # all seeds of each in a row
 """
 
 import argparse
@@ -134,6 +135,54 @@ def summary(runs) -> str:
     return "\n".join(rows)
 
 
+def groups(directories) -> str:
+    """One row for each directory of runs: all its seeds, their median, worst and best.
+
+    Raises:
+      ValueError: one holds no runs, runs of several settings, or one that is damaged.
+    """
+    rows = [
+        "| runs | digits | updates | device | date | seeds | held-out accuracy by seed "
+        "| median | worst | best | median NMI |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for directory in directories:
+        runs = [
+            path.parent for path in pathlib.Path(directory).glob("*/evaluation.json")
+        ]
+        if not runs:
+            raise ValueError(f"{directory} holds no finished runs.")
+        if warning := differences(runs):
+            raise ValueError(f"{directory}: {warning}")
+        runs = {read(run, "run.json")["seed"]: run for run in runs}
+        seeds = sorted(runs)
+        reports = [report_of(runs[seed]) for seed in seeds]
+        accuracies = [report["accuracy"] for report in reports]
+        places = [read(runs[seed], "environment.json") for seed in seeds]
+        dates = [place["started"][:10] for place in places]
+        gapless = seeds == list(range(seeds[0], seeds[-1] + 1))
+        cells = [
+            f"`{directory}`",
+            places[0]["dataset"]["name"],
+            f"{read(runs[seeds[0]], 'run.json')['steps']:,}",
+            ", ".join(sorted({name for place in places for name in place["devices"]})),
+            _from_to(sorted(dates)),
+            _from_to(seeds) if gapless else " ".join(map(str, seeds)),
+            " ".join(f"{accuracy:.4f}".removeprefix("0") for accuracy in accuracies),
+            f"{statistics.median(accuracies):.4f}",
+            f"{min(accuracies):.4f}",
+            f"{max(accuracies):.4f}",
+            f"{statistics.median(report['nmi'] for report in reports):.3f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _from_to(values):
+    """The first and the last, or the one that they are."""
+    return " to ".join(dict.fromkeys([str(values[0]), str(values[-1])]))
+
+
 def curve(run) -> str:
     """Accuracy on the test images while a run trained."""
     rows = ["| update | Hungarian on test | NMI |", "|---|---|---|"]
@@ -150,13 +199,17 @@ def main(argv=None) -> int:
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="finished run directories"
     )
-    parser.add_argument("--curve", action="store_true", help="accuracy over updates")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--curve", action="store_true", help="accuracy over updates")
+    ways.add_argument(
+        "--groups", action="store_true", help="a row for each directory of runs"
+    )
     options = parser.parse_args(argv)
     try:
         if options.curve:
             print("\n\n".join(curve(run) for run in options.runs))
         else:
-            print(summary(options.runs))
+            print((groups if options.groups else summary)(options.runs))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -284,6 +284,26 @@ def test_a_report_or_table_names_the_run_that_it_cannot_read(
     assert len(errors) == 2 and all(message in error for error in errors)
 
 
+def test_groups_have_a_row_for_each_directory(finished_seeds, capsys):
+    groups = ["--groups", str(finished_seeds), str(finished_seeds / "seed-0")]
+    assert load("table").main(groups) == 2
+    assert "seed-0 holds no finished runs" in capsys.readouterr().err
+    assert load("table").main(groups[:2]) == 0
+    row = capsys.readouterr().out.splitlines()[-1].split(" | ")
+    reports = [
+        json.loads((finished_seeds / f"seed-{seed}" / "evaluation.json").read_text())
+        for seed in range(3)
+    ]
+    by_seed = [f"{report['accuracy']:.4f}"[1:] for report in reports]
+    assert row[0] == f"| `{finished_seeds}`"
+    assert row[5:7] == ["0 to 2", " ".join(by_seed)]
+    assert row[7:10] == [f"0{sorted(by_seed)[place]}" for place in (1, 0, 2)]
+    path = finished_seeds / "seed-1" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 7}))
+    assert load("table").main(groups[:2]) == 2
+    assert "the runs differ in steps" in capsys.readouterr().err
+
+
 def test_a_report_over_two_experiments_says_so(finished_seeds):
     mnist, mnist_vat = load("mnist"), load("mnist_vat")
     options, runs = mnist.defaults(True), sorted(finished_seeds.iterdir())
