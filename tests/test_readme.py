@@ -51,6 +51,22 @@ def test_shell_commands_name_files_that_exist():
     assert all((ROOT / name).is_file() for name in named)
 
 
-def test_pictures_in_the_readme_exist():
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert pictures and all((ROOT / name).is_file() for name in pictures)
+@pytest.mark.parametrize("page", ["README.md", "experiments/results/README.md"])
+def test_what_a_page_shows_or_links_to_exists(page):
+    text = (ROOT / page).read_text()
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    names = [link.partition("#")[0] for link in links if "://" not in link]
+    assert any(name.endswith(".png") for name in names)
+    assert all(((ROOT / page).parent / name).exists() for name in names)
+
+
+def test_the_table_of_results_is_what_its_command_prints():
+    [command] = re.findall(r"`cd (\S+) &&\s+python ([^`]+)`", README)
+    done = subprocess.run(
+        [sys.executable, *command[1].split()],
+        cwd=ROOT / command[0],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in README
