@@ -31,21 +31,26 @@ def train_steps(
     steps: int,
     batch_size: int,
     how: str | None = None,
+    at_most: int | None = None,
+    donate: bool = False,
 ) -> tuple[TrainState, dict]:
     """`training.train_steps` for every seed, in one dispatch.
 
     Args:
       config: what to compute; static.
-      states: [S, ...], from `init`; not donated.
+      states: [S, ...], from `init`.
       dataset: {"image": uint8 [N, H, W, C], ...} on the device, shared by all seeds.
       keys: [S], the seeds' own; the same at every call.
       steps: how many.
       batch_size: images per step and seed.
       how: "vmap" does every seed's step together, "map" one seed after another. By
         default "map" on a CPU, which the seeds would only share; "vmap" elsewhere.
+      at_most: the length of the metrics; `steps` by default. One program serves every
+        number of steps up to it.
+      donate: reuse the memory of `states`, which are then gone.
 
     Returns:
-      The states after them, and metrics [S, steps].
+      The states after them, and metrics [S, at_most], 0 after the first `steps`.
 
     Raises:
       ValueError: the data do not fit the config, or an argument is out of range.
@@ -54,21 +59,32 @@ def train_steps(
         how = "map" if jax.default_backend() == "cpu" else "vmap"
     if how not in _WAYS:
         raise ValueError(f"how must be one of {_WAYS} or None, not {how!r}.")
+    at_most = training.check_steps(steps, at_most)
     checks.check_rows(config, dataset)  # Inside jit the range cannot be seen.
-    return _train(config, states, dataset, keys, steps, batch_size, how)
+    run = _donating_train if donate else _jitted_train
+    return run(config, states, dataset, keys, steps, batch_size, at_most, how)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6))
-def _train(config, states, dataset, keys, steps, batch_size, how):
+def _train(config, states, dataset, keys, steps, batch_size, at_most, how):
     def one(seed):
         state, key = seed
         return training.train_steps(
-            config, state, dataset, key, steps=steps, batch_size=batch_size
+            config,
+            state,
+            dataset,
+            key,
+            steps=steps,
+            batch_size=batch_size,
+            at_most=at_most,
         )
 
     if how == "map":
         return jax.lax.map(one, (states, keys))
     return jax.vmap(one)((states, keys))
+
+
+_jitted_train = jax.jit(_train, static_argnums=(0, 5, 6, 7))
+_donating_train = jax.jit(_train, static_argnums=(0, 5, 6, 7), donate_argnums=1)
 
 
 def of_seed(states, index: int):

@@ -160,6 +160,18 @@ def train_steps(
       ValueError: the data do not fit the config, or a number is out of range.
     """
     checks.check_counts(batch_size=batch_size)
+    at_most = check_steps(steps, at_most)
+    checks.check_rows(config, dataset)
+    run = _donating_steps if donate else _jitted_steps
+    return run(config, state, dataset, key, steps, batch_size, at_most)
+
+
+def check_steps(steps: int, at_most: int | None) -> int:
+    """The most steps that a program is to serve.
+
+    Raises:
+      ValueError: steps are out of 1 .. at_most, or traced and without it.
+    """
     if not isinstance(steps, jax.core.Tracer):
         checks.check_counts(steps=steps)
         at_most = operator.index(steps) if at_most is None else at_most
@@ -168,9 +180,7 @@ def train_steps(
     elif at_most is None:
         raise ValueError("a traced number of steps needs at_most, its limit.")
     checks.check_counts(at_most=at_most)
-    checks.check_rows(config, dataset)
-    run = _donating_steps if donate else _jitted_steps
-    return run(config, state, dataset, key, steps, batch_size, at_most)
+    return at_most
 
 
 def _steps(config, state, dataset, key, steps, batch_size, at_most):

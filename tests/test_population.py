@@ -48,6 +48,25 @@ def test_all_seeds_together_are_the_single_runs_to_rounding(tiny, dataset, keys)
         jax.tree.map(close, population.of_seed(together[1], i), metrics)
 
 
+def test_one_program_serves_fewer_steps_and_donated_states_are_gone(
+    tiny, dataset, keys
+):
+    data, states = jax.device_put(dataset), population.init(tiny, keys)
+    go = functools.partial(population.train_steps, batch_size=16, how="map")
+    expected, metrics = go(tiny, states, data, keys, steps=2)
+    traces = population._donating_train._cache_size()
+    found, rows = go(tiny, states, data, keys, steps=2, at_most=3, donate=True)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    for name, row in rows.items():
+        np.testing.assert_array_equal(row[:, :2], metrics[name])
+        assert row.shape == (N, 3) and not row[:, 2].any()
+    assert all(array.is_deleted() for array in jax.tree.leaves(states))
+    go(tiny, found, data, keys, steps=1, at_most=3, donate=True)
+    assert population._donating_train._cache_size() == traces + 1
+    with pytest.raises(ValueError, match="1 .. 3, not 4"):
+        go(tiny, expected, data, keys, steps=4, at_most=3)
+
+
 def test_seeds_differ(tiny, keys):
     kernels = population.init(tiny, keys).nets["g"].params["Dense_0"]["kernel"]
     assert not jnp.array_equal(kernels[0], kernels[1])
