@@ -6,7 +6,7 @@ rates, 5,000 updates at batch 128. `--quick` is a smaller network for a laptop's
     python experiments/mnist.py --quick --out runs/quick
     python -m infogan_jax sample runs/quick --digit 3 --n 16 --out threes.png
 
-Times and results on named hardware stand in the README.
+Times and results: the README, and `experiments/results`.
 """
 
 import dataclasses

@@ -10,8 +10,8 @@ resumed, so the same command goes on after a kill; several processes may share O
 with seeds of its own. The report of all finished seeds is written anew each time:
 report.md, report.json, accuracy.png, confusions.png. No seed is left out of it.
 
-On a GPU or TPU `--at-once` trains the seeds that have not begun in one program. They
-are saved when they end, and have no figures of their own.
+On a GPU or TPU `--at-once` trains the seeds that have not begun in one program, and
+saves them when they end.
 """
 
 import argparse
@@ -92,7 +92,8 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
     """Trains those of the seeds that have not begun, in one program.
 
     Raises:
-      Stop, ValueError, OSError: an option is wrong, or a directory cannot be written.
+      Stop, ValueError, OSError: an option is wrong, a directory cannot be written, or
+        training has failed for some of the seeds; the others are then finished.
     """
 
     def has_begun(seed):
@@ -115,7 +116,7 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
     states, train = population.init(config, keys), jax.device_put(dataset.train)
     began = time.monotonic()
     with contextlib.ExitStack() as held:
-        logged = []
+        logged, failed = [], []
         for seed, key in zip(fresh, keys, strict=True):
             own = dataclasses.replace(options, seed=seed)
             directory = out / f"seed-{seed}"
@@ -129,20 +130,46 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
         for step in range(0, options.steps, options.evaluate_every):
             n = min(options.evaluate_every, options.steps - step)
             states, metrics = population.train_steps(
-                config, states, train, keys, steps=n, batch_size=options.batch_size
+                config,
+                states,
+                train,
+                keys,
+                steps=n,
+                batch_size=options.batch_size,
+                at_most=min(options.evaluate_every, options.steps),
+                donate=True,
             )
             rows = jax.device_get(metrics)
             for index, (run, log) in enumerate(logged):
+                if run.options.seed in failed:
+                    continue
                 log.add(step, n, population.of_seed(rows, index))
-                log.flush()
-                state = population.of_seed(states, index)
-                if step + n == options.steps:
-                    checkpoint.save(run.directory, config, state)
-                    runs.evaluate(run, state, log)
-                else:
-                    loop.cluster(run, log, state)
+                try:
+                    record(run, log, population.of_seed(states, index), step + n)
+                except options_lib.Stop as error:
+                    if error.status != 1:
+                        raise
+                    failed.append(run.options.seed)
+                    print(f"seed {failed[-1]}: {error}", file=sys.stderr)
             progress = f"update {step + n} of {options.steps} of {len(fresh)} seeds"
             print(f"{progress}, {time.monotonic() - began:.0f} s", flush=True)
+    if failed:
+        those = ", ".join(map(str, failed))
+        raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
+
+
+def record(run: loop.Run, log: records.Log, state, step: int) -> None:
+    """What a run leaves after an update: its lines, and at the end all the rest.
+
+    Raises:
+      Stop: training has failed (status 1), or the directory cannot be written.
+    """
+    loop.settle(log, state, step, f"seed {run.options.seed}: ")
+    if step == run.options.steps:
+        checkpoint.save(run.directory, run.config, state)
+        runs.draw(run, state, runs.evaluate(run, state, log))
+    else:
+        loop.cluster(run, log, state)
 
 
 def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
@@ -350,7 +377,7 @@ def main(argv=None) -> int:
             train_at_once(experiment, options.out, options.seeds, rest)
         except (options_lib.Stop, ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
-            return 2
+            return getattr(error, "status", 2)
     for seed in options.seeds:
         status = train(experiment, options.out, seed, rest)
         if status:

@@ -10,7 +10,7 @@ paper's InfoGAN, whose Q learns from fakes alone.
     python experiments/mnist_seeds.py --vat --quick --data mnist --out runs/vat-seeds
 
 Until G begins, five eighths of the way, the accuracy shown is low: Q's running
-statistics come from fakes. Times and results on named hardware stand in the README.
+statistics come from fakes. Times and results: the README, and `experiments/results`.
 """
 
 import dataclasses

@@ -85,7 +85,7 @@ def lead(run, state, log, interrupts):
                 telling.advance(n)
                 last = step == options.steps
                 if step % options.evaluate_every == 0 and not last:
-                    _settle(log, state, step)
+                    settle(log, state, step)
                     telling.note(cluster(run, log, state))
                 if step % options.save_every == 0 or last:
                     saved = _save(log, writer, state, step)
@@ -132,9 +132,25 @@ def cluster(run, log, state):
     return log.accuracy(int(state.step), found)
 
 
+def settle(log, state, step, whose=""):
+    """Writes the lines up to this state, and prints their alarms, of `whose` run.
+
+    Raises:
+      Stop: training has failed (status 1), or the logs cannot be written.
+    """
+    for cause in log.flush():
+        print(whose + cause, file=console.ERR)
+    if not _is_finite(state):
+        raise Stop(
+            f"a parameter is not finite after update {step}: training has failed; what "
+            "was saved is from before.",
+            status=1,
+        )
+
+
 def _save(log, writer, state, step):
     """Saves the state and the lines up to it; returns its step."""
-    _settle(log, state, step)
+    settle(log, state, step)
     writer.save(state)
     give_memory_back()
     return step
@@ -144,18 +160,6 @@ def give_memory_back():
     """Keeps a long run's memory level: saves leave gaps that glibc keeps for later."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # Another C library.
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _settle(log, state, step):
-    """Writes the lines up to this state; raises Stop if training has failed."""
-    for cause in log.flush():
-        print(cause, file=console.ERR)
-    if not _is_finite(state):
-        raise Stop(
-            f"a parameter is not finite after update {step}: training has failed; the "
-            "last checkpoint is from before.",
-            status=1,
-        )
 
 
 @jax.jit

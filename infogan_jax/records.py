@@ -229,7 +229,7 @@ class Log:
             if bad:
                 raise Stop(
                     f"{bad[0]} is {values[bad[0]]} at update {step + 1 + i}: training "
-                    "has failed; the last checkpoint is from before.",
+                    "has failed; what was saved is from before.",
                     status=1,
                 )
             row = {"step": step + 1 + i, **values}

@@ -242,7 +242,11 @@ def _lead(run, state, interrupts, began):
             _say(f"interrupted; {done} of {options.steps} updates. {run.command}")
             return 128 + ended
         report = evaluate(run, state, log)
-    _draw_figures_and_tell(run, state, report)
+    _say(evaluation.describe(report))
+    for alarm in report["alarms"]:
+        _say(records.describe_alarm(alarm))
+    draw(run, state, report)
+    _tell_of_files(run, report)
     gc.collect()  # Figures are cyclic.
     loop.give_memory_back()
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
@@ -260,6 +264,18 @@ def evaluate(run: loop.Run, state, log: records.Log) -> dict:
     log.flush()
     records.write_json(run.directory / "evaluation.json", report)
     return report
+
+
+@plotting.if_possible
+def draw(run: loop.Run, state, report: dict) -> None:
+    """Writes every figure of a run; says so where matplotlib is missing."""
+    key = jax.random.fold_in(run.key, _FIGURE_KEY)
+    figures = plotting.figures(run.config, state, key, report.get("label_of"))
+    text = (run.directory / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    figures["curves.png"] = plotting.curves(run.config, lines)
+    for name, figure in figures.items():
+        figure.savefig(run.directory / name)
 
 
 def _command(directory, build):
@@ -312,28 +328,12 @@ def _saved_state(run):
     return state
 
 
-def _draw_figures_and_tell(run, state, report):
-    _say(evaluation.describe(report))
-    for alarm in report["alarms"]:
-        _say(records.describe_alarm(alarm))
-    key = jax.random.fold_in(run.key, _FIGURE_KEY)
-    draw(run.directory, run.config, state, key, report.get("label_of"))
+def _tell_of_files(run, report):
     _say(f"figures, checkpoints and numbers are in {run.directory}; sample with:")
     words = ["sample", str(run.directory)]
     if labels := report.get("label_of"):
         words += ["--digit", str(3 if 3 in labels else labels[0])]
     _say(f"  python -m infogan_jax {shlex.join(words)} --out samples.png")
-
-
-@plotting.if_possible
-def draw(directory, config, state, key, label_of=None) -> None:
-    """Writes every figure of a run; says so where matplotlib is missing."""
-    figures = plotting.figures(config, state, key, label_of)
-    text = (directory / "metrics.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
-    figures["curves.png"] = plotting.curves(config, lines)
-    for name, figure in figures.items():
-        figure.savefig(directory / name)
 
 
 def keep_compiled_programs() -> None:

@@ -55,6 +55,8 @@ def test_seeds_at_once_leave_the_runs_of_each(wish, mnist_seeds, images, tmp_pat
     assert infogan_jax.restore(run)[1].step == 5
     reports = [json.loads((r / "evaluation.json").read_text()) for r in (run, alone)]
     assert reports[0].keys() == reports[1].keys()
+    drawn = [sorted(path.name for path in r.glob("*.png")) for r in (run, alone)]
+    assert drawn[0] == drawn[1] and "curves.png" in drawn[0]
     assert lines(out / "seed-1", "metrics.jsonl") != found
 
 
@@ -80,6 +82,29 @@ def test_what_has_begun_is_left_and_what_was_killed_begins_anew(
         pytest.approx(json.loads(row), rel=1e-5) for row in whole.splitlines()
     ]
     assert infogan_jax.restore(killed)[1].step == 4
+
+
+def test_a_seed_that_fails_leaves_the_others(
+    mnist_seeds, images, tmp_path, monkeypatch, capsys
+):
+    train_steps = mnist_seeds.population.train_steps
+
+    def poisoned(config, states, *arguments, **options):
+        states, metrics = train_steps(config, states, *arguments, **options)
+        params = states.nets["g"].params
+        kernel = params["Dense_0"]["kernel"].at[1].set(np.nan)
+        params["Dense_0"]["kernel"] = kernel
+        return states, metrics
+
+    monkeypatch.setattr(mnist_seeds.population, "train_steps", poisoned)
+    options = ["--data", images]
+    with pytest.raises(mnist_seeds.options_lib.Stop, match="seeds 7") as raised:
+        mnist_seeds.train_at_once(tiny_experiment, tmp_path, [4, 7, 2], options)
+    assert raised.value.status == 1
+    assert "seed 7: a parameter is not finite after update 2" in capsys.readouterr().err
+    assert not (tmp_path / "seed-7" / "checkpoints").exists()
+    for seed in (4, 2):
+        assert infogan_jax.restore(tmp_path / f"seed-{seed}")[1].step == 4
 
 
 @pytest.mark.parametrize(

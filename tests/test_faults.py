@@ -194,10 +194,9 @@ def short(dataset, tmp_path_factory):
 @pytest.fixture
 def copied(short, tmp_path, monkeypatch):
     """A copy of the run that may be spoilt; its report is not made again."""
-    monkeypatch.setattr(
-        runs.evaluation, "evaluate", lambda *_: {"codes": [], "step": 6}
-    )
-    monkeypatch.setattr(runs, "_draw_figures_and_tell", lambda *_: None)
+    report = {"codes": [], "parameters": 0, "step": 6}
+    monkeypatch.setattr(runs.evaluation, "evaluate", lambda *_: dict(report))
+    monkeypatch.setattr(runs, "draw", lambda *_: None)
     return pathlib.Path(shutil.copytree(short, tmp_path / "copy"))
 
 
