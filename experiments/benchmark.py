@@ -156,6 +156,7 @@ def machine(peak):
     return {
         "device": jax.local_devices()[0].device_kind,
         "backend": jax.default_backend(),
+        "processor": records.processor(),
         "cpus": records.cpus(),
         "python": platform.python_version(),
         "versions": {name: v for name, v in versions.items() if v != "unknown"},

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import pathlib
 import platform
 import shutil
 import time
@@ -111,6 +112,7 @@ def _environment(options, dataset):
         "versions": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": processor(),
         "cpus": cpus(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "backend": jax.default_backend(),
@@ -143,6 +145,15 @@ def cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
+
+
+def processor() -> str:
+    """What the CPU calls itself, as far as the system tells."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def version(name: str) -> str:

@@ -85,6 +85,7 @@ def test_environment_names_versions_devices_data_and_seed(finished):
     assert environment["versions"]["jax"] == jax.__version__
     assert len(environment["dataset"]["sha256"]) == 64
     assert environment["seed"] == 0 and environment["devices"]
+    assert environment["processor"] in subprocess.getoutput("cat /proc/cpuinfo; arch")
 
 
 def refused(capsys, status, *words):
