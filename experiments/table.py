@@ -142,9 +142,9 @@ def groups(directories) -> str:
       ValueError: one holds no runs, runs of several settings, or one that is damaged.
     """
     rows = [
-        "| runs | digits | updates | device | date | seeds | held-out accuracy by seed "
-        "| median | worst | best | median NMI |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| runs | median | worst | best | median NMI | seeds | held-out accuracy by "
+        "seed | updates | digits, SHA-256 | device | versions | date |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for directory in directories:
         runs = [
@@ -160,22 +160,37 @@ def groups(directories) -> str:
         accuracies = [report["accuracy"] for report in reports]
         places = [read(runs[seed], "environment.json") for seed in seeds]
         dates = [place["started"][:10] for place in places]
+        datasets = [place["dataset"] for place in places]
+        versions = [place["versions"] for place in places]
         gapless = seeds == list(range(seeds[0], seeds[-1] + 1))
         cells = [
             f"`{directory}`",
-            places[0]["dataset"]["name"],
-            f"{read(runs[seeds[0]], 'run.json')['steps']:,}",
-            ", ".join(sorted({name for place in places for name in place["devices"]})),
-            _from_to(sorted(dates)),
-            _from_to(seeds) if gapless else " ".join(map(str, seeds)),
-            " ".join(f"{accuracy:.4f}".removeprefix("0") for accuracy in accuracies),
             f"{statistics.median(accuracies):.4f}",
             f"{min(accuracies):.4f}",
             f"{max(accuracies):.4f}",
             f"{statistics.median(report['nmi'] for report in reports):.3f}",
+            _from_to(seeds) if gapless else " ".join(map(str, seeds)),
+            " ".join(f"{accuracy:.4f}".removeprefix("0") for accuracy in accuracies),
+            f"{read(runs[seeds[0]], 'run.json')['steps']:,}",
+            _all(f"{d['name']} {d['sha256'][:12]}" for d in datasets),
+            _all(name for place in places for name in _devices(place)),
+            _all(f"{name} {v[name]}" for v in versions for name in ("jax", "flax")),
+            _from_to(sorted(dates)),
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _devices(place):
+    """What a run computed on; of a CPU its model, which early runs did not record."""
+    if place["backend"] == "cpu":
+        return [place.get("processor", "cpu")]
+    return place["devices"]
+
+
+def _all(values):
+    """Each of them, once."""
+    return ", ".join(dict.fromkeys(values))
 
 
 def _from_to(values):

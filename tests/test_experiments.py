@@ -285,6 +285,9 @@ def test_a_report_or_table_names_the_run_that_it_cannot_read(
 
 
 def test_groups_have_a_row_for_each_directory(finished_seeds, capsys):
+    path = finished_seeds / "seed-0" / "environment.json"
+    environment = json.loads(path.read_text()) | {"processor": "Z80"}
+    path.write_text(json.dumps(environment))
     groups = ["--groups", str(finished_seeds), str(finished_seeds / "seed-0")]
     assert load("table").main(groups) == 2
     assert "seed-0 holds no finished runs" in capsys.readouterr().err
@@ -296,8 +299,12 @@ def test_groups_have_a_row_for_each_directory(finished_seeds, capsys):
     ]
     by_seed = [f"{report['accuracy']:.4f}"[1:] for report in reports]
     assert row[0] == f"| `{finished_seeds}`"
+    data, versions = environment["dataset"], environment["versions"]
+    assert row[1:4] == [f"0{sorted(by_seed)[place]}" for place in (1, 0, 2)]
     assert row[5:7] == ["0 to 2", " ".join(by_seed)]
-    assert row[7:10] == [f"0{sorted(by_seed)[place]}" for place in (1, 0, 2)]
+    assert row[8] == f"{data['name']} {data['sha256'][:12]}"
+    assert row[9] == "Z80, cpu"  # The other runs recorded no model.
+    assert row[10] == f"jax {versions['jax']}, flax {versions['flax']}"
     path = finished_seeds / "seed-1" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 7}))
     assert load("table").main(groups[:2]) == 2
