@@ -225,6 +225,21 @@ def test_dci_of_two_factors_turned_by_45_degrees_is_not_disentangled(regressor):
     assert metrics.dci(turned, factors, regressor=regressor).disentanglement < 0.2
 
 
+@pytest.mark.filterwarnings("error")
+def test_dci_reaches_the_lasso_solution_of_codes_nearly_alike():
+    one, other, factor = np.random.default_rng(0).normal(size=(3, 3000))
+    codes = np.stack([one, 0.998 * one + math.sqrt(1 - 0.998**2) * other], 1)
+    factors = np.stack([codes @ [1, -1], factor], 1)
+    train, _ = thirds(3000)
+    x, y = stats.zscore(codes)[train], stats.zscore(factors[:, 0])[train]
+    x, y = x - x.mean(0), y - y.mean()
+    # Where neither weight is 0, the gradient of the penalty is its sign.
+    moment = x.T @ y / len(y) - 0.02 * np.array([1, -1])
+    expected = abs(np.linalg.solve(x.T @ x / len(y), moment))
+    found = metrics.dci(codes, factors).importance[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=0.01)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_dci_follows_from_its_importances_by_a_second_route(seed):
     codes, factors = sampled(seed, 600)

@@ -214,7 +214,8 @@ def _svm_accuracy(code, labels, train, scored):
 def _regressor(name, depth, seed):
     linear, ensemble = inputs.sklearn("linear_model", "ensemble")
     if name == "lasso":
-        return linear.Lasso(alpha=0.02)
+        # Codes that are nearly alike take more than the 1,000 passes of the default.
+        return linear.Lasso(alpha=0.02, max_iter=100_000)
     if name == "forest":
         return ensemble.RandomForestRegressor(10, max_depth=depth, random_state=seed)
     return ensemble.GradientBoostingClassifier(random_state=seed)
