@@ -8,8 +8,9 @@ regulariser from iteration 288,000 on. `--variant modified` is the same without 
 
 A fraction shortens the schedule and moves the switch in proportion. Scores follow
 InfoGAN-CR's protocols and are taken eight times on the way. A killed run goes on where
-it was saved when the command is given again; a finished seed is skipped. The report of
-all finished seeds is written anew: report.md, report.json, curves.png, traversals.png.
+it was saved when the command is given again; a finished seed is skipped, or goes on to
+a larger fraction (of `modified`, which has no switch to move). The report of all
+finished seeds is written anew: report.md, report.json, curves.png, traversals.png.
 """
 
 import argparse
@@ -91,7 +92,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
     stops = [steps * number // EVALUATIONS for number in range(1, EVALUATIONS + 1)]
     with checkpoint.Writer(out, config, keep=2) as writer:
         for stop in stops:
-            if stop in scored:  # Before the run was killed.
+            if stop in scored or stop < done:  # Before this run went on.
                 continue
             while int(state.step) < stop:
                 pause = min(stop, (int(state.step) // SAVE_EVERY + 1) * SAVE_EVERY)
@@ -109,16 +110,14 @@ def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
 
 
 def check_same(out: Path, config, steps: int) -> None:
-    """Raises unless all seeds that lie there are of this very experiment."""
+    """Raises unless all seeds that lie there are of this experiment, or a shorter."""
     for run in sorted(out.glob("seed-*")):
-        lengths = [
-            table.read(run, name)["steps"]
-            for name in ("begun.json", "finished.json")
-            if (run / name).exists()
-        ]
+        is_longer = (run / "begun.json").exists() and (
+            table.read(run, "begun.json")["steps"] > steps
+        )
         is_saved = bool(checkpoint.steps(run))
         saved = infogan_jax.restore(run, nets=("g",))[0] if is_saved else config
-        if saved != config or any(length != steps for length in lengths):
+        if saved != config or is_longer:
             raise ValueError(
                 f"{run} is of another experiment; name another --out, or give the "
                 "variant and fraction that it began with."
@@ -191,17 +190,22 @@ def centrality(runs: list[Path], votes: int):
     return metrics.model_centrality(agreement), metrics.udr(codes)
 
 
-def write_report(out: Path, variant: str, votes: int) -> None:
+def is_finished(run: Path, steps: int) -> bool:
+    """Whether a seed has come to its end, and that end is this one."""
+    end = run / "finished.json"
+    return end.exists() and table.read(run, end.name)["steps"] == steps
+
+
+def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
     """report.md, report.json and the figures, of all finished seeds."""
-    runs = sorted(path.parent for path in out.glob("seed-*/finished.json"))
+    runs = sorted(run for run in out.glob("seed-*") if is_finished(run, steps))
     ends = [table.read(run, "finished.json") for run in runs]
     names = [
         name for name in ends[0] if name not in ("seed", "step", "steps", "seconds")
     ]
     central, ranking = centrality(runs, votes) if len(runs) > 1 else (None, None)
-    share = ends[0]["steps"] / STEPS
     lines = [
-        f"{variant}: {ends[0]['steps']} iterations, {share:.4g} of the published "
+        f"{variant}: {steps} iterations, {steps / STEPS:.4g} of the published "
         "schedule, on dSprites-like images.",
         "",
         "| seed | " + " | ".join(names) + " | ModelCentrality | UDR |",
@@ -232,7 +236,7 @@ def write_report(out: Path, variant: str, votes: int) -> None:
     lines += ["", *_agreement(names, rows)]
     (out / "report.md").write_text("\n".join(lines) + "\n")
     records.write_json(out / "report.json", {"runs": ends, "curves": curves})
-    _draw(out, curves, runs[best], ends[0]["steps"] if variant == "cr" else None)
+    _draw(out, curves, runs[best], steps if variant == "cr" else None)
     print("\n".join(lines))
     print(f"report and figures are in {out}")
 
@@ -313,11 +317,11 @@ def main(argv=None) -> int:
         check_same(options.out, config, steps)
         for seed in options.seeds:
             run = options.out / f"seed-{seed}"
-            if (run / "finished.json").exists():
+            if is_finished(run, steps):
                 print(f"seed {seed}: finished before", flush=True)
             else:
                 train(run, config, seed, steps, options.votes)
-        write_report(options.out, options.variant, options.votes)
+        write_report(options.out, options.variant, steps, options.votes)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -389,9 +389,31 @@ def test_sprites_of_other_lengths_and_variants_are_not_pooled(tmp_path):
     infogan_jax.save(run, begun, infogan_jax.init(begun, jax.random.key(0)))
     (run / "begun.json").write_text('{"seed": 3, "steps": 100}')
     sprites.check_same(tmp_path, begun, 100)
+    sprites.check_same(tmp_path, begun, 200)  # It may go on.
     for config, steps in ((begun, 99), (cr, 100)):
         with pytest.raises(ValueError, match="seed-3 is of another experiment"):
             sprites.check_same(tmp_path, config, steps)
+
+
+def test_a_finished_sprites_seed_goes_on_to_a_larger_fraction(tmp_path, monkeypatch):
+    sprites = load("sprites")
+    config = infogan_jax.Config(
+        architecture=networks.Dcgan(width=2, dense=4, init_std=None)
+    )
+    run = tmp_path / "seed-0"
+    monkeypatch.setattr(sprites, "score", lambda config, state, votes: {"mig": 0.5})
+    monkeypatch.setattr(
+        sprites,
+        "advance",
+        lambda config, state, key, n: dataclasses.replace(state, step=state.step + n),
+    )
+    sprites.train(run, config, 0, 80, 10)
+    assert sprites.is_finished(run, 80)
+    assert not sprites.is_finished(run, 100)
+    sprites.train(run, config, 0, 100, 10)
+    assert sprites.is_finished(run, 100)
+    rows = map(json.loads, (run / "scores.jsonl").read_text().splitlines())
+    assert [row["step"] for row in rows] == [*range(10, 81, 10), 87, 100]
 
 
 @pytest.mark.parametrize(
