@@ -5,17 +5,21 @@ regulariser from iteration 288,000 on. `--variant modified` is the same without 
 
     python experiments/sprites.py --out runs/sprites                   # on a GPU
     python experiments/sprites.py --out runs/sprites --fraction 0.025  # on a CPU
+    python experiments/sprites.py --out runs/cr --fraction 0.056 --after runs/modified
 
 A fraction shortens the schedule and moves the switch in proportion. Scores follow
 InfoGAN-CR's protocols and are taken eight times on the way. A killed run goes on where
 it was saved when the command is given again; a finished seed is skipped, or goes on to
-a larger fraction (of `modified`, which has no switch to move). The report of all
-finished seeds is written anew: report.md, report.json, curves.png, traversals.png.
+a larger fraction (of `modified`, which has no switch to move). Until the switch G does
+not learn from the pairs, so a seed may also begin there, `--after` its modified run.
+The report of all finished seeds is written anew: report.md, report.json, curves.png,
+traversals.png.
 """
 
 import argparse
 import functools
 import json
+import shutil
 import statistics
 import sys
 import time
@@ -57,11 +61,16 @@ PUBLISHED = {
 }
 
 
+def switch_of(steps: int) -> int:
+    """The iteration from which on the pairs count, in proportion to the length."""
+    return round(steps * SWITCH / STEPS)
+
+
 def configuration(variant: str, steps: int):
-    """The variant's config, its switch in proportion to the length."""
+    """The variant's config."""
     if variant == "modified":
         return presets.MODIFIED
-    return presets.infogan_cr(round(steps * SWITCH / STEPS))
+    return presets.infogan_cr(switch_of(steps))
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -76,13 +85,32 @@ def advance(config, state, key, n):
     return jax.lax.fori_loop(0, n, one, state)
 
 
-def train(out: Path, config, seed: int, steps: int, votes: int) -> None:
+def begin(out: Path, config, seed: int, switch: int, after: Path | None):
+    """The seed's first state: drawn, or at the switch from its run without pairs."""
+    state = infogan_jax.init(config, jax.random.key(seed))
+    if after is None:
+        return state
+    run = after / f"seed-{seed}"
+    _, old = infogan_jax.restore(run)
+    if "h" in old.nets or int(old.step) != switch:
+        raise ValueError(
+            f"{run} must be of --variant modified and have done {switch} iterations, "
+            f"where the switch of this --fraction is; it has done {int(old.step)}."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copy(run / "scores.jsonl", out)
+    return state.replace(
+        step=old.step, nets=state.nets | old.nets, opt=state.opt | old.opt
+    )
+
+
+def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> None:
     """Trains a seed to its end, from where it was saved, scoring it on the way."""
     key = jax.random.key(seed)
     if checkpoint.steps(out):
         _, state = infogan_jax.restore(out)
     else:
-        state = infogan_jax.init(config, key)
+        state = begin(out, config, seed, switch_of(steps), after)
     out.mkdir(parents=True, exist_ok=True)
     records.write_json(out / "begun.json", {"seed": seed, "steps": steps})
     done = int(state.step)
@@ -263,8 +291,9 @@ def _draw(out, curves, run, steps):
             steps_seen = [line["step"] for line in curve]
             axes.plot(steps_seen, [line[name] for line in curve], ".-", label=label)
         if steps is not None:
-            axes.axvline(steps * SWITCH / STEPS, color="gray", linestyle=":")
+            axes.axvline(switch_of(steps), color="gray", linestyle=":")
         axes.set(title=name, xlabel="iteration", ylim=(0, 1))
+    panels[0].legend(loc="lower right")
     drawing.savefig(out / "curves.png")
 
     config, state = infogan_jax.restore(run)
@@ -302,7 +331,14 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/sprites"), help="(default: %(default)s)"
     )
+    parser.add_argument(
+        "--after",
+        type=Path,
+        help="of cr: begin at the switch, from the modified runs in this directory",
+    )
     options = parser.parse_args(argv)
+    if options.after and options.variant != "cr":
+        parser.error("--after is for --variant cr, which has a switch to begin at.")
     if not EVALUATIONS / STEPS <= options.fraction <= 1:
         parser.error(
             f"--fraction must be at most 1, and make at least {EVALUATIONS} of the "
@@ -320,7 +356,7 @@ def main(argv=None) -> int:
             if is_finished(run, steps):
                 print(f"seed {seed}: finished before", flush=True)
             else:
-                train(run, config, seed, steps, options.votes)
+                train(run, config, seed, steps, options.votes, options.after)
         write_report(options.out, options.variant, steps, options.votes)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)

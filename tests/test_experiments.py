@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 
+import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn import svm
@@ -416,9 +418,38 @@ def test_a_finished_sprites_seed_goes_on_to_a_larger_fraction(tmp_path, monkeypa
     assert [row["step"] for row in rows] == [*range(10, 81, 10), 87, 100]
 
 
+def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_path):
+    sprites = load("sprites")
+    small = networks.Dcgan(width=2, dense=4, init_std=None)
+    modified, cr = (
+        dataclasses.replace(sprites.configuration(v, 112), architecture=small)
+        for v in ("modified", "cr")
+    )
+    old = infogan_jax.init(modified, jax.random.key(7)).replace(step=jnp.array(100))
+    run = tmp_path / "modified" / "seed-0"
+    infogan_jax.save(run, modified, old)
+    (run / "scores.jsonl").write_text('{"step": 100}\n')
+
+    out = tmp_path / "cr" / "seed-0"
+    with pytest.raises(ValueError, match="have done 99 iterations.* it has done 100"):
+        sprites.begin(out, cr, 0, 99, run.parent)
+    assert not out.exists()
+    state = sprites.begin(out, cr, 0, sprites.switch_of(112), run.parent)
+    infogan_jax.checks.check_state(cr, state)
+    assert (out / "scores.jsonl").exists()
+    chex.assert_trees_all_equal(state.replace(nets=old.nets, opt=old.opt), old)
+    chex.assert_trees_all_equal({n: state.nets[n] for n in old.nets}, old.nets)
+    chex.assert_trees_all_equal({n: state.opt[n] for n in old.opt}, old.opt)
+    assert state.nets.keys() - old.nets.keys() == {"h"}
+    infogan_jax.save(out, cr, state)
+    with pytest.raises(ValueError, match="must be of --variant modified"):
+        sprites.begin(out, cr, 0, 100, out.parent)
+
+
 @pytest.mark.parametrize(
     ("name", "argv"),
     [
+        ("sprites", ["--variant", "modified", "--after", "."]),
         ("sprites", ["--fraction", "0"]),
         ("sprites", ["--fraction", "1.5"]),
         ("sprites", ["--votes", "2"]),
