@@ -112,7 +112,8 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     else:
         state = begin(out, config, seed, switch_of(steps), after)
     out.mkdir(parents=True, exist_ok=True)
-    records.write_json(out / "begun.json", {"seed": seed, "steps": steps})
+    begun = {"seed": seed, "steps": steps, "at_the_switch": after is not None}
+    records.write_json(out / "begun.json", begun)
     done = int(state.step)
     rows = records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
     scored = {row["step"] for row in rows}
@@ -137,18 +138,20 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     records.write_json(out / "finished.json", {"seed": seed, "steps": steps, **last})
 
 
-def check_same(out: Path, config, steps: int) -> None:
+def check_same(out: Path, config, steps: int, after=None) -> None:
     """Raises unless all seeds that lie there are of this experiment, or a shorter."""
     for run in sorted(out.glob("seed-*")):
-        is_longer = (run / "begun.json").exists() and (
-            table.read(run, "begun.json")["steps"] > steps
-        )
-        is_saved = bool(checkpoint.steps(run))
-        saved = infogan_jax.restore(run, nets=("g",))[0] if is_saved else config
-        if saved != config or is_longer:
+        is_same = True
+        if (run / "begun.json").exists():
+            begun = table.read(run, "begun.json")
+            is_same &= begun["steps"] <= steps
+            is_same &= begun.get("at_the_switch", False) == (after is not None)
+        if checkpoint.steps(run):
+            is_same &= infogan_jax.restore(run, nets=("g",))[0] == config
+        if not is_same:
             raise ValueError(
                 f"{run} is of another experiment; name another --out, or give the "
-                "variant and fraction that it began with."
+                "variant, fraction and --after that it began with."
             )
 
 
@@ -350,7 +353,7 @@ def main(argv=None) -> int:
     config = configuration(options.variant, steps)
     try:
         inputs.sklearn("svm")  # Hours before the first score asks for it.
-        check_same(options.out, config, steps)
+        check_same(options.out, config, steps, options.after)
         for seed in options.seeds:
             run = options.out / f"seed-{seed}"
             if is_finished(run, steps):

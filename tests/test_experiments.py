@@ -392,9 +392,13 @@ def test_sprites_of_other_lengths_and_variants_are_not_pooled(tmp_path):
     (run / "begun.json").write_text('{"seed": 3, "steps": 100}')
     sprites.check_same(tmp_path, begun, 100)
     sprites.check_same(tmp_path, begun, 200)  # It may go on.
-    for config, steps in ((begun, 99), (cr, 100)):
+    for config, steps, after in (
+        (begun, 99, None),
+        (cr, 100, None),
+        (begun, 100, tmp_path),
+    ):
         with pytest.raises(ValueError, match="seed-3 is of another experiment"):
-            sprites.check_same(tmp_path, config, steps)
+            sprites.check_same(tmp_path, config, steps, after)
 
 
 def test_a_finished_sprites_seed_goes_on_to_a_larger_fraction(tmp_path, monkeypatch):
