@@ -381,6 +381,8 @@ def _apply_update(config, update, state, batch, key, axis_name):
     if axis_name is not None:
         grads, seen = jax.lax.pmean((grads, seen), axis_name)
     seen[f"{update.name}/gradient"] = optax.tree.norm(grads)
+    # Else XLA:CPU stores the squares, of which the norm and Adam could share the one.
+    grads = jax.lax.optimization_barrier(grads)
     moves, opt = update.optimizer().update(grads, state.opt[update.name])
     rates = update.rates(state.step)
 
