@@ -296,6 +296,7 @@ def _draw(out, curves, run, steps):
         if steps is not None:
             axes.axvline(switch_of(steps), color="gray", linestyle=":")
         axes.set(title=name, xlabel="iteration", ylim=(0, 1))
+        axes.locator_params(axis="x", nbins=4)
     panels[0].legend(loc="lower right")
     drawing.savefig(out / "curves.png")
 
