@@ -8,12 +8,12 @@ regulariser from iteration 288,000 on. `--variant modified` is the same without 
     python experiments/sprites.py --out runs/cr --fraction 0.056 --after runs/modified
 
 A fraction shortens the schedule and moves the switch in proportion. Scores follow
-InfoGAN-CR's protocols and are taken eight times on the way. A killed run goes on where
-it was saved when the command is given again; a finished seed is skipped, or goes on to
-a larger fraction (of `modified`, which has no switch to move). Until the switch G does
-not learn from the pairs, so a seed may also begin there, `--after` its modified run.
-The report of all finished seeds is written anew: report.md, report.json, curves.png,
-traversals.png.
+InfoGAN-CR's protocols and are taken eight times on the way, and eight between switch
+and end. A killed run goes on where it was saved when the command is given again; a
+finished seed is skipped, or goes on to a larger fraction (of `modified`, which has no
+switch to move). Until the switch G does not learn from the pairs, so a seed may also
+begin there, `--after` its modified run. The report of all finished seeds is written
+anew: report.md, report.json, curves.png, traversals.png.
 """
 
 import argparse
@@ -41,12 +41,13 @@ from infogan_jax import (
     plotting,
     presets,
     records,
+    runs,
 )
 from infogan_jax.data import sprites
 from infogan_jax.metrics import inputs
 
 STEPS, SWITCH, BATCH = 322_560, 288_000, 64
-EVALUATIONS, AT_ONCE, SAVE_EVERY = 8, 100, 1000
+EVALUATIONS, AT_ONCE, SAVE_EVERY_S = 8, 100, 60
 SPACE = sprites.Space()
 # Of InfoGAN-CR's table 1 and 3: 50 runs each, dSprites itself.
 PUBLISHED = {
@@ -64,6 +65,14 @@ PUBLISHED = {
 def switch_of(steps: int) -> int:
     """The iteration from which on the pairs count, in proportion to the length."""
     return round(steps * SWITCH / STEPS)
+
+
+def stops_of(steps: int) -> list[int]:
+    """The iterations after which a run is scored."""
+    switch, parts = switch_of(steps), range(1, EVALUATIONS + 1)
+    whole = {steps * part // EVALUATIONS for part in parts}
+    rest = {switch + (steps - switch) * part // EVALUATIONS for part in parts}
+    return sorted(whole | rest)
 
 
 def configuration(variant: str, steps: int):
@@ -117,18 +126,17 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     done = int(state.step)
     rows = records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
     scored = {row["step"] for row in rows}
-    began = time.monotonic()
-    stops = [steps * number // EVALUATIONS for number in range(1, EVALUATIONS + 1)]
+    began = saved = time.monotonic()
     with checkpoint.Writer(out, config, keep=2) as writer:
-        for stop in stops:
+        for stop in stops_of(steps):
             if stop in scored or stop < done:  # Before this run went on.
                 continue
             while int(state.step) < stop:
-                pause = min(stop, (int(state.step) // SAVE_EVERY + 1) * SAVE_EVERY)
-                while int(state.step) < pause:
-                    n = min(AT_ONCE, pause - int(state.step))
-                    state = advance(config, state, key, n)
-                writer.save(state)
+                n = min(AT_ONCE, stop - int(state.step))
+                state = advance(config, state, key, n)
+                if int(state.step) == stop or time.monotonic() > saved + SAVE_EVERY_S:
+                    writer.save(state)
+                    saved = time.monotonic()
             line = {"step": stop, **score(config, state, votes)}
             line["seconds"] = round(time.monotonic() - began)
             with (out / "scores.jsonl").open("a") as file:
@@ -195,10 +203,10 @@ def score(config, state, votes: int) -> dict:
     }
 
 
-def centrality(runs: list[Path], votes: int):
+def centrality(finished: list[Path], votes: int):
     """ModelCentrality and UDR of every run: how well the others agree with it."""
-    states = [infogan_jax.restore(run) for run in runs]
-    agreement = np.zeros((len(runs), len(runs)))
+    states = [infogan_jax.restore(run) for run in finished]
+    agreement = np.zeros((len(finished), len(finished)))
     for i, (config, state) in enumerate(states):
         fixed = np.random.default_rng(i).integers(len(config.codes.parts), size=votes)
         key = jax.random.key(i)
@@ -229,12 +237,14 @@ def is_finished(run: Path, steps: int) -> bool:
 
 def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
     """report.md, report.json and the figures, of all finished seeds."""
-    runs = sorted(run for run in out.glob("seed-*") if is_finished(run, steps))
-    ends = [table.read(run, "finished.json") for run in runs]
+    finished = sorted(run for run in out.glob("seed-*") if is_finished(run, steps))
+    ends = [table.read(run, "finished.json") for run in finished]
     names = [
         name for name in ends[0] if name not in ("seed", "step", "steps", "seconds")
     ]
-    central, ranking = centrality(runs, votes) if len(runs) > 1 else (None, None)
+    central, ranking = (
+        centrality(finished, votes) if len(finished) > 1 else (None, None)
+    )
     lines = [
         f"{variant}: {steps} iterations, {steps / STEPS:.4g} of the published "
         "schedule, on dSprites-like images.",
@@ -260,14 +270,14 @@ def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
             f"ModelCentrality chooses seed {ends[best]['seed']}, number {better + 1} "
             f"of {len(ends)} by FactorVAE; UDR seed {by_udr}.",
         ]
-    curves = {run.name: table.lines(run, "scores.jsonl") for run in runs}
+    curves = {run.name: table.lines(run, "scores.jsonl") for run in finished}
     rows = [
         [line[name] for name in names] for curve in curves.values() for line in curve
     ]
     lines += ["", *_agreement(names, rows)]
     (out / "report.md").write_text("\n".join(lines) + "\n")
     records.write_json(out / "report.json", {"runs": ends, "curves": curves})
-    _draw(out, curves, runs[best], steps if variant == "cr" else None)
+    _draw(out, curves, finished[best], steps if variant == "cr" else None)
     print("\n".join(lines))
     print(f"report and figures are in {out}")
 
@@ -355,6 +365,7 @@ def main(argv=None) -> int:
     try:
         inputs.sklearn("svm")  # Hours before the first score asks for it.
         check_same(options.out, config, steps, options.after)
+        runs.keep_compiled_programs()
         for seed in options.seeds:
             run = options.out / f"seed-{seed}"
             if is_finished(run, steps):
