@@ -195,7 +195,7 @@ def restore(
         _check(target, found, folder / str(step))
         arguments = ocp.args.PyTreeRestore(
             target,
-            restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+            restore_args=jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), target),
             partial_restore=nets is not None,
         )
         try:
@@ -206,6 +206,9 @@ def restore(
         for name, found in _checksums(stored, tree).items():
             if checksums.get(name) != found:
                 raise _damaged(folder / str(step), f"{name} is not what was saved")
+    # Uncommitted, as `init`'s are: any device or mesh may take them, and the programs
+    # that were compiled for those serve these.
+    tree = jax.tree.map(jnp.array, tree)
     loaded = {name: forward.Net(**net) for name, net in tree["nets"].items()}
     ema = {name: forward.Net(**net) for name, net in tree.get("ema", {}).items()}
     return config, TrainState(tree["step"], loaded, tree.get("opt", {}), ema)
@@ -287,7 +290,7 @@ def _checksums(config, tree):
 
 
 def _target(config, nets):
-    """Shapes, dtypes and this process's placement of what is to be restored."""
+    """Shapes and dtypes of what is to be restored."""
     if nets is not None and not set() < set(nets) <= set(config.networks()):
         raise ValueError(f"nets {nets} must be some of {sorted(config.networks())}.")
     state = jax.eval_shape(lambda key: training.init(config, key), jax.random.key(0))
@@ -297,10 +300,7 @@ def _target(config, nets):
             "step": tree["step"],
             "nets": {name: tree["nets"][name] for name in nets},
         } | ({"ema": tree["ema"]} if "g" in nets and tree["ema"] else {})
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), tree
-    )
+    return tree
 
 
 def _check(target, found, path):

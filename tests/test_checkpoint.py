@@ -71,6 +71,25 @@ def test_a_state_from_eight_devices_restores_on_one(averaged, batch, key, tmp_pa
     step(restored, batch, key)  # and goes on, on eight
 
 
+def test_a_restored_state_goes_where_a_fresh_one_does(saved, batch, key):
+    config, restored = infogan_jax.restore(saved[0])
+    mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[4:])
+    split = jax.NamedSharding(mesh, jax.P("data"))
+    step = jax.jit(infogan_jax.step, static_argnums=0)
+    state, _ = step(config, restored, jax.device_put(batch, split), key)
+    assert state.step == restored.step + 1
+
+
+def test_a_restored_state_needs_no_program_of_its_own(saved, batch, key):
+    config, restored = infogan_jax.restore(saved[0])
+    step = jax.jit(infogan_jax.step, static_argnums=0)
+    text = [
+        step.lower(config, state, batch, key).as_text()
+        for state in (infogan_jax.init(config, key), restored)
+    ]
+    assert text[0] == text[1]
+
+
 def test_saving_survives_donation_of_the_state(tiny, dataset, key, tmp_path):
     # `train` reuses the yielded state's memory while the save is still being written.
     expected = {}
