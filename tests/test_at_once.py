@@ -9,6 +9,7 @@ import pytest
 import tiny_experiment
 
 import infogan_jax
+from infogan_jax import checkpoint
 
 EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
 
@@ -82,6 +83,34 @@ def test_what_has_begun_is_left_and_what_was_killed_begins_anew(
         pytest.approx(json.loads(row), rel=1e-5) for row in whole.splitlines()
     ]
     assert infogan_jax.restore(killed)[1].step == 4
+
+
+def test_killed_seeds_go_on_from_their_last_save(
+    mnist_seeds, images, tmp_path, monkeypatch
+):
+    options = ["--data", images, "--steps", "6"]
+    mnist_seeds.train_at_once(tiny_experiment, tmp_path / "whole", [0, 1], options)
+    train_steps, calls = mnist_seeds.population.train_steps, []
+
+    def killed(*arguments, **named):
+        calls.append(named["steps"])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return train_steps(*arguments, **named)
+
+    out = tmp_path / "killed"
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(mnist_seeds, "SAVE_EVERY_S", 0)
+        patched.setattr(mnist_seeds.population, "train_steps", killed)
+        mnist_seeds.train_at_once(tiny_experiment, out, [0, 1], options)
+    assert checkpoint.steps(out / "seed-1") == [2, 4]
+    mnist_seeds.train_at_once(tiny_experiment, out, [0, 1], options)  # None is new.
+    for seed in (0, 1):
+        assert mnist_seeds.train(tiny_experiment, out, seed, options) == 0
+        whole, run = (tmp_path / name / f"seed-{seed}" for name in ("whole", "killed"))
+        for name in ("metrics.jsonl", "accuracy.jsonl"):
+            expected = [pytest.approx(row, rel=1e-4) for row in lines(whole, name)]
+            assert lines(run, name) == expected
 
 
 def test_a_seed_that_fails_leaves_the_others(
