@@ -56,7 +56,9 @@ def read_npz(path: Path) -> tuple[dict, dict]:
     if "image" in arrays:
         return hold_out(make_split(arrays["image"], arrays.get("label"), path))
     if {"imgs", "latents_classes"} <= arrays.keys():
-        return hold_out(_dsprites(arrays["imgs"], arrays["latents_classes"], path))
+        classes = arrays["latents_classes"]
+        # Popped: the published file's images are 3 GB, which nobody is to keep.
+        return hold_out(_dsprites(arrays.pop("imgs"), classes, path))
     raise ValueError(
         f"{path} holds {sorted(arrays)}; it needs x_train and x_test (y_train, "
         "y_test), or image (and label), or dSprites' imgs and latents_classes."

@@ -63,7 +63,7 @@ class Dataset:
             for name in ("image", "label"):
                 array = np.ascontiguousarray(split[name])
                 digest.update(f"{array.shape}{array.dtype}".encode())
-                digest.update(array.tobytes())
+                digest.update(array.data)
         return digest.hexdigest()
 
 
