@@ -166,7 +166,7 @@ def restore(
 
     Args:
       directory: a run, or its `checkpoints` folder.
-      step: which step; the newest by default.
+      step: which step; the newest by default, also of a run that goes on.
       nets: load only these networks, such as ("g",) for sampling. The state then has no
         optimizer, and the average only if it has "g".
 
@@ -183,7 +183,18 @@ def restore(
         raise FileNotFoundError(
             f"{folder} holds {what}; give a run's directory or its {_FOLDER} folder."
         )
-    step = known[-1] if step is None else step
+    chosen = known[-1] if step is None else step
+    try:
+        return _read(folder, chosen, nets)
+    except (OSError, ValueError):
+        # A Writer beside us may have removed it, for it keeps the newest alone.
+        if step is not None or (folder / str(chosen)).exists():
+            raise
+    return restore(directory, nets=nets)
+
+
+def _read(folder, step, nets):
+    """The Config and state of a step."""
     with _open(folder) as manager:
         stored, checksums = _restore_json(manager, step)
         config = Config.from_json(json.dumps(stored))

@@ -219,6 +219,25 @@ def test_what_a_script_registered_can_be_sampled_by_a_command(tmp_path):
     assert (tmp_path / "x.npz").is_file()
 
 
+def test_a_step_that_a_writer_removes_meanwhile_gives_way_to_the_next(
+    tiny, state, tmp_path, monkeypatch
+):
+    infogan_jax.save(tmp_path, tiny, state)
+    first, later = int(state.step), state.replace(step=state.step + 1)
+    read = checkpoint._restore_json
+
+    def overtaken(manager, step):
+        if step == first and first in checkpoint.steps(tmp_path):
+            shutil.rmtree(tmp_path / "checkpoints" / str(first))
+            infogan_jax.save(tmp_path, tiny, later)
+        return read(manager, step)
+
+    monkeypatch.setattr(checkpoint, "_restore_json", overtaken)
+    assert_equal(infogan_jax.restore(tmp_path)[1], later)
+    with pytest.raises(FileNotFoundError, match=f"no step {first}, only"):
+        infogan_jax.restore(tmp_path, step=first)
+
+
 def test_an_empty_directory_is_a_clear_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         infogan_jax.restore(tmp_path)
