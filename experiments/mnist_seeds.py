@@ -154,7 +154,8 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
                         raise
                     failed.append(run.options.seed)
                     print(f"seed {failed[-1]}: {error}", file=sys.stderr)
-            saved = time.monotonic() if is_due else saved
+            if is_due:
+                saved = time.monotonic()
             progress = f"update {step + n} of {options.steps} of {len(fresh)} seeds"
             print(f"{progress}, {time.monotonic() - began:.0f} s", flush=True)
     if failed:
