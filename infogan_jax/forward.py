@@ -2,7 +2,8 @@
 
 Statistics. A network's new running statistics are those of its last application here:
 the trunk's and D's head's from the real images, G's and Q's from the fakes. What a term
-makes of networks afterwards counts for those that terms brought, and only for them.
+makes of networks afterwards counts for those that terms brought, and only for them; and
+not inside a `jax.grad` or `jax.vmap` of its own, whose numbers stay there.
 
 Precision. With `Config.compute_dtype` "bfloat16" the networks compute in it; what they
 hand on, their statistics, every loss and the optimizers stay float32.
@@ -10,6 +11,7 @@ hand on, their statistics, every loss and the optimizers stay float32.
 
 import flax.struct
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 
 from infogan_jax import objectives
@@ -38,7 +40,7 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
       The Pass, and each network's new statistics; those of networks that terms brought
       come to it when the terms are called.
     """
-    modules = config.networks(axis_name)
+    modules, outside = config.networks(axis_name), _trace()
     key_z, key_c, key_fake, key_real, key_term = jax.vmap(
         lambda key: jax.random.split(key, 5), out_axes=1
     )(keys)
@@ -74,7 +76,7 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
 
     def apply_brought(name, *inputs):
         output = apply(name, *inputs, keys=key_fake)
-        if name in learners:
+        if name in learners and _trace() == outside:
             counted[name] = stats[name]
         return output
 
@@ -116,6 +118,11 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
         mean=mean,
     )
     return p, counted
+
+
+def _trace():
+    """What is being transformed just now: equal only outside of any further `grad`."""
+    return jax.extend.core.get_opaque_trace_state(convention="flax")
 
 
 def _cast(tree, dtype):

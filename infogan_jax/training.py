@@ -393,8 +393,10 @@ def _apply_update(config, update, state, batch, key, axis_name):
             live[name],
             moves[name],
         )
-        keep = stats[name] if _writes(config, update, name) else nets[name].stats
-        nets[name] = Net(params, keep)
+        old = nets[name].stats
+        # A network that terms brought has none if no term has called it.
+        new = stats.get(name, old) if _writes(config, update, name) else old
+        nets[name] = Net(params, new)
     return state.replace(nets=nets, opt=state.opt | {update.name: opt}), seen
 
 

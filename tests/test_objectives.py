@@ -152,6 +152,56 @@ class OnlyG:
         return {"g": self.term(p)["g"]}
 
 
+@infogan_jax.register
+@dataclasses.dataclass(frozen=True)
+class Slope:
+    """A user's own: how steep a network of its own is at real images."""
+
+    is_counted: bool
+
+    def networks(self, config, axis_name):
+        return {"h": config.architecture.pair_network(1, axis_name)}
+
+    def examples(self, config):
+        return {"h": (config.image_shape,)}
+
+    def __call__(self, p):
+        if self.is_counted:
+            p.apply("h", p.real)
+        slope = jax.grad(lambda x: p.apply("h", x).sum())(p.real)
+        return {"h": (slope**2).sum((1, 2, 3)).mean()}
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_term_may_differentiate_through_its_own_network(tiny, batch, key, is_counted):
+    updates = (Update("h", ("h",), lr=1e-2),)
+    config = dataclasses.replace(tiny, updates=updates, objective=(Slope(is_counted),))
+    state = infogan_jax.init(config, key)
+    after, metrics = infogan_jax.train_step(config, state, batch, key)
+    before, h = state.nets["h"], config.networks()["h"]
+
+    @jax.jit
+    def total(x):
+        variables = {"params": before.params, **before.stats}
+        return h.apply(variables, x, train=True, mutable=["batch_stats"])[0].sum()
+
+    # Central differences in random directions: their mean square is the slope's.
+    x = np.float32(batch["image"] / 255)
+    ways = np.float32(np.random.default_rng(0).normal(size=(300, *x.shape)))
+    rises = [(total(x + 1e-3 * way) - total(x - 1e-3 * way)) / 2e-3 for way in ways]
+    found = metrics["h/Slope"] * len(x)
+    assert found == pytest.approx(np.square(rises).mean(), rel=0.25)
+    # Its statistics are those of the call outside of the gradient, if there is one.
+    assert any(moved_leaves(before.stats, after.nets["h"].stats)) == is_counted
+
+
+def moved_leaves(before, after):
+    """Whether each array is another."""
+    return jax.tree.leaves(
+        jax.tree.map(lambda a, b: bool((a != b).any()), before, after)
+    )
+
+
 def flops(config, batch, key, devices):
     """Of one compiled step on each device; mapped if there are several."""
     state = infogan_jax.init(config, key)
