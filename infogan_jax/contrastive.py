@@ -118,7 +118,7 @@ def draw_pair(codes: latents.Product, key: jax.Array, gap=0.0):
       the prior whatever the gap, the others if it is 0.
     """
     key_shared, *keys = jax.random.split(key, 1 + len(codes.parts))
-    shared = jax.random.randint(key_shared, (), 0, len(codes.parts))
+    shared = jax.random.randint(key_shared, (), 0, len(codes.parts), jnp.int32)
     first, second = [], []
     for i, (part, key_part) in enumerate(zip(codes.parts, keys, strict=True)):
         draw = _apart if _can_be_apart(part) else _independent
@@ -146,5 +146,5 @@ def _apart(part, key, gap):
     # Draw from a square that is smaller by the gap, then put the gap between the two.
     a, b = ((1 - gap / 2) * part.sample(k) for k in keys)
     low, high = jnp.minimum(a, b) - gap / 2, jnp.maximum(a, b) + gap / 2
-    swap = jax.random.bernoulli(key_swap)
+    swap = jax.random.uniform(key_swap, (), jnp.float32) < 0.5
     return jnp.where(swap, low, high), jnp.where(swap, high, low)

@@ -58,7 +58,7 @@ class Categorical:
 
     def sample(self, key: jax.Array) -> jax.Array:
         """One-hot draw, [n]."""
-        value = jax.random.randint(key, (), 0, self.n)
+        value = jax.random.randint(key, (), 0, self.n, jnp.int32)
         return jax.nn.one_hot(value, self.n, dtype=jnp.float32)
 
     def log_prob(self, c: jax.Array) -> jax.Array:
@@ -127,7 +127,8 @@ class Bernoulli:
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw of zeros and ones, [size]."""
-        return jax.random.bernoulli(key, self.p, (self.size,)).astype(jnp.float32)
+        draw = jax.random.uniform(key, (self.size,), jnp.float32)
+        return (draw < self.p).astype(jnp.float32)
 
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]."""

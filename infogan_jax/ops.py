@@ -231,7 +231,7 @@ class _Draws:
         size, start = math.prod(shape), self.used
         self.used += size
         if self.numbers is None:
-            return jnp.zeros(shape)
+            return jnp.zeros(shape, jnp.float32)
         return self.numbers[start : start + size].reshape(shape)
 
 
@@ -256,7 +256,7 @@ def one_draw(create, key: jax.Array):
     with _taking_from(draws):
         jax.eval_shape(lambda: create())  # A new function: eval_shape caches by it.
     total, draws.used = draws.used, 0
-    draws.numbers = jax.random.normal(key, (total,))
+    draws.numbers = jax.random.normal(key, (total,), jnp.float32)
     with _taking_from(draws):
         created = create()
     if draws.used != total:

@@ -12,12 +12,16 @@ import infogan_jax
 from infogan_jax import (
     Update,
     checks,
+    contrastive,
+    data,
     latents,
     objectives,
     population,
     schedules,
     training,
 )
+from infogan_jax.data import sprites
+from infogan_jax.networks import layers
 
 
 def assert_equal(a, b):
@@ -163,6 +167,29 @@ def test_everything_stays_float32_where_a_program_has_turned_on_64_bits(
     assert types == {"float32", "int32"}
     made = jax.tree.leaves((metrics, images, read, swept))
     assert {x.dtype.name for x in made} == {"float32"}
+
+
+def test_the_same_key_draws_the_same_where_a_program_has_turned_on_64_bits(
+    tiny, dataset, key
+):
+    codes = latents.Categorical(3), latents.Bernoulli(2, 0.3), latents.Gaussian()
+    codes = latents.Product((*codes, latents.Uniform()))
+
+    def draws():
+        keys = jax.random.split(key, 20)
+        return (
+            infogan_jax.init(dataclasses.replace(tiny, codes=codes), key).nets,
+            jax.vmap(codes.sample)(keys),
+            jax.vmap(lambda key: contrastive.draw_pair(codes, key))(keys),
+            layers.drop(jnp.ones((20, 5), jnp.float32), 0.5, keys, 0),
+            data.draw(dataset, key, 5),
+            sprites.Space().sample(key, 5),
+        )
+
+    expected = draws()
+    with jax.enable_x64(True):
+        found = draws()
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_bytes_become_floats_in_the_unit_range(tiny, state, batch, key, stepped):

@@ -1,6 +1,7 @@
 """Batches drawn on the device."""
 
 import jax
+import jax.numpy as jnp
 
 
 def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
@@ -19,5 +20,5 @@ def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
     n = lengths["image"]
     if set(lengths.values()) != {n}:
         raise ValueError(f"a dataset's arrays need one length, not {lengths}.")
-    rows = jax.random.randint(key, (batch_size,), 0, n)
+    rows = jax.random.randint(key, (batch_size,), 0, n, jnp.int32)
     return {name: array[rows] for name, array in dataset.items()}

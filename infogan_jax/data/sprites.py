@@ -74,7 +74,7 @@ class Space:
     def sample(self, key: jax.Array, n: int) -> jax.Array:
         """Indices of `n` images' factors, uniform and independent, int32 [n, 5]."""
         sizes = jnp.array([self.sizes])
-        return jax.random.randint(key, (n, len(FACTORS)), 0, sizes)
+        return jax.random.randint(key, (n, len(FACTORS)), 0, sizes, jnp.int32)
 
     def sample_fixed(self, key: jax.Array, n: int, factor: jax.Array) -> jax.Array:
         """As `sample`, but all `n` share one value of a factor: a vote's images.

@@ -101,9 +101,8 @@ def drop(x, rate, keys, layer):
     """Dropout by the examples' own keys [B], each layer with a stream of its own."""
 
     def mask(key):
-        return jax.random.bernoulli(
-            jax.random.fold_in(key, layer), 1 - rate, x.shape[1:]
-        )
+        key = jax.random.fold_in(key, layer)
+        return jax.random.uniform(key, x.shape[1:], jnp.float32) < 1 - rate
 
     return jnp.where(jax.vmap(mask)(keys), x / (1 - rate), 0.0)
 
