@@ -1,6 +1,7 @@
 """Use a trained run: python -m infogan_jax {sample,traverse,infer,evaluate} RUN."""
 
 import argparse
+import csv
 import importlib
 import json
 import sys
@@ -56,25 +57,42 @@ def sample(run, n, seed, digit, values, out):
 
 def traverse(run, code, rows, steps, seed, out):
     """A grid in which one code moves along each row."""
-    from infogan_jax import inference
+    from infogan_jax import inference, latents
 
     config, state = _restore(run, ("g",))
     key = jax.random.key(seed)
     images = inference.traverse(config, state, key, code, rows=rows, steps=steps)
-    _save_grid(images, f"code {code} over its prior, seed {seed}", out)
+    part = config.codes.parts[code]
+    values = np.asarray(part.grid(steps))
+    is_category = isinstance(part, latents.Categorical)
+    names = values.argmax(1) if is_category else [f"{v:.2g}" for v in values[:, 0]]
+    _save_grid(images, f"code {code}, seed {seed}", out, names)
 
 
 def infer(run, images, out):
-    """Mean of Q(c|x) for every image, one line each; an array, if `out` is .npz."""
+    """Mean of Q(c|x) for every image, a line with its name; or arrays in an .npz."""
     from infogan_jax import data, evaluation
 
     config, state = _restore(run, ("trunk", "q"))
     pictures = data.read_images(images)
     means = np.asarray(config.codes.mean(evaluation.read(config, state, pictures)))
+    folder = Path(images).expanduser()
+    names = [str(index) for index in range(len(means))]
+    if folder.is_dir():
+        paths = data.files.list_images(folder)
+        names = [path.relative_to(folder).as_posix() for path in paths]
     if Path(out).suffix == ".npz":
-        _write(out, lambda: np.savez_compressed(out, codes=means))
-    else:
-        _write(out, lambda: np.savetxt(out, means, fmt="%.5f", delimiter=","))
+        _write(out, lambda: np.savez_compressed(out, image=names, codes=means))
+        return
+
+    def write_table():
+        with open(out, "w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["image", *_columns(config.codes)])
+            for name, row in zip(names, means, strict=True):
+                table.writerow([name, *(f"{mean:.5f}" for mean in row)])
+
+    _write(out, write_table)
 
 
 def evaluate(run, data, data_dir, seed):
@@ -210,10 +228,19 @@ def _read_json(run, name, *keys):
     return found
 
 
-def _save_grid(images, title, out):
+def _columns(codes):
+    """A name for each dimension of codes: code0_3 is the share of category 3."""
+    names = []
+    for i, part in enumerate(codes.parts):
+        several = [f"code{i}_{j}" for j in range(part.dim)]
+        names += several if part.dim > 1 else [f"code{i}"]
+    return names
+
+
+def _save_grid(images, title, out, columns=()):
     from infogan_jax import plotting
 
-    figure = plotting.grid(images, title=title)
+    figure = plotting.grid(images, columns=columns, title=title)
     _write(out, lambda: figure.savefig(out))
 
 

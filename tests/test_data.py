@@ -351,6 +351,21 @@ def test_a_folder_of_classes(tmp_path):
     assert data.read_images(tmp_path)[:, 0, 0, 0].tolist() == [0, 10, 20, 30]
 
 
+def test_hidden_files_and_folders_are_no_images(tmp_path):
+    names = ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"]
+    hidden = [".cache/1.png", "__MACOSX/cat/1.png", "cat/._1.png"]
+    write_pictures(tmp_path, names + hidden)
+    loaded = data.load(f"folder:{tmp_path}")
+    labels = np.concatenate([loaded.train["label"], loaded.test["label"]])
+    assert sorted(labels) == [0, 0, 1, 1]
+
+
+def test_a_dataset_of_numpy_may_be_closed_over(dataset, key):
+    expected = data.draw(dataset, key, 5)
+    drawn = jax.jit(lambda key: data.draw(dataset | {"extra": None}, key, 5))(key)
+    jax.tree.map(np.testing.assert_array_equal, drawn, expected)
+
+
 def test_a_folder_of_colour_with_its_own_splits(tmp_path):
     write_pictures(tmp_path, ["train/a.png", "train/b.png", "test/c.png"], mode="RGB")
     loaded = data.load(f"folder:{tmp_path}")

@@ -362,7 +362,11 @@ def test_traverse_infer_and_evaluate_work_on_a_run(finished, images, tmp_path, c
     assert cli.main(["infer", out, str(images), "--out", str(arrays)]) == 0
     codes = np.load(arrays)["codes"]
     assert codes.shape == (64, 5)
-    np.testing.assert_allclose(np.loadtxt(table, delimiter=","), codes, atol=1e-5)
+    read = np.loadtxt(table, delimiter=",", skiprows=1)
+    np.testing.assert_allclose(read[:, 1:], codes, atol=1e-5)
+    assert read[:, 0].tolist() == list(range(64))
+    head = table.read_text().splitlines()[0]
+    assert head == "image,code0_0,code0_1,code0_2,code1,code2"
     assert cli.main(["evaluate", out]) == 0
     assert "held-out accuracy" in capsys.readouterr().out
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_NO_CLASS = (".", "__MACOSX")  # How what was not put there by hand begins.
 _HELD_OUT = 10
 _MOST_CLASSES = 2**15
 _READ = "x_train y_train x_test y_test image label imgs latents_classes".split()
@@ -31,6 +32,23 @@ def read_images(path) -> np.ndarray:
     if "image" not in arrays:
         raise ValueError(f"{path} holds {sorted(arrays)}; it needs image.")
     return make_split(arrays["image"], None, path)["image"]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The images of a folder and its subfolders, in the order of `read_images`.
+
+    Raises:
+      ValueError: there are none.
+    """
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in _SUFFIXES
+        and not any(p.startswith(_NO_CLASS) for p in path.relative_to(folder).parts)
+    )
+    if not paths:
+        raise ValueError(f"{folder} holds no images ({', '.join(_SUFFIXES)}).")
+    return paths
 
 
 def read_npz(path: Path) -> tuple[dict, dict]:
@@ -70,6 +88,7 @@ def read_folder(path: Path) -> tuple[dict, dict]:
 
     Subfolders `train` and `test` are the splits if both are there. Otherwise, and
     inside each, subfolders are classes, numbered in alphabetical order over both.
+    Hidden files and folders are passed over.
 
     Raises:
       FileNotFoundError: no such folder.
@@ -194,7 +213,8 @@ def _read_arrays(path):
 
 
 def _classes(folder):
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    folders = (entry.name for entry in folder.iterdir() if entry.is_dir())
+    return sorted(name for name in folders if not name.startswith(_NO_CLASS))
 
 
 def _read_folder(folder, classes):
@@ -204,9 +224,7 @@ def _read_folder(folder, classes):
         raise ImportError(
             'folders of images need Pillow: pip install "infogan_jax[images]"'
         ) from None
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
-    if not paths:
-        raise ValueError(f"{folder} holds no images ({', '.join(_SUFFIXES)}).")
+    paths = list_images(folder)
     images, labels = [], []
     for path in paths:
         try:

@@ -8,17 +8,20 @@ def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
     """`batch_size` rows of every array, uniformly, with replacement. Pure.
 
     Args:
-      dataset: arrays of one length N by name. Pass it as an argument through `jit`:
-        closed over, it would be compiled into the program.
+      dataset: arrays of one length N by name; what is None is left out. Pass it as an
+        argument through `jit`: closed over, it is compiled into the program.
       key: of this batch.
       batch_size: rows to draw.
 
     Raises:
-      ValueError: arrays of different lengths.
+      ValueError: no rows, or arrays of different lengths.
     """
-    lengths = {name: len(array) for name, array in dataset.items()}
-    n = lengths["image"]
-    if set(lengths.values()) != {n}:
-        raise ValueError(f"a dataset's arrays need one length, not {lengths}.")
+    arrays = {name: jnp.asarray(a) for name, a in dataset.items() if a is not None}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(
+            f"a dataset's arrays need one length, at least 1, not {lengths}."
+        )
+    n = max(lengths.values())
     rows = jax.random.randint(key, (batch_size,), 0, n, jnp.int32)
-    return {name: array[rows] for name, array in dataset.items()}
+    return {name: array[rows] for name, array in arrays.items()}
