@@ -29,6 +29,7 @@ Config, TrainState = config_lib.Config, training.TrainState
 
 _FOLDER = "checkpoints"
 _CONFIG = "config.json"  # The name of the Config's checksum, beside the arrays'.
+_silences = []  # An item for each who wants one just now.
 
 
 class Writer:
@@ -43,8 +44,8 @@ class Writer:
 
     Raises:
       OSError: the directory cannot be made.
-      ValueError: its path has a character that Orbax cannot do with, or `keep` is below
-        1.
+      ValueError: its path has a character that Orbax cannot do with, or is an address,
+        or `keep` is below 1.
       TypeError: the config holds what JSON could not give back, such as an array.
     """
 
@@ -55,9 +56,13 @@ class Writer:
         if keep is not None:
             checks.check_counts(keep=keep)
         self._keep, self._of, self._config = keep, config, json.loads(config.to_json())
-        folder = Path(directory).resolve() / _FOLDER
+        folder = checks.to_path(directory) / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        self._manager = _open(folder, max_to_keep=keep, cleanup_tmp_directories=True)
+        options = {"max_to_keep": keep, "cleanup_tmp_directories": True}
+        with contextlib.ExitStack() as held:
+            held.enter_context(_telling_once())
+            self._manager = _open(folder, **options)
+            self._held = held.pop_all()
 
     def save(self, state: TrainState) -> None:
         """Starts saving `state` as its step; the same state again is left alone.
@@ -68,11 +73,7 @@ class Writer:
             or it does not fit the config; or it is a population's; or later steps are
             there, and only the newest are kept.
         """
-        if state.step.ndim:
-            raise ValueError(
-                f"these are {len(state.step)} states of a population; save each by "
-                "itself, such as population.of_seed(states, 0)."
-            )
+        checks.check_single(state)
         step = int(state.step)
         # The copy is ours alone: the caller may donate the state while we write.
         tree = jax.tree.map(np.array, _as_dict(state))
@@ -124,7 +125,7 @@ class Writer:
         except Exception as error:
             raise self._failed(error) from error
         finally:
-            with contextlib.suppress(Exception):  # It tells the same again.
+            with self._held, contextlib.suppress(Exception):  # It tells it again.
                 self._manager.close()
 
 
@@ -195,7 +196,7 @@ def restore(
 
 def _read(folder, step, nets):
     """The Config and state of a step."""
-    with _open(folder) as manager:
+    with _telling_once(), _open(folder) as manager:
         stored, checksums = _restore_json(manager, step)
         config = Config.from_json(json.dumps(stored))
         target = _target(config, nets)
@@ -227,7 +228,6 @@ def _read(folder, step, nets):
 
 def _open(folder, **options):
     """A manager that waits for no other process: the caller alone reads or writes."""
-    _tell_once()
     alone = ocp.options.MultiprocessingOptions()
     if jax.process_count() > 1:
         me = jax.process_index()
@@ -258,37 +258,54 @@ def _restore_json(manager, step):
     return stored, checksums
 
 
-def _tell_once():
-    """From here on, what Orbax raises is not told by its logs and threads as well.
+@contextlib.contextmanager
+def _telling_once():
+    """Within it, what Orbax raises is not told by its logs as well.
 
     It treats all arrays at once in an event loop. The first error closes that and is
     raised; it is logged several times too, with traces, and every other array reports
     an unraisable error of its own, or a task's that nobody asked for, whenever it is
-    done.
+    done: for these the silence stays.
     """
-    if getattr(sys.unraisablehook, "tells_once", False):
-        return
-    report = sys.unraisablehook
+    if not getattr(sys.unraisablehook, "is_ours", False):
+        sys.unraisablehook = _but_orbax(sys.unraisablehook)
+    _silences.append(None)
+    for name, keep in _FILTERS.items():
+        logging.getLogger(name).addFilter(keep)
+    try:
+        yield
+    finally:
+        _silences.pop()
+        for name, keep in _FILTERS.items() if not _silences else ():
+            logging.getLogger(name).removeFilter(keep)
 
-    def in_orbax(trace):
-        frames = traceback.walk_tb(trace)
-        return any("orbax" in frame.f_code.co_filename for frame, _ in frames)
+
+def _but_orbax(report):
+    """An `unraisablehook` that leaves the rest to `report`."""
 
     def report_others(seen):
         is_closed = "Event loop is closed" in str(seen.exc_value)
-        if not is_closed and not in_orbax(seen.exc_traceback):
+        if not is_closed and not _in_orbax(seen.exc_traceback):
             report(seen)
 
-    def is_other(record):
-        return record.levelno < logging.ERROR or "orbax" not in record.pathname
+    report_others.is_ours = True
+    return report_others
 
-    def is_other_task(record):
-        return not (record.exc_info and in_orbax(record.exc_info[2]))
 
-    report_others.tells_once = True
-    sys.unraisablehook = report_others
-    logging.getLogger("absl").addFilter(is_other)
-    logging.getLogger("asyncio").addFilter(is_other_task)
+def _in_orbax(trace):
+    frames = traceback.walk_tb(trace)
+    return any("orbax" in frame.f_code.co_filename for frame, _ in frames)
+
+
+def _is_other(record):
+    return record.levelno < logging.ERROR or "orbax" not in record.pathname
+
+
+def _is_other_task(record):
+    return not (record.exc_info and _in_orbax(record.exc_info[2]))
+
+
+_FILTERS = {"absl": _is_other, "asyncio": _is_other_task}  # By the logger's name.
 
 
 def _checksums(config, tree):
@@ -381,5 +398,5 @@ def _damaged(path, error):
 
 
 def _find(directory):
-    path = Path(directory).resolve()
+    path = checks.to_path(directory)
     return path / _FOLDER if (path / _FOLDER).is_dir() else path

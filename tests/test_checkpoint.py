@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import gc
+import logging
 import shutil
 import subprocess
 import sys
@@ -236,6 +237,31 @@ def test_a_step_that_a_writer_removes_meanwhile_gives_way_to_the_next(
     assert_equal(infogan_jax.restore(tmp_path)[1], later)
     with pytest.raises(FileNotFoundError, match=f"no step {first}, only"):
         infogan_jax.restore(tmp_path, step=first)
+
+
+def test_a_path_may_begin_at_home(tiny, state, key, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    infogan_jax.save("~/run", tiny, state)
+    assert_equal(infogan_jax.restore(tmp_path / "run")[1], state)
+    assert checkpoint.steps("~/run") == [0]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_logs_are_filtered_only_while_a_checkpoint_is_in_use(
+    saved, tiny, state, tmp_path
+):
+    def filters():
+        return [list(logging.getLogger(name).filters) for name in ("absl", "asyncio")]
+
+    before = filters()
+    with checkpoint.Writer(tmp_path, tiny) as writer:
+        writer.save(state)
+        infogan_jax.restore(saved[0])
+        assert filters() != before
+    shutil.rmtree(tmp_path / "checkpoints" / "0" / "state" / "d")
+    with pytest.raises(ValueError, match="damaged"):
+        infogan_jax.restore(tmp_path)
+    assert filters() == before
 
 
 def test_an_empty_directory_is_a_clear_error(tmp_path):
