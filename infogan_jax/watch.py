@@ -1,20 +1,21 @@
 """Alarms: what a run's metrics say when training has gone wrong.
 
     watch = Watch(config)
-    for row in metrics:  # a dict of floats for each update
+    for step, row in enumerate(metrics, start=1):  # a dict of floats for each update
         for cause in watch.see(row):
-            print(row["step"], cause)
+            print(step, cause)
 
 An alarm is a function of the metrics alone, so a resumed run gives the ones that an
 uninterrupted run gives. It judges the means of `WINDOW` updates at a time, but for the
 first in which D, or G, takes part, and is given once: it says that something should be
-looked at, and stops nothing.
+looked at, and stops nothing. Numbers that are not finite are told at once.
 A code is dead below a tenth of the way from what the best blind Q reaches to an exact
 one (`bounds` of a latent). It is not judged at weight 0, nor while a schedule gives it
 next to none and for `PATIENCE` updates after.
 """
 
 import collections
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,7 @@ class Watch:
 
     def __init__(self, config: config_lib.Config):
         self._left, self._seen = _signs(config), 0
-        self._sums = collections.Counter()
+        self._sums, self._is_finite = collections.Counter(), True
 
     def see(self, row: dict) -> list[str]:
         """The alarms that this update's metrics set off, as sentences for people.
@@ -66,9 +67,13 @@ class Watch:
         Args:
           row: floats by name, as `step` gives them; all of a run's, in order.
         """
+        self._seen += 1
+        bad = [name for name, value in row.items() if not math.isfinite(value)]
+        if bad and self._is_finite:
+            self._is_finite = False  # Means are not finite either from here on.
+            return [f"training has failed: {bad[0]} is {float(row[bad[0]])}"]
         for metric in {sign.metric for sign in self._left}:
             self._sums[metric] += row[metric] / WINDOW
-        self._seen += 1
         if self._seen % WINDOW:
             return []
         means, self._sums = self._sums, collections.Counter()

@@ -60,6 +60,12 @@ def test_each_sign_is_one_alarm_with_step_and_figure(tiny, metric, value, words)
     assert words in cause and metric in cause and f"{value:.3g}" in cause
 
 
+def test_what_is_not_finite_is_told_at_once_and_once(tiny):
+    rows = [HEALTHY] * 5 + [HEALTHY | {"g/spread": np.nan}] * 700
+    ((step, cause),) = alarms(tiny, rows)
+    assert step == 6 and "g/spread is nan" in cause
+
+
 def test_a_short_dip_is_no_alarm(tiny):
     dip = [HEALTHY | {"info/0": 0.0}] * (watch.WINDOW // 3)
     assert alarms(tiny, ([HEALTHY] * watch.WINDOW + dip) * 3) == []
