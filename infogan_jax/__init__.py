@@ -67,6 +67,7 @@ __all__ = [
 
 def __getattr__(name):
     # Orbax takes seconds to import: only those who save or restore wait for it.
-    if name in ("restore", "save"):
-        return getattr(importlib.import_module("infogan_jax.checkpoint"), name)
+    if name in ("checkpoint", "restore", "save"):
+        module = importlib.import_module("infogan_jax.checkpoint")
+        return module if name == "checkpoint" else getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

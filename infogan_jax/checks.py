@@ -2,6 +2,7 @@
 
 import operator
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,10 +20,18 @@ def to_float(images: jax.Array) -> jax.Array:
     return images / jnp.float32(255) if images.dtype == jnp.uint8 else images
 
 
-def check_range(images) -> None:
-    """Raises unless float images in host memory lie in [0, 1]."""
-    if isinstance(images, np.ndarray) and np.issubdtype(images.dtype, np.floating):
-        low, high = images.min(initial=0), images.max(initial=1)
+def check_range(images, wait: bool = False) -> None:
+    """Raises unless float images lie in [0, 1]: those in host memory.
+
+    With `wait`, also those on devices of this process, for which it has to wait.
+    """
+    is_here = isinstance(images, np.ndarray)
+    if wait and isinstance(images, jax.Array):
+        is_here = (
+            not isinstance(images, jax.core.Tracer) and images.is_fully_addressable
+        )
+    if is_here and jnp.issubdtype(images.dtype, jnp.floating):
+        low, high = float(images.min(initial=0)), float(images.max(initial=1))
         if not (low >= 0 and high <= 1):
             raise ValueError(
                 f"float images must lie in [0, 1], not [{low:g}, {high:g}]; "
@@ -45,8 +54,12 @@ def check_images(config: Config, images) -> None:
         )
 
 
-def check_rows(config: Config, rows: dict) -> None:
-    """Raises unless a dataset's or a batch's images fit the config."""
+def check_rows(config: Config, rows: dict, wait: bool = False) -> None:
+    """Raises unless a dataset's or a batch's images fit the config.
+
+    `wait` is that of `check_range`: right for a dataset, which is looked at once, and
+    wrong for batches, which come while a device is still busy with those before.
+    """
     image = rows.get("image") if isinstance(rows, Mapping) else None
     if image is None:
         given = sorted(rows) if isinstance(rows, Mapping) else type(rows).__name__
@@ -55,7 +68,7 @@ def check_rows(config: Config, rows: dict) -> None:
             f"'image', such as data.load(...).train, not {given}."
         )
     check_images(config, image)
-    check_range(image)
+    check_range(image, wait)
 
 
 def check_counts(**counts) -> None:
@@ -69,8 +82,18 @@ def check_counts(**counts) -> None:
             raise ValueError(f"{name} must be whole and at least 1, not {count!r}.")
 
 
+def check_single(state) -> None:
+    """Raises unless a state is of one run."""
+    if state.step.ndim:
+        raise ValueError(
+            f"these are {len(state.step)} states of a population; take each by itself, "
+            "such as population.of_seed(states, 0)."
+        )
+
+
 def check_nets(state, *names: str) -> None:
-    """Raises unless a state holds these networks."""
+    """Raises unless a state is of one run, and holds these networks."""
+    check_single(state)
     if not set(names) <= set(state.nets):
         raise ValueError(
             f"this needs the networks {sorted(names)}, but the state holds "
@@ -86,10 +109,28 @@ def check_state(config: Config, state) -> None:
             f"the state has no optimizer for {sorted(missing)}; restore it without "
             "nets=, which leaves the optimizers out."
         )
+    for update in config.updates:
+        learned = set(state.opt[update.name].mu)
+        if learned != set(update.nets):
+            raise ValueError(
+                f"update {update.name!r} trains {sorted(update.nets)}, but the state's "
+                f"optimizer is for {sorted(learned)}; begin with a fresh one, such as "
+                "state.replace(opt=init(config, key).opt)."
+            )
+    if config.ema_decay and not state.ema:
+        raise ValueError(
+            f"ema_decay is {config.ema_decay}, but the state holds no average of G; "
+            "begin one: state.replace(ema={'g': training.copy(state.nets['g'])})."
+        )
+    if state.ema and not config.ema_decay:
+        raise ValueError(
+            "the state holds an average of G, which ema_decay 0 would lose; drop it "
+            "yourself: state.replace(ema={})."
+        )
 
 
 def check_batch(config: Config, batch: dict) -> dict:
-    """The batch of a step, its images as floats; raises unless it fits the config."""
+    """The batch of a step, without what is None; raises unless it fits the config."""
     check_rows(config, batch)
     label, n = batch.get("label"), len(batch["image"])
     shape = getattr(label, "shape", type(label).__name__)
@@ -98,7 +139,7 @@ def check_batch(config: Config, batch: dict) -> dict:
             f"batch['label'] has shape {shape} for {n} images; give an array with one "
             "integer per image."
         )
-    return batch | {"image": to_float(batch["image"])}
+    return {name: array for name, array in batch.items() if array is not None}
 
 
 def check_axis(images, axis_name: str | None) -> None:
@@ -130,13 +171,23 @@ def check_writable(*files) -> None:
             path.unlink()
 
 
+def to_path(directory) -> Path:
+    """The whole path of a directory, ~ expanded; raises for an address such as gs://."""
+    if re.match("[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(directory)):
+        raise ValueError(
+            f"{os.fspath(directory)} is an address, and checkpoints are kept in a file "
+            "system; mount it, or name a directory."
+        )
+    return Path(directory).expanduser().resolve()
+
+
 def check_path(directory) -> None:
     """Raises unless Orbax can restore what it saves in this directory.
 
     It looks for its files by a pattern, in which some characters of the path would
     count as part of the pattern.
     """
-    path = Path(directory).resolve()
+    path = to_path(directory)
     try:
         str(path).encode()
     except UnicodeEncodeError:

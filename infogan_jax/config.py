@@ -7,7 +7,7 @@ checkpoint.
 import json
 from dataclasses import dataclass, field
 from importlib import metadata
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import optax
@@ -23,7 +23,8 @@ class Update:
     Attributes:
       name: what the terms call it.
       nets: the networks that learn in it; nothing else moves.
-      lr: Adam's rate, a number or a schedule, or a tuple with one for each net.
+      lr: Adam's rate, a number or a schedule, or a tuple with one for each net. Any
+        function of the step will do, but only one of a registered class can be saved.
       beta1, beta2: Adam's decay rates.
       begin: the step from which on it is done. Until then its networks stay as they
         are, its metrics are 0, and it costs no time but under `vmap`.
@@ -57,10 +58,13 @@ class Update:
         for rate in self.lr if isinstance(self.lr, tuple) else (self.lr,):
             if not callable(rate) and not (isinstance(rate, Real) and rate >= 0):
                 raise ValueError(f"lr must be at least 0, or a schedule, not {rate!r}.")
-        if self.begin < 0:
-            raise ValueError(f"begin must be at least 0, not {self.begin}.")
-        if self.restart is not None and self.restart < 1:
-            raise ValueError(f"restart must be at least 1, not {self.restart}.")
+        if not isinstance(self.begin, Integral) or self.begin < 0:
+            raise ValueError(f"begin must be whole, at least 0, not {self.begin!r}.")
+        restarts = self.restart is not None
+        if restarts and (not isinstance(self.restart, Integral) or self.restart < 1):
+            raise ValueError(
+                f"restart must be whole, at least 1, or None, not {self.restart!r}."
+            )
         for beta in (self.beta1, self.beta2):
             if not 0 <= beta < 1:
                 raise ValueError(f"Adam's betas must lie in [0, 1), not {beta}.")
@@ -119,9 +123,14 @@ class Config:
     def __post_init__(self):
         if not isinstance(self.codes, latents.Product):
             raise ValueError(f"codes must be a Product of latents, not {self.codes!r}.")
-        if not hasattr(self.noise, "sample"):
+        if isinstance(self.noise, type) or not hasattr(self.noise, "sample"):
             raise ValueError(
                 f"noise must be a latent, such as Uniform(size=62), not {self.noise!r}."
+            )
+        if isinstance(self.architecture, type):
+            raise ValueError(
+                "architecture must be an instance, such as Dcgan(), not "
+                f"{self.architecture!r}."
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), not {self.ema_decay}.")
@@ -151,6 +160,12 @@ class Config:
             )
         for term in self.objective:
             getattr(term, "check", lambda config: None)(self)
+        try:
+            hash(self)
+        except TypeError as error:
+            raise ValueError(
+                f"a config must be hashable, of numbers, strings and tuples: {error}."
+            ) from None
         known, by_name = set(self.networks()), {}
         for update in self.updates:
             if by_name.setdefault(update.name, update) != update:

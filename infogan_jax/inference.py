@@ -6,6 +6,7 @@ with the sample of 10.
 """
 
 import functools
+import operator
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def sample(
       ValueError: no such code or value, or a wrong shape.
     """
     checks.check_counts(n=n)
-    z, drawn = _draw_latents(config, key, n)
+    z, drawn = _draw_latents(config, key, operator.index(n))
     if isinstance(c, Mapping):
         c = config.codes.assign(drawn, c)
     elif c is None:
@@ -130,6 +131,7 @@ def traverse(
     """
     config.codes.check_index(code)
     checks.check_counts(rows=rows, steps=steps)
+    rows = operator.index(rows)
     part = config.codes.parts[code]
     values = part.grid(steps) if values is None else jnp.asarray(values, jnp.float32)
     if values.ndim != 2 or values.shape[1] != part.dim or not len(values):

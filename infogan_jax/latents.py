@@ -11,9 +11,11 @@ Every latent is a frozen dataclass with one protocol, used for codes and for noi
     bounds()      -> (float, float)  L_I of the best blind Q, and of one without error
     mean(q)       -> [B, dim]        mean of Q(c|x): the representation of x
     grid(n)       -> [n, dim]        the values that a traversal shows
+    encode(value) -> [dim]           a person's number, such as a face or a place
 
-All information is in nats. A `Product` has the same methods; its `log_q` and
-`entropy` keep the parts apart, so that L_I can be reported and weighted per code.
+All information is in nats. A `Product` puts latents side by side: its `log_q`,
+`entropy` and `grid` keep them apart, so that L_I can be reported and weighted per code,
+and its `assign` encodes.
 """
 
 import math
@@ -182,10 +184,14 @@ class _NormalQ:
 
     def __post_init__(self):
         _check_size(self)
-        if self.sigma is not None and not self.sigma > 0:
-            raise ValueError(f"sigma must be positive or None, not {self.sigma}.")
-        if not self.sigma_min > 0:
-            raise ValueError(f"sigma_min must be positive, not {self.sigma_min}.")
+        if self.sigma is not None and not 0 < self.sigma < math.inf:
+            raise ValueError(
+                f"sigma must be positive or None, and finite, not {self.sigma}."
+            )
+        if not 0 < self.sigma_min < math.inf:
+            raise ValueError(
+                f"sigma_min must be positive and finite, not {self.sigma_min}."
+            )
 
     @property
     def dim(self) -> int:
@@ -316,9 +322,11 @@ class Product:
         if not isinstance(self.parts, tuple) or not self.parts:
             raise ValueError(f"Product needs a tuple of latents, not {self.parts!r}.")
         for part in self.parts:
-            if not hasattr(part, "log_q") or isinstance(part, Product):
+            is_single = not isinstance(part, type | Product)
+            if not is_single or not hasattr(part, "log_q"):
                 raise ValueError(
-                    f"{part!r} in a Product is no single latent; give all in one tuple."
+                    f"{part!r} in a Product is no single latent, such as Uniform(); "
+                    "give all in one tuple."
                 )
 
     @property
@@ -401,9 +409,9 @@ class Product:
 
     def check_index(self, index: int) -> None:
         """Raises a ValueError unless `index` names a code."""
-        if index not in range(len(self.parts)):
+        if not isinstance(index, Integral) or index not in range(len(self.parts)):
             raise ValueError(
-                f"there is no code {index}; the codes are 0 .. {len(self.parts) - 1}."
+                f"there is no code {index!r}; the codes are 0 .. {len(self.parts) - 1}."
             )
 
 

@@ -51,7 +51,7 @@ def pmap_step(
     )
 
     def run(state, batch, key):
-        size = _check(config, batch, n)
+        batch, size = _check(config, batch, n)
         split = {x: a.reshape(n, size // n, *a.shape[1:]) for x, a in batch.items()}
         # Wherever they come from: pmap compiles anew for another placement of the state
         # (a restored one is on one device), and refuses one of the batch.
@@ -97,7 +97,7 @@ def shard_map_step(
     )
 
     def run(state, batch, key):
-        _check(config, batch, len(devices))
+        batch, _ = _check(config, batch, len(devices))
         state, key = (_place(x, everywhere) for x in (state, key))
         return mapped(state, _place(batch, shares), key)
 
@@ -121,15 +121,15 @@ def _shardings(devices):
 
 
 def _check(config, batch, n):
-    """The size of a batch that can be split; raises for another."""
-    checks.check_rows(config, batch)
+    """A batch that can be split, without what is None, and its size; or raises."""
+    batch = checks.check_batch(config, batch)
     size = len(batch["image"])
     if size % n:
         raise ValueError(
             f"batch of {size} images cannot be split over {n} devices; use a "
             f"multiple of {n}."
         )
-    return size
+    return batch, size
 
 
 def _place(tree, sharding):

@@ -4,9 +4,9 @@ States and keys carry a leading axis of seeds. Each seed is its single run, to r
 """
 
 import functools
+import operator
 
 import jax
-import numpy as np
 
 from infogan_jax import checks, training
 from infogan_jax import config as config_lib
@@ -53,16 +53,28 @@ def train_steps(
       The states after them, and metrics [S, at_most], 0 after the first `steps`.
 
     Raises:
-      ValueError: the data do not fit the config, or an argument is out of range.
+      ValueError: the data do not fit the config, states and keys are not of as many
+        seeds, or an argument is out of range.
     """
     if how is None:
         how = "map" if jax.default_backend() == "cpu" else "vmap"
     if how not in _WAYS:
         raise ValueError(f"how must be one of {_WAYS} or None, not {how!r}.")
     at_most = training.check_steps(steps, at_most)
-    checks.check_rows(config, dataset)  # Inside jit the range cannot be seen.
+    _check_seeds(states, keys)
+    checks.check_rows(config, dataset, wait=True)  # Inside jit the range is unknown.
     run = _donating_train if donate else _jitted_train
     return run(config, states, dataset, keys, steps, batch_size, at_most, how)
+
+
+def _check_seeds(states, keys):
+    is_typed = jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key)
+    shapes = states.step.shape, keys.shape if is_typed else keys.shape[:-1]
+    if any(len(shape) != 1 for shape in shapes) or len(set(shapes)) > 1:
+        raise ValueError(
+            f"states and keys are of shapes {shapes[0]} and {shapes[1]}; both need one "
+            "axis, of the seeds, and equally many."
+        )
 
 
 def _train(config, states, dataset, keys, steps, batch_size, at_most, how):
@@ -93,7 +105,7 @@ def of_seed(states, index: int):
     Raises:
       ValueError: there is no such seed.
     """
-    n = len(jax.tree.leaves(states)[0])
-    if isinstance(index, (int, np.integer)) and not 0 <= index < n:
+    n, is_traced = len(jax.tree.leaves(states)[0]), isinstance(index, jax.core.Tracer)
+    if not is_traced and not 0 <= operator.index(index) < n:
         raise ValueError(f"there is no seed {index}; the states are 0 .. {n - 1}.")
     return jax.tree.map(lambda array: array[index], states)

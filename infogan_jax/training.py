@@ -4,7 +4,8 @@ Keys. A run has one key. Step s uses `fold_in(key, s)`; from it, stream 0 draws 
 batch and stream 1 + p serves the p-th update of the schedule; example i of the global
 batch draws from `fold_in(stream, i)`. So no draw depends on the number of devices,
 resuming needs nothing but `state.step`, and passing the same key at every step is
-right.
+right. All this is of JAX's default keys, "threefry2x32": under `vmap` keys of "rbg" and
+"unsafe_rbg" draw other numbers, which then depend on devices and on other seeds.
 
 Running statistics. A network writes them in the first update to begin that lists it,
 and only there; of several that begin together, in the first in order. The trunk's and
@@ -91,6 +92,7 @@ def step(
     """
     checks.check_state(config, state)
     batch = checks.check_batch(config, batch)
+    batch |= {"image": checks.to_float(batch["image"])}
     checks.check_axis(batch["image"], axis_name)
     run = functools.partial(_step, config, axis_name)
     return _split_by_xla(run, state, batch, key)
@@ -161,9 +163,10 @@ def train_steps(
     """
     checks.check_counts(batch_size=batch_size)
     at_most = check_steps(steps, at_most)
-    checks.check_rows(config, dataset)
+    checks.check_rows(config, dataset, wait=True)
     run = _donating_steps if donate else _jitted_steps
-    return run(config, state, dataset, key, steps, batch_size, at_most)
+    size = operator.index(batch_size)
+    return run(config, state, dataset, key, steps, size, at_most)
 
 
 def check_steps(steps: int, at_most: int | None) -> int:
@@ -180,7 +183,7 @@ def check_steps(steps: int, at_most: int | None) -> int:
     elif at_most is None:
         raise ValueError("a traced number of steps needs at_most, its limit.")
     checks.check_counts(at_most=at_most)
-    return at_most
+    return operator.index(at_most)
 
 
 def _steps(config, state, dataset, key, steps, batch_size, at_most):
@@ -238,7 +241,7 @@ def train(
       ValueError: the data do not fit the config.
     """
     checks.check_counts(batch_size=batch_size)
-    checks.check_rows(config, dataset)
+    checks.check_rows(config, dataset, wait=True)
     dataset = jax.device_put(dict(dataset))
     state = init(config, key) if state is None else copy(state)
     for step in itertools.count(int(state.step)):

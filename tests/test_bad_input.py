@@ -79,11 +79,19 @@ def batch_with(w, **arrays):
     )
 
 
-def steps_of(w, **arguments):
+def steps_of(w, data=None, **arguments):
     wanted = {"steps": 2, "batch_size": 4} | arguments
     return infogan_jax.train_steps(
-        w["config"], w["state"], w["data"], w["key"], **wanted
+        w["config"], w["state"], data or w["data"], w["key"], **wanted
     )
+
+
+def step_of(w, state=None, **changes):
+    config = dataclasses.replace(w["config"], **changes)
+    return infogan_jax.train_step(config, state or w["state"], w["batch"], w["key"])
+
+
+TRUNK_IN_G = Update("g", ("g", "q", "trunk"), lr=1e-3)
 
 
 def sample_of(w, n=2, **arguments):
@@ -99,12 +107,15 @@ FUNCTIONS = [
     # configurations
     (lambda w: latents.Categorical(1), ValueError, "at least 2 values, not 1"),
     (lambda w: latents.Bernoulli(p=1.0), ValueError, r"in \(0, 1\), not 1.0"),
-    (lambda w: latents.Uniform(sigma=-1.0), ValueError, "positive or None, not -1.0"),
+    (lambda w: latents.Uniform(sigma=-1.0), ValueError, "and finite, not -1.0"),
     (lambda w: latents.Gaussian(size=0), ValueError, "at least 1"),
     (lambda w: latents.Product(()), ValueError, "needs a tuple"),
     (lambda w: latents.Categorical(2.5), ValueError, "whole number .* not 2.5"),
     (lambda w: latents.Uniform(size=1.5), ValueError, "whole .* not 1.5"),
     (lambda w: latents.Product((1, 2)), ValueError, "1 in a Product is no single"),
+    (lambda w: latents.Product((latents.Uniform,)), ValueError, r"such as Uniform\(\)"),
+    (lambda w: latents.Uniform(sigma_min=np.inf), ValueError, "finite, not inf"),
+    (lambda w: latents.Gaussian(sigma=np.inf), ValueError, "and finite, not inf"),
     (
         lambda w: latents.Product((latents.Product((latents.Uniform(),)),)),
         ValueError,
@@ -150,6 +161,12 @@ FUNCTIONS = [
         r"tuple for one weight for each code",
     ),
     (lambda w: Config(noise=62), ValueError, "a latent, such as .* not 62"),
+    (lambda w: Config(noise=latents.Uniform), ValueError, "a latent, such as"),
+    (lambda w: Config(architecture=networks.Mlp), ValueError, "an instance, such as"),
+    (lambda w: Config(ema_decay=jnp.float32(0.9)), ValueError, "must be hashable"),
+    (lambda w: Update("d", ("d",), 1.0, begin=1.5), ValueError, "whole, .* not 1.5"),
+    (lambda w: Update("d", ("d",), 1.0, begin="5"), ValueError, "whole, .* not '5'"),
+    (lambda w: Update("d", ("d",), 1.0, restart=1.5), ValueError, "or None, not 1.5"),
     (lambda w: Config(updates=("d", "g")), ValueError, "Updates, not 'd'"),
     (lambda w: Config(objective=(NonSaturating,)), ValueError, "an instance, such as"),
     (
@@ -192,6 +209,28 @@ FUNCTIONS = [
         r"lie in \[0, 1\], not \[0, 2",
     ),
     (lambda w: batch_with(w, image=image(w) > 0), ValueError, "not bool"),
+    (
+        lambda w: steps_of(w, data={"image": jnp.float32(w["data"]["image"])}),
+        ValueError,
+        r"lie in \[0, 1\], not \[0, 2",
+    ),
+    (
+        lambda w: steps_of(w, data={"image": jnp.full((9, 8, 8, 1), jnp.nan)}),
+        ValueError,
+        r"lie in \[0, 1\], not \[nan",
+    ),
+    (
+        lambda w: next(
+            infogan_jax.train(
+                w["config"],
+                {"image": jnp.float32(w["data"]["image"])},
+                w["key"],
+                batch_size=4,
+            )
+        ),
+        ValueError,
+        r"lie in \[0, 1\], not \[0, 2",
+    ),
     (lambda w: batch_with(w, label=np.zeros(3, int)), ValueError, "one integer per im"),
     (lambda w: batch_with(w, image=image(w)[:0]), ValueError, "B at least 1"),
     (
@@ -209,7 +248,12 @@ FUNCTIONS = [
     (
         lambda w: data.draw(w["data"] | {"label": np.zeros(3)}, w["key"], 2),
         ValueError,
-        "one length, not .*'label': 3",
+        "one length, .* not .*'label': 3",
+    ),
+    (
+        lambda w: data.draw({"image": image(w)[:0]}, w["key"], 2),
+        ValueError,
+        "at least 1, not .*'image': 0",
     ),
     (lambda w: steps_of(w, batch_size=0), ValueError, "at least 1, not 0"),
     (lambda w: steps_of(w, steps=1.5), ValueError, "steps must be whole .* not 1.5"),
@@ -226,6 +270,37 @@ FUNCTIONS = [
         ),
         ValueError,
         r"the state holds \['g'\]",
+    ),
+    (
+        lambda w: step_of(w, ema_decay=0.9),
+        ValueError,
+        "ema_decay is 0.9, but the state holds no average",
+    ),
+    (
+        lambda w: step_of(w, state=w["state"].replace(ema={"g": w["state"].nets["g"]})),
+        ValueError,
+        "an average of G, which ema_decay 0 would lose",
+    ),
+    (
+        lambda w: step_of(w, updates=(w["config"].updates[0], TRUNK_IN_G)),
+        ValueError,
+        r"trains \['g', 'q', 'trunk'\], but .* is for \['g', 'q'\]",
+    ),
+    (lambda w: step_of(w, state=w["many"]), ValueError, "3 states of a population"),
+    (
+        lambda w: infogan_jax.sample(w["config"], w["many"], w["key"], 2),
+        ValueError,
+        "3 states of a population",
+    ),
+    *(
+        (
+            lambda w, step=step: step(w["config"])(
+                w["state"], w["batch"] | {"label": np.zeros(7, int)}, w["key"]
+            ),
+            ValueError,
+            r"shape \(7,\) for 16 images",
+        )
+        for step in (infogan_jax.pmap_step, infogan_jax.shard_map_step)
     ),
     (
         lambda w: infogan_jax.pmap_step(w["config"], devices=[]),
@@ -270,7 +345,27 @@ FUNCTIONS = [
         ValueError,
         "12 images cannot be split over 8",
     ),
+    (
+        lambda w: population.train_steps(
+            *(w[x] for x in ("config", "state", "data", "key")), steps=1, batch_size=2
+        ),
+        ValueError,
+        r"of shapes \(\) and \(\); both need one axis",
+    ),
+    (
+        lambda w: population.train_steps(
+            w["config"],
+            w["many"],
+            w["data"],
+            jax.random.split(w["key"]),
+            steps=1,
+            batch_size=2,
+        ),
+        ValueError,
+        r"of shapes \(3,\) and \(2,\); .* equally many",
+    ),
     (lambda w: population.of_seed(w["many"], 3), ValueError, "no seed 3"),
+    (lambda w: population.of_seed(w["many"], jnp.int32(9)), ValueError, "no seed 9"),
     (
         lambda w: checkpoint.Writer(w["folder"] / "new", w["config"], keep=0),
         ValueError,
@@ -286,6 +381,8 @@ FUNCTIONS = [
     (lambda w: sample_of(w, 0), ValueError, "at least 1, not 0"),
     (lambda w: sample_of(w, 2.5), ValueError, "n must be whole .* not 2.5"),
     (lambda w: sample_of(w, c={7: 0}), ValueError, "no code 7"),
+    (lambda w: sample_of(w, c={"0": 1}), ValueError, "no code '0'; the codes are 0"),
+    (lambda w: sample_of(w, c={0.0: 1}), ValueError, "no code 0.0"),
     (lambda w: sample_of(w, c={0: 5}), ValueError, "outside|must lie|5"),
     (lambda w: sample_of(w, c={1: 2.5}), ValueError, "2.5"),
     (lambda w: sample_of(w, c={0: np.inf}), ValueError, "value inf is not one of 0"),
@@ -345,6 +442,12 @@ FUNCTIONS = [
         "3 states of a population",
     ),
     (lambda w: infogan_jax.restore("nowhere"), FileNotFoundError, "no checkpoint"),
+    (lambda w: infogan_jax.restore("gs://here/run"), ValueError, "gs://here/run is an"),
+    (
+        lambda w: infogan_jax.save("file:///run", w["config"], w["state"]),
+        ValueError,
+        "file:///run is an address",
+    ),
     (
         lambda w: infogan_jax.restore(w["folder"] / "saved", step=3),
         FileNotFoundError,
