@@ -301,14 +301,54 @@ def test_other_arguments_are_checked():
     codes, factors = sampled(0, 60)
     with pytest.raises(ValueError, match="regressor must be one of"):
         metrics.dci(codes, factors, regressor="ridge")
-    with pytest.raises(ValueError, match="discrete names"):
-        metrics.sap(codes, factors, discrete=(7,))
+    for wrong in ((7,), (0.0,), [True, False, False]):
+        with pytest.raises(ValueError, match="discrete must be indices of the 3"):
+            metrics.sap(codes, factors, discrete=wrong)
     with pytest.raises(ValueError, match="bins must be"):
         metrics.mig(codes, factors, bins=1)
     with pytest.raises(ValueError, match="at least two"):
         metrics.modularity(codes, factors[:, :1])
     with pytest.raises(ValueError, match="depth names 2 factors, not 3"):
         metrics.dci(codes, factors, regressor="forest", depth=(4, 5))
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        metrics.mig,
+        metrics.modularity,
+        metrics.explicitness,
+        lambda c, f: metrics.sap(c, f, protocol="disentanglement-lib"),
+        lambda c, f: metrics.dci(c, f, regressor="boosted_trees"),
+    ],
+)
+def test_values_that_occur_once_are_no_names(metric):
+    factors = np.random.default_rng(0).random((200, 2))
+    with pytest.raises(ValueError, match="factor 0: 200 of 200 rows .* by bins"):
+        metric(factors, factors)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 0.05, 1 / 3, 0.7])
+def test_mig_does_not_depend_on_the_scale_of_a_code(scale):
+    """By disentanglement_lib's bins, and H(bin) in closed form: code = factor."""
+    factors = np.tile(np.indices((21, 6)).reshape(2, -1).T, (3, 1))
+    # Of 21 values in 20 bins the last two share one; a code of 6 values keeps all.
+    low = (19 * np.log(21) + 2 * np.log(21 / 2)) / 21 / np.log(21)
+    expected = (low + 1) / 2
+    assert metrics.mig(factors * scale - 1, factors) == pytest.approx(expected)
+
+
+def test_noise_is_modular_by_chance():
+    codes = np.random.default_rng(0).normal(size=(10_000, 4))
+    factors = np.random.default_rng(1).integers(5, size=(10_000, 3))
+    assert metrics.mig(codes, factors) < 0.01
+    assert metrics.modularity(codes, factors) > 0.5
+
+
+def test_a_dead_code_completes_no_factor():
+    factors = np.arange(60).reshape(-1, 1) % 3
+    assert metrics.dci(np.ones((60, 1)), factors).completeness == 0
+    assert metrics.dci(factors * 1.0, factors).completeness == 1
 
 
 def test_a_shallow_tree_keeps_each_factors_best_code_alone():
@@ -332,7 +372,7 @@ NAMED = np.array(["heart", "ellipse", "square"])
 )
 def test_values_of_factors_may_be_names(metric):
     codes, factors = sampled(0, 200, sizes=(3,))
-    if metric is metrics.modularity or metric is metrics.beta_vae:
+    if metric in (metrics.modularity, metrics.factor_vae, metrics.beta_vae):
         factors = np.c_[factors, factors[::-1]]
     # Their alphabetical order is another: numbered by it they are the same factor.
     numbers = np.array([1, 0, 2])[factors]

@@ -135,12 +135,26 @@ def test_codes_of_little_spread_are_pruned():
         (np.zeros((4, 1, 2)), np.arange(4), "M of at least 2"),
         (np.zeros((4, 6, 3)), np.arange(4), r"\[V, M, 2\]"),
         (np.zeros((4, 6, 2)), np.arange(3), "as many fixed"),
+        (np.zeros((4, 6, 2)), np.arange(4) - 1, "whole, at least 0"),
+        (np.zeros((4, 6, 2)), np.arange(4.0), "whole, at least 0"),
         (np.full((4, 6, 2), np.nan), np.arange(4), "NaN"),
     ],
 )
 def test_bad_votes_are_named(codes, fixed, message):
     with pytest.raises(ValueError, match=message):
         metrics.factor_vae_score(metrics.Votes(codes, fixed), np.ones(2))
+
+
+def test_bytes_are_scored_as_their_numbers():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-128, 128, (40, 6, 3)).astype(np.int8)
+    fixed = np.arange(40) % 3
+    codes[np.arange(40), :, fixed] = codes[np.arange(40), :1, fixed]
+    of_bytes, of_floats = (
+        metrics.factor_vae_score(metrics.Votes(array, fixed), np.ones(3))
+        for array in (codes, codes.astype(float))
+    )
+    assert of_bytes == of_floats == 1
 
 
 @pytest.mark.parametrize("spread", [[1, np.nan], [1, np.inf], [1, -1], [[1, 1]]])
@@ -159,7 +173,10 @@ def test_factors_whose_values_occur_once_are_refused(metric):
 
 def test_one_kind_of_vote_cannot_be_told_apart():
     with pytest.raises(ValueError, match="same factor"):
-        metrics.beta_vae_score(metrics.Votes(np.zeros((4, 6, 2)), np.zeros(4)))
+        metrics.beta_vae_score(metrics.Votes(np.zeros((4, 6, 2)), np.zeros(4, int)))
+    codes = np.random.default_rng(0).normal(size=(500, 3))
+    with pytest.raises(ValueError, match="same factor"):
+        metrics.factor_vae(codes, np.arange(500)[:, None] % 5)
     with pytest.raises(ValueError, match="at least 1 vote"):
         metrics.draw_votes(*[random_factors(0, 60)] * 2, n=0, size=2, seed=0)
 

@@ -6,6 +6,7 @@ Every metric raises ValueError on NaN or infinite codes, on factors of one value
 wrong shapes and on too few rows. scikit-learn fits what has to be fitted.
 """
 
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,8 @@ def mig(codes, factors, *, bins: int = inputs.BINS) -> float:
 
 def modularity(codes, factors, *, bins: int = inputs.BINS) -> float:
     """How far each code informs of one factor only, in [0, 1]; a dead code counts 0.
+
+    It does not ask how much a code informs: noise scores far above 0, by chance.
 
     Source: Ridgeway and Mozer 2018 (arXiv:1802.05312), section 3.
 
@@ -71,13 +74,16 @@ def sap(codes, factors, *, protocol: str = "infogan-cr", discrete: tuple = ()) -
     inputs.check_protocol(protocol)
     codes, numbered = inputs.check(codes, factors, rows=6)
     n_factors = numbered.shape[1]
-    if not all(k in range(n_factors) for k in discrete):
+    is_index = [isinstance(k, Integral) and k in range(n_factors) for k in discrete]
+    if not all(is_index) or any(isinstance(k, bool | np.bool_) for k in discrete):
         raise ValueError(
-            f"discrete names factors {discrete}, but there are {n_factors}."
+            f"discrete must be indices of the {n_factors} factors, such as (0,), not "
+            f"{discrete}."
         )
     parts, gaps = inputs.parts(protocol, numbered), []
     for k in range(n_factors):
         if protocol == "disentanglement-lib" or k in discrete:
+            inputs.check_names(numbered[:, k], k)
             scores = [_svm_accuracy(code, numbered[:, k], *parts) for code in codes.T]
         else:
             values = inputs.numbers(np.asarray(factors)[:, k], "sap of a line")
@@ -133,6 +139,7 @@ def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) ->
     for k in range(n_factors):
         if regressor == "boosted_trees":
             target = numbered[:, k]
+            inputs.check_names(target, k)
         else:
             target = inputs.numbers(np.asarray(factors)[:, k], f"dci by {regressor}")
             target = (target - target.mean()) / target.std()
@@ -173,7 +180,8 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
     if protocol == "disentanglement-lib":
         codes = inputs.standardise(codes, by=codes[train])
     areas = []
-    for labels in numbered.T:
+    for k, labels in enumerate(numbered.T):
+        inputs.check_names(labels, k)
         model = inputs.logistic_regression()
         model.fit(codes[train], labels[train])
         shares = model.predict_proba(codes[scored])
@@ -198,6 +206,7 @@ def _information(codes, factors, bins):
     shared = np.zeros((codes.shape[1], factors.shape[1]))
     for i, code in enumerate(binned.T):
         for k, factor in enumerate(factors.T):
+            inputs.check_names(factor, k)
             table = np.zeros((bins, factor.max() + 1))
             np.add.at(table, (code, factor), 1 / len(codes))
             shared[i, k] = max(information.mutual_information(table), 0.0)
@@ -224,10 +233,10 @@ def _regressor(name, depth, seed):
 def _concentration(importance):
     """1 - normalised entropy of each row: 1 where a row has one entry, 0 where flat."""
     n = importance.shape[1]
-    if n == 1:
-        return np.ones(len(importance))
-    shares = importance / np.maximum(importance.sum(1, keepdims=True), 1e-12)
     # A row of zeros uses nothing: it is not concentrated on anything.
     used = importance.sum(1) > 0
+    if n == 1:
+        return used.astype(float)
+    shares = importance / np.maximum(importance.sum(1, keepdims=True), 1e-12)
     logs = np.log(np.where(shares > 0, shares, 1.0))
     return np.where(used, 1 + (shares * logs).sum(1) / np.log(n), 0.0)

@@ -46,6 +46,21 @@ def check(codes, factors, rows: int = 2):
     return codes, numbered
 
 
+def check_names(factor, k: int) -> None:
+    """Raises ValueError where most rows have a value of their own, as if continuous.
+
+    Args:
+      factor: [N], numbered, of which the values are to be names.
+      k: which factor it is.
+    """
+    alone = int((np.bincount(factor) == 1).sum())
+    if 2 * alone > len(factor):
+        raise ValueError(
+            f"factor {k}: {alone} of {len(factor)} rows have a value of their own; "
+            "give each value many rows, by bins if it is continuous."
+        )
+
+
 def numbers(factors, metric: str) -> np.ndarray:
     """Factors whose values are used as numbers, float64.
 
@@ -67,12 +82,18 @@ def number_values(factors) -> np.ndarray:
 
 
 def bin_codes(codes, bins: int) -> np.ndarray:
-    """Each code in `bins` intervals of equal width over its own range, int64 [N, L]."""
+    """Each code in `bins` intervals of equal width over its own range, int64 [N, L].
+
+    By NumPy's edges, as disentanglement_lib has it: a value that lies on one must not
+    fall to either side by rounding.
+    """
     if bins < 2:
         raise ValueError(f"bins must be at least 2, not {bins}.")
-    low, high = codes.min(0), codes.max(0)
-    width = np.where(high > low, high - low, 1.0) / bins
-    return np.minimum(((codes - low) / width).astype(np.int64), bins - 1)
+    binned = [
+        np.digitize(code, np.histogram_bin_edges(code, bins)[:-1]) - 1
+        for code in codes.T
+    ]
+    return np.stack(binned, 1)
 
 
 def held_out(numbered) -> tuple[np.ndarray, np.ndarray]:

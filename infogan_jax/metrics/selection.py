@@ -27,7 +27,7 @@ def image_information(q) -> float:
         raise ValueError(f"q must be probabilities [N, n], not {q.shape}.")
     if not (q >= 0).all() or not np.allclose(q.sum(1), 1, rtol=0, atol=1e-4):
         raise ValueError("each row of q must be probabilities that sum to 1.")
-    return information.mutual_information(q / q.sum())
+    return max(information.mutual_information(q / q.sum()), 0.0)
 
 
 def model_centrality(scores) -> np.ndarray:
@@ -38,7 +38,7 @@ def model_centrality(scores) -> np.ndarray:
         votes that run i made, one of its own codes fixed in each.
 
     Returns:
-      The mean of the symmetrised scores with all other runs.
+      The mean of the symmetrised scores with all other runs. Two runs always tie.
 
     Raises:
       ValueError: fewer than two runs, another shape, NaN or infinity.
@@ -69,7 +69,7 @@ def udr(representations, informative=None) -> np.ndarray:
         others count nowhere.
 
     Returns:
-      The median of each run's scores with all others, in [0, 1].
+      The median of each run's scores with all others, in [0, 1]. Two runs always tie.
 
     Raises:
       ValueError: fewer than two runs, unequal numbers of images, or masks that do not

@@ -55,12 +55,8 @@ def draw_votes(
     order = np.argsort(factors, 0, kind="stable")  # Rows of one value lie together.
     n_values = factors.max() + 1
     counts = np.stack([np.bincount(column, minlength=n_values) for column in factors.T])
-    for k, alone in enumerate((counts == 1).sum(1)):
-        if 2 * alone > len(codes):
-            raise ValueError(
-                f"factor {k}: {alone} of {len(codes)} rows have a value of their own; "
-                "give each value many rows, by bins if it is continuous."
-            )
+    for k, factor in enumerate(factors.T):
+        inputs.check_names(factor, k)
     starts = np.cumsum(counts, 1) - counts
     fixed = rng.integers(factors.shape[1], size=n)
     factor = fixed[:, None]
@@ -108,14 +104,16 @@ def factor_vae_score(
       Accuracy in [0, 1]; 0 if no code is left.
 
     Raises:
-      ValueError: votes or a spread of another shape, not finite, or negative.
+      ValueError: votes or a spread of another shape, not finite, or negative; or all
+        votes fix the same factor.
     """
     spread = np.asarray(spread, np.float64)
     if spread.ndim != 1 or not (np.isfinite(spread) & (spread >= 0)).all():
         raise ValueError(f"spread must be [L], finite and at least 0, not {spread}.")
     _check_votes(train, len(spread))
+    _check_tells(train)
     # A constant's mean is rounded: the deviation that comes of it need not be 0.
-    varies = np.ptp(np.asarray(train.codes), (0, 1)) > 0
+    varies = np.ptp(np.asarray(train.codes, np.float64), (0, 1)) > 0
     alive = varies & (spread >= prune) & (spread > 0)
     if not alive.any():
         return 0.0
@@ -168,10 +166,9 @@ def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
         even = codes.shape[1] // 2 * 2
         return np.abs(codes[:, 0:even:2] - codes[:, 1:even:2]).mean(1)
 
-    fixed = np.asarray(train.fixed)
-    if len(np.unique(fixed)) < 2:
-        raise ValueError("all votes fix the same factor; there is nothing to tell.")
-    model.fit(points(train), fixed)
+    seen = points(train)
+    _check_tells(train)
+    model.fit(seen, train.fixed)
     scored = train if test is None else test
     return float(model.score(points(scored), scored.fixed))
 
@@ -195,5 +192,12 @@ def _check_votes(votes, n_codes):
         raise ValueError(
             f"{len(codes)} votes need as many fixed factors: {fixed.shape}."
         )
+    if not np.issubdtype(fixed.dtype, np.integer) or fixed.min() < 0:
+        raise ValueError(f"fixed factors must be whole, at least 0, not {fixed}.")
     if not np.isfinite(codes).all():
         raise ValueError("votes hold NaN or infinite codes.")
+
+
+def _check_tells(votes):
+    if len(np.unique(votes.fixed)) < 2:
+        raise ValueError("all votes fix the same factor; there is nothing to tell.")
