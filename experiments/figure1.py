@@ -12,11 +12,12 @@ import argparse
 import json
 import pathlib
 import sys
+import time
 
 import jax
 
 import infogan_jax
-from infogan_jax import checks, console, data, plotting, presets, progress
+from infogan_jax import checks, console, data, plotting, presets, progress, records
 from infogan_jax import options as options_lib
 
 CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
@@ -46,11 +47,12 @@ def information(config, dataset, steps, seed, name):
 
 
 def summary(curves) -> dict:
-    """The figures of row by row comparison: means over the iterations named."""
+    """The figures of row by row comparison; None for what takes more updates."""
 
     def mean(name, first, last):
         part = curves[name][first - 1 : last]
-        return sum(part) / len(part) if part else None
+        is_whole = len(part) == last - first + 1
+        return sum(part) / len(part) if is_whole else None
 
     return {
         "InfoGAN, mean over 400 to 900": mean("InfoGAN", 400, 900),
@@ -62,7 +64,8 @@ def summary(curves) -> dict:
     }
 
 
-def draw(curves):
+@plotting.if_possible
+def draw(curves, path):
     """Both curves, and H(c)."""
     figure, axes = plotting.blank(6, 4)
     for name, bounds in curves.items():
@@ -71,7 +74,7 @@ def draw(curves):
     axes.axhline(entropy, color="gray", linestyle="--", label="H(c)")
     axes.set(xlabel="update", ylabel="L_I of the categorical code [nats]")
     axes.legend()
-    return figure
+    figure.savefig(path)
 
 
 def main(argv=None) -> int:
@@ -104,12 +107,21 @@ def main(argv=None) -> int:
         for name, config in CONFIGS.items()
     }
     found = summary(curves)
-    result = {"data": dataset.name, "seed": options.seed, "summary": found}
+    result = {
+        "data": dataset.name,
+        "sha256": dataset.sha256,
+        "seed": options.seed,
+        "processor": records.processor(),
+        "device": jax.local_devices()[0].device_kind,
+        "jax": records.version("jax"),
+        "date": time.strftime("%Y-%m-%d"),
+        "summary": found,
+    }
     (out / "figure1.json").write_text(json.dumps(result | {"curves": curves}) + "\n")
-    draw(curves).savefig(out / "figure1.png")
+    draw(curves, out / "figure1.png")
     for name, value in found.items():
         print(f"  {name}: {value}")
-    print(f"wrote {out}/figure1.png and {out}/figure1.json")
+    print(f"numbers and figure are in {out}")
     return 0
 
 

@@ -43,12 +43,24 @@ from infogan_jax import (
     records,
     runs,
 )
+from infogan_jax import options as options_lib
 from infogan_jax.data import sprites
 from infogan_jax.metrics import inputs
 
 STEPS, SWITCH, BATCH = 322_560, 288_000, 64
 EVALUATIONS, AT_ONCE, SAVE_EVERY_S = 8, 100, 60
 SPACE = sprites.Space()
+DEPTHS = (4, 5, 2, 5, 5)  # Of the trees of InfoGAN-CR's DCI, by factor.
+SCORES = (
+    "factor_vae",
+    "dci",
+    "dci_forest",
+    "sap",
+    "explicitness",
+    "modularity",
+    "mig",
+    "beta_vae",
+)
 # Of InfoGAN-CR's table 1 and 3: 50 runs each, dSprites itself.
 PUBLISHED = {
     "cr": {"factor_vae": 0.88, "dci": 0.71, "sap": 0.58, "mig": 0.37, "beta_vae": 0.95},
@@ -122,6 +134,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
         state = begin(out, config, seed, switch_of(steps), after)
     out.mkdir(parents=True, exist_ok=True)
     begun = {"seed": seed, "steps": steps, "at_the_switch": after is not None}
+    begun |= {"votes": votes}
     records.write_json(out / "begun.json", begun)
     done = int(state.step)
     rows = records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
@@ -143,10 +156,22 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
                 file.write(json.dumps(line) + "\n")
             print(f"{out.name}: {json.dumps(line)}", flush=True)
     last = table.lines(out, "scores.jsonl")[-1]
-    records.write_json(out / "finished.json", {"seed": seed, "steps": steps, **last})
+    end = {"seed": seed, "steps": steps, "votes": votes, **last}
+    records.write_json(out / "finished.json", end | _where())
 
 
-def check_same(out: Path, config, steps: int, after=None) -> None:
+def _where():
+    """What computed the end of a run, and when."""
+    versions = {name: records.version(name) for name in ("infogan_jax", "jax", "flax")}
+    return {
+        "device": jax.local_devices()[0].device_kind,
+        "processor": records.processor(),
+        "versions": versions,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def check_same(out: Path, config, steps: int, votes: int, after=None) -> None:
     """Raises unless all seeds that lie there are of this experiment, or a shorter."""
     for run in sorted(out.glob("seed-*")):
         is_same = True
@@ -154,12 +179,13 @@ def check_same(out: Path, config, steps: int, after=None) -> None:
             begun = table.read(run, "begun.json")
             is_same &= begun["steps"] <= steps
             is_same &= begun.get("at_the_switch", False) == (after is not None)
+            is_same &= begun.get("votes", votes) == votes
         if checkpoint.steps(run):
             is_same &= infogan_jax.restore(run, nets=("g",))[0] == config
         if not is_same:
             raise ValueError(
                 f"{run} is of another experiment; name another --out, or give the "
-                "variant, fraction and --after that it began with."
+                "variant, fraction, --votes and --after that it began with."
             )
 
 
@@ -190,7 +216,7 @@ def score(config, state, votes: int) -> dict:
     factors = np.asarray(indices)
     with np.errstate(all="ignore"):
         lasso = metrics.dci(codes, factors, regressor="lasso")
-        forest = metrics.dci(codes, factors, regressor="forest")
+        forest = metrics.dci(codes, factors, regressor="forest", depth=DEPTHS)
     return {
         "factor_vae": metrics.factor_vae_score(drawn, codes.std(0)),
         "dci": lasso.disentanglement,
@@ -237,17 +263,22 @@ def is_finished(run: Path, steps: int) -> bool:
 
 def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
     """report.md, report.json and the figures, of all finished seeds."""
-    finished = sorted(run for run in out.glob("seed-*") if is_finished(run, steps))
-    ends = [table.read(run, "finished.json") for run in finished]
-    names = [
-        name for name in ends[0] if name not in ("seed", "step", "steps", "seconds")
-    ]
+    ends = {
+        run: table.read(run, "finished.json")
+        for run in out.glob("seed-*")
+        if is_finished(run, steps)
+    }
+    finished = sorted(ends, key=lambda run: ends[run]["seed"])
+    ends = [ends[run] for run in finished]
+    names = [name for name in SCORES if name in ends[0]]
+    # Two runs agree with each other alike.
     central, ranking = (
-        centrality(finished, votes) if len(finished) > 1 else (None, None)
+        centrality(finished, votes) if len(finished) > 2 else (None, None)
     )
     lines = [
         f"{variant}: {steps} iterations, {steps / STEPS:.4g} of the published "
-        "schedule, on dSprites-like images.",
+        f"schedule, on dSprites-like images; scored by {votes} votes and {20 * votes} "
+        "rows; dci is by lasso, and the published table does not say by what.",
         "",
         "| seed | " + " | ".join(names) + " | ModelCentrality | UDR |",
         "|---" * (len(names) + 3) + "|",
@@ -276,7 +307,11 @@ def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
     ]
     lines += ["", *_agreement(names, rows)]
     (out / "report.md").write_text("\n".join(lines) + "\n")
-    records.write_json(out / "report.json", {"runs": ends, "curves": curves})
+    report = {"variant": variant, "fraction": steps / STEPS, "votes": votes}
+    report |= {"runs": ends, "curves": curves}
+    if central is not None:
+        report |= {"model_centrality": central, "udr": ranking}
+    records.write_json(out / "report.json", report)
     _draw(out, curves, finished[best], steps if variant == "cr" else None)
     print("\n".join(lines))
     print(f"report and figures are in {out}")
@@ -364,16 +399,17 @@ def main(argv=None) -> int:
     config = configuration(options.variant, steps)
     try:
         inputs.sklearn("svm")  # Hours before the first score asks for it.
-        check_same(options.out, config, steps, options.after)
+        check_same(options.out, config, steps, options.votes, options.after)
         runs.keep_compiled_programs()
         for seed in options.seeds:
             run = options.out / f"seed-{seed}"
             if is_finished(run, steps):
                 print(f"seed {seed}: finished before", flush=True)
-            else:
+                continue
+            with records.lock(run):
                 train(run, config, seed, steps, options.votes, options.after)
         write_report(options.out, options.variant, steps, options.votes)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, options_lib.Stop) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

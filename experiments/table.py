@@ -89,6 +89,8 @@ def differences(runs) -> str:
     ]
     if not names and configs != configs[:1] * len(configs):
         names = ["their configuration"]
+    if len({read(run, "environment.json")["dataset"]["sha256"] for run in runs}) > 1:
+        names.append("their images")
     return f"Not one experiment: the runs differ in {', '.join(names)}." * bool(names)
 
 
@@ -119,16 +121,19 @@ def summary(runs) -> str:
             f"{bounds} | {recovered} | {information} | "
             f"{minutes:.1f} |"
         )
-    environment = read(runs[0], "environment.json")
-    versions = ", ".join(f"{k} {v}" for k, v in environment["versions"].items())
-    dataset = environment["dataset"]
+    places = [read(run, "environment.json") for run in runs]
+    versions = (f"{k} {v}" for place in places for k, v in place["versions"].items())
+    images = (
+        f"{d['name']} ({d['train']} + {d['test']} images, SHA-256 {d['sha256'][:12]})"
+        for d in (place["dataset"] for place in places)
+    )
+    machines = (f"{place['cpus']} CPU cores, {place['backend']}" for place in places)
+    dates = sorted(place["started"][:10] for place in places)
     rows += [
         "",
         f"Median accuracy {statistics.median(accuracies):.4f} of {len(runs)} runs; "
-        f"{read(runs[0], 'run.json')['steps']} updates; {dataset['name']} "
-        f"({dataset['train']} + {dataset['test']} images, SHA-256 "
-        f"{dataset['sha256'][:12]}); {environment['cpus']} CPU cores, "
-        f"{environment['backend']}; {versions}; {environment['started'][:10]}.",
+        f"{read(runs[0], 'run.json')['steps']} updates; {_all(images)}; "
+        f"{_all(machines)}; {_all(versions)}; {_from_to(dates)}.",
     ]
     if warning := differences(runs):
         rows += ["", warning]
@@ -139,7 +144,8 @@ def groups(directories) -> str:
     """One row for each directory of runs: all its seeds, their median, worst and best.
 
     Raises:
-      ValueError: one holds no runs, runs of several settings, or one that is damaged.
+      ValueError: one holds no runs, runs of several settings or of one seed, or one
+        that is damaged or not finished.
     """
     rows = [
         "| runs | median | worst | best | median NMI | seeds | held-out accuracy by "
@@ -147,14 +153,17 @@ def groups(directories) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for directory in directories:
-        runs = [
-            path.parent for path in pathlib.Path(directory).glob("*/evaluation.json")
-        ]
-        if not runs:
-            raise ValueError(f"{directory} holds no finished runs.")
-        if warning := differences(runs):
+        paths = sorted(pathlib.Path(directory).glob("*/run.json"))
+        if not paths:
+            raise ValueError(f"{directory} holds no runs.")
+        if warning := differences([path.parent for path in paths]):
             raise ValueError(f"{directory}: {warning}")
-        runs = {read(run, "run.json")["seed"]: run for run in runs}
+        runs = {}
+        for run in (path.parent for path in paths):
+            seed = read(run, "run.json")["seed"]
+            if seed in runs:
+                raise ValueError(f"{run} and {runs[seed]} are both of seed {seed}.")
+            runs[seed] = run
         seeds = sorted(runs)
         reports = [report_of(runs[seed]) for seed in seeds]
         accuracies = [report["accuracy"] for report in reports]

@@ -342,7 +342,7 @@ def test_noise_is_modular_by_chance():
     codes = np.random.default_rng(0).normal(size=(10_000, 4))
     factors = np.random.default_rng(1).integers(5, size=(10_000, 3))
     assert metrics.mig(codes, factors) < 0.01
-    assert metrics.modularity(codes, factors) > 0.5
+    assert metrics.modularity(codes, factors) > 0.2
 
 
 def test_a_dead_code_completes_no_factor():

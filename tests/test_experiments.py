@@ -157,6 +157,13 @@ def test_figure1_summary_takes_the_named_iterations():
     assert found["InfoGAN, mean over 400 to 900"] == pytest.approx(2.5)
     assert found["GAN, mean over 300 to 900"] == pytest.approx(0.1)
     assert found["InfoGAN, first update above 2.0"] == 100
+    shorter = {name: bounds[:450] for name, bounds in curves.items()}
+    means = [
+        value
+        for name, value in load("figure1").summary(shorter).items()
+        if "mean" in name
+    ]
+    assert means == [None, None]
 
 
 def test_table_of_what_is_no_run_is_status_two(tmp_path, capsys):
@@ -292,7 +299,7 @@ def test_groups_have_a_row_for_each_directory(finished_seeds, capsys):
     path.write_text(json.dumps(environment))
     groups = ["--groups", str(finished_seeds), str(finished_seeds / "seed-0")]
     assert load("table").main(groups) == 2
-    assert "seed-0 holds no finished runs" in capsys.readouterr().err
+    assert "seed-0 holds no runs" in capsys.readouterr().err
     assert load("table").main(groups[:2]) == 0
     row = capsys.readouterr().out.splitlines()[-1].split(" | ")
     reports = [
@@ -311,6 +318,34 @@ def test_groups_have_a_row_for_each_directory(finished_seeds, capsys):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 7}))
     assert load("table").main(groups[:2]) == 2
     assert "the runs differ in steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda runs: shutil.copytree(runs[1], runs[1].parent / "again"), "of seed 1"),
+        (lambda runs: (runs[2] / "evaluation.json").unlink(), "not a finished run"),
+        (
+            lambda runs: edit(
+                runs[2] / "environment.json", lambda e: e["dataset"].update(sha256="1")
+            ),
+            "differ in their images",
+        ),
+    ],
+)
+def test_groups_leave_no_seed_out_and_mix_no_images(
+    spoil, message, finished_seeds, capsys
+):
+    spoil(sorted(finished_seeds.iterdir()))
+    assert load("table").main(["--groups", str(finished_seeds)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def edit(path, change):
+    """Changes what a JSON file holds."""
+    found = json.loads(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found))
 
 
 def test_a_report_over_two_experiments_says_so(finished_seeds):
@@ -389,16 +424,46 @@ def test_sprites_of_other_lengths_and_variants_are_not_pooled(tmp_path):
     begun = dataclasses.replace(modified, architecture=small)
     run = tmp_path / "seed-3"
     infogan_jax.save(run, begun, infogan_jax.init(begun, jax.random.key(0)))
-    (run / "begun.json").write_text('{"seed": 3, "steps": 100}')
-    sprites.check_same(tmp_path, begun, 100)
-    sprites.check_same(tmp_path, begun, 200)  # It may go on.
-    for config, steps, after in (
-        (begun, 99, None),
-        (cr, 100, None),
-        (begun, 100, tmp_path),
+    (run / "begun.json").write_text('{"seed": 3, "steps": 100, "votes": 500}')
+    sprites.check_same(tmp_path, begun, 100, 500)
+    sprites.check_same(tmp_path, begun, 200, 500)  # It may go on.
+    for config, steps, votes, after in (
+        (begun, 99, 500, None),
+        (begun, 100, 400, None),
+        (cr, 100, 500, None),
+        (begun, 100, 500, tmp_path),
     ):
         with pytest.raises(ValueError, match="seed-3 is of another experiment"):
-            sprites.check_same(tmp_path, config, steps, after)
+            sprites.check_same(tmp_path, config, steps, votes, after)
+
+
+def test_two_processes_do_not_train_one_sprites_seed(tmp_path, capsys):
+    wish = ["--variant", "modified", "--fraction", "0.000025", "--seeds", "0"]
+    with infogan_jax.records.lock(tmp_path / "seed-0"):
+        assert load("sprites").main([*wish, "--out", str(tmp_path)]) == 2
+    assert "is being written by process" in capsys.readouterr().err
+    assert not (tmp_path / "seed-0" / "begun.json").exists()
+
+
+def test_two_sprites_runs_make_no_choice_and_three_do(tmp_path, monkeypatch, capsys):
+    sprites = load("sprites")
+    monkeypatch.setattr(sprites, "_draw", lambda *_: None)
+    monkeypatch.setattr(
+        sprites, "centrality", lambda runs, votes: (np.arange(len(runs)), [2, 1, 0])
+    )
+    for seed in (10, 2, 3):
+        scores = dict.fromkeys(sprites.SCORES, seed / 10)
+        run = tmp_path / f"seed-{seed}"
+        run.mkdir()
+        for name, extra in (("finished.json", {"steps": 80}), ("scores.jsonl", {})):
+            line = {"seed": seed, "step": 80, **scores, **extra}
+            (run / name).write_text(json.dumps(line) + "\n")
+        sprites.write_report(tmp_path, "modified", 80, 500)
+        chosen = "ModelCentrality chooses seed 10" in capsys.readouterr().out
+        assert chosen == (seed == 3)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [run["seed"] for run in report["runs"]] == [2, 3, 10]
+    assert report["votes"] == 500 and report["model_centrality"] == [0, 1, 2]
 
 
 def test_a_finished_sprites_seed_goes_on_to_a_larger_fraction(tmp_path, monkeypatch):
