@@ -210,6 +210,9 @@ def test_udr_is_one_for_permuted_signed_monotone_codes_and_low_for_mixtures():
     assert ranking.argmin() == 2
     dead = np.hstack([codes, np.zeros((2000, 1))])
     assert metrics.udr([dead, other]) == pytest.approx(metrics.udr([codes, other]))
+    assert metrics.udr([1e-7 * dead, other]) == pytest.approx(
+        metrics.udr([dead, other])
+    )
 
 
 def test_udr_is_blind_to_what_is_called_uninformative():

@@ -65,8 +65,8 @@ def udr(representations, informative=None) -> np.ndarray:
 
     Args:
       representations: R arrays [N, L], of the same images.
-      informative: R boolean arrays [L], codes in use; those that vary by default. The
-        others count nowhere.
+      informative: R boolean arrays [L], codes in use; by default those whose range is
+        more than a millionth of the run's widest. The others count nowhere.
 
     Returns:
       The median of each run's scores with all others, in [0, 1]. Two runs always tie.
@@ -88,7 +88,8 @@ def udr(representations, informative=None) -> np.ndarray:
     if not all(np.isfinite(x).all() for x in runs):
         raise ValueError("representations hold NaN or infinity.")
     if informative is None:
-        informative = [x.std(0) > 1e-6 for x in runs]
+        ranges = [np.ptp(x, 0) for x in runs]  # 0 of a constant, however large.
+        informative = [r > 1e-6 * r.max(initial=0) for r in ranges]
     masks = [np.asarray(mask) for mask in informative]
     shapes = [(np.dtype(bool), x.shape[1:]) for x in runs]
     if [(mask.dtype, mask.shape) for mask in masks] != shapes:
