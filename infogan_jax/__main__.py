@@ -64,8 +64,9 @@ def traverse(run, code, rows, steps, seed, out):
     images = inference.traverse(config, state, key, code, rows=rows, steps=steps)
     part = config.codes.parts[code]
     values = np.asarray(part.grid(steps))
-    is_category = isinstance(part, latents.Categorical)
-    names = values.argmax(1) if is_category else [f"{v:.2g}" for v in values[:, 0]]
+    names = [f"{round(float(value), 2) + 0:g}" for value in values[:, 0]]
+    if isinstance(part, latents.Categorical):
+        names = values.argmax(1)
     _save_grid(images, f"code {code}, seed {seed}", out, names)
 
 
