@@ -165,6 +165,7 @@ FUNCTIONS = [
     (lambda w: Config(architecture=networks.Mlp), ValueError, "an instance, such as"),
     (lambda w: Config(ema_decay=jnp.float32(0.9)), ValueError, "must be hashable"),
     (lambda w: Update("d", ("d",), 1.0, begin=1.5), ValueError, "whole, .* not 1.5"),
+    (lambda w: Update("d", ("d",), 1.0, begin=-1), ValueError, "at least 0, not -1"),
     (lambda w: Update("d", ("d",), 1.0, begin="5"), ValueError, "whole, .* not '5'"),
     (lambda w: Update("d", ("d",), 1.0, restart=1.5), ValueError, "or None, not 1.5"),
     (lambda w: Config(updates=("d", "g")), ValueError, "Updates, not 'd'"),

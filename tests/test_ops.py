@@ -115,7 +115,8 @@ def test_one_draw_is_shared_out_without_overlap():
 
     created = jax.jit(lambda key: ops.one_draw(create, key))(jax.random.key(0))
     assert [array.shape for array in created] == shapes
-    drawn = 5.0 + 2.0 * jax.random.normal(jax.random.key(0), (600 + 50 + 96,))
+    numbers = jax.random.normal(jax.random.key(0), (600 + 50 + 96,), jnp.float32)
+    drawn = 5.0 + 2.0 * numbers
     np.testing.assert_allclose(
         np.concatenate([array.ravel() for array in created]), drawn, atol=1e-5
     )

@@ -311,11 +311,6 @@ def test_a_fresh_g_has_a_fresh_average(tiny, batch, key):
     assert_close(new.ema["g"], expected)
 
 
-def test_a_negative_begin_is_refused():
-    with pytest.raises(ValueError, match="begin must be at least 0, not -1"):
-        infogan_jax.Update("d", ("trunk", "d"), lr=1e-3, begin=-1)
-
-
 def test_trunks_statistics_follow_the_real_images(tiny, state, batch, stepped):
     # By NumPy: SAME padding of a 4x4 stride-2 convolution is one pixel on each side.
     params = state.nets["trunk"].params
