@@ -111,9 +111,7 @@ def main(argv=None) -> int:
         "data": dataset.name,
         "sha256": dataset.sha256,
         "seed": options.seed,
-        "processor": records.processor(),
-        "device": jax.local_devices()[0].device_kind,
-        "jax": records.version("jax"),
+        "machine": records.machine(),
         "date": time.strftime("%Y-%m-%d"),
         "summary": found,
     }

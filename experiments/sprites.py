@@ -133,8 +133,8 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     else:
         state = begin(out, config, seed, switch_of(steps), after)
     out.mkdir(parents=True, exist_ok=True)
-    begun = {"seed": seed, "steps": steps, "at_the_switch": after is not None}
-    begun |= {"votes": votes}
+    asked = {"seed": seed, "steps": steps, "votes": votes}
+    begun = asked | {"at_the_switch": after is not None}
     records.write_json(out / "begun.json", begun)
     done = int(state.step)
     rows = records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
@@ -156,19 +156,8 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
                 file.write(json.dumps(line) + "\n")
             print(f"{out.name}: {json.dumps(line)}", flush=True)
     last = table.lines(out, "scores.jsonl")[-1]
-    end = {"seed": seed, "steps": steps, "votes": votes, **last}
-    records.write_json(out / "finished.json", end | _where())
-
-
-def _where():
-    """What computed the end of a run, and when."""
-    versions = {name: records.version(name) for name in ("infogan_jax", "jax", "flax")}
-    return {
-        "device": jax.local_devices()[0].device_kind,
-        "processor": records.processor(),
-        "versions": versions,
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    where = {"machine": records.machine(), "date": time.strftime("%Y-%m-%d")}
+    records.write_json(out / "finished.json", asked | last | where)
 
 
 def check_same(out: Path, config, steps: int, votes: int, after=None) -> None:

@@ -107,7 +107,8 @@ def write_header(directory, config, options, dataset, resume) -> None:
         raise
 
 
-def _environment(options, dataset):
+def machine() -> dict:
+    """What computes here, and by which versions."""
     return {
         "versions": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
@@ -116,6 +117,11 @@ def _environment(options, dataset):
         "cpus": cpus(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "backend": jax.default_backend(),
+    }
+
+
+def _environment(options, dataset):
+    return machine() | {
         "dataset": {
             "name": dataset.name,
             "note": dataset.note,

@@ -74,16 +74,18 @@ def sap(codes, factors, *, protocol: str = "infogan-cr", discrete: tuple = ()) -
     inputs.check_protocol(protocol)
     codes, numbered = inputs.check(codes, factors, rows=6)
     n_factors = numbered.shape[1]
-    is_index = [isinstance(k, Integral) and k in range(n_factors) for k in discrete]
-    if not all(is_index) or any(isinstance(k, bool | np.bool_) for k in discrete):
+    is_whole = [isinstance(k, Integral) and not isinstance(k, bool) for k in discrete]
+    if not all(is_whole) or not set(discrete) <= set(range(n_factors)):
         raise ValueError(
             f"discrete must be indices of the {n_factors} factors, such as (0,), not "
             f"{discrete}."
         )
+    if protocol == "disentanglement-lib":
+        discrete = range(n_factors)
+    inputs.check_names(numbered, discrete)
     parts, gaps = inputs.parts(protocol, numbered), []
     for k in range(n_factors):
-        if protocol == "disentanglement-lib" or k in discrete:
-            inputs.check_names(numbered[:, k], k)
+        if k in discrete:
             scores = [_svm_accuracy(code, numbered[:, k], *parts) for code in codes.T]
         else:
             values = inputs.numbers(np.asarray(factors)[:, k], "sap of a line")
@@ -134,12 +136,13 @@ def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) ->
     depths = [depth] * n_factors if np.ndim(depth) == 0 else list(depth)
     if len(depths) != n_factors:
         raise ValueError(f"depth names {len(depths)} factors, not {n_factors}.")
+    if regressor == "boosted_trees":
+        inputs.check_names(numbered)
     codes = inputs.standardise(codes, by=codes)
     (train, scored), importance, scores = inputs.held_out(numbered), [], []
     for k in range(n_factors):
         if regressor == "boosted_trees":
             target = numbered[:, k]
-            inputs.check_names(target, k)
         else:
             target = inputs.numbers(np.asarray(factors)[:, k], f"dci by {regressor}")
             target = (target - target.mean()) / target.std()
@@ -175,13 +178,13 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
     """
     inputs.check_protocol(protocol)
     codes, numbered = inputs.check(codes, factors, rows=6)
+    inputs.check_names(numbered)
     measures = inputs.sklearn("metrics")
     train, scored = inputs.parts(protocol, numbered)
     if protocol == "disentanglement-lib":
         codes = inputs.standardise(codes, by=codes[train])
     areas = []
-    for k, labels in enumerate(numbered.T):
-        inputs.check_names(labels, k)
+    for labels in numbered.T:
         model = inputs.logistic_regression()
         model.fit(codes[train], labels[train])
         shares = model.predict_proba(codes[scored])
@@ -202,11 +205,11 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
 def _information(codes, factors, bins):
     """I(code; factor) in nats, [L, K], and H(factor), [K]."""
     codes, factors = inputs.check(codes, factors)
+    inputs.check_names(factors)
     binned = inputs.bin_codes(codes, bins)
     shared = np.zeros((codes.shape[1], factors.shape[1]))
     for i, code in enumerate(binned.T):
         for k, factor in enumerate(factors.T):
-            inputs.check_names(factor, k)
             table = np.zeros((bins, factor.max() + 1))
             np.add.at(table, (code, factor), 1 / len(codes))
             shared[i, k] = max(information.mutual_information(table), 0.0)

@@ -46,19 +46,21 @@ def check(codes, factors, rows: int = 2):
     return codes, numbered
 
 
-def check_names(factor, k: int) -> None:
+def check_names(numbered, which=None) -> None:
     """Raises ValueError where most rows have a value of their own, as if continuous.
 
     Args:
-      factor: [N], numbered, of which the values are to be names.
-      k: which factor it is.
+      numbered: [N, K], factors as `check` gives them.
+      which: the factors whose values are to be names; all by default.
     """
-    alone = int((np.bincount(factor) == 1).sum())
-    if 2 * alone > len(factor):
-        raise ValueError(
-            f"factor {k}: {alone} of {len(factor)} rows have a value of their own; "
-            "give each value many rows, by bins if it is continuous."
-        )
+    n, n_factors = numbered.shape
+    for k in range(n_factors) if which is None else which:
+        alone = int((np.bincount(numbered[:, k]) == 1).sum())
+        if 2 * alone > n:
+            raise ValueError(
+                f"factor {k}: {alone} of {n} rows have a value of their own; give each "
+                "value many rows, by bins if it is continuous."
+            )
 
 
 def numbers(factors, metric: str) -> np.ndarray:

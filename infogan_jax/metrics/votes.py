@@ -55,8 +55,7 @@ def draw_votes(
     order = np.argsort(factors, 0, kind="stable")  # Rows of one value lie together.
     n_values = factors.max() + 1
     counts = np.stack([np.bincount(column, minlength=n_values) for column in factors.T])
-    for k, factor in enumerate(factors.T):
-        inputs.check_names(factor, k)
+    inputs.check_names(factors)
     starts = np.cumsum(counts, 1) - counts
     fixed = rng.integers(factors.shape[1], size=n)
     factor = fixed[:, None]
