@@ -15,11 +15,15 @@ def assert_same_arrays(ours, theirs):
 
 
 def assert_same_moments(ours, theirs):
-    """Adam's, to 1e-5 of their largest: it forgives gradients N times too large."""
+    """Adam's, to 1e-4 of their largest: it forgives gradients N times too large.
+
+    Rounding alone, the same batch in another order on one device, moves them by up to
+    2.2e-5; norms over each device's own images, a fault, by .8 and more.
+    """
     for name in ours.opt:
         for moment in ("mu", "nu"):
             a = jax.tree.leaves(getattr(ours.opt[name], moment))
             b = jax.tree.leaves(getattr(theirs.opt[name], moment))
             largest = max(float(np.abs(leaf).max()) for leaf in a)
             for x, y in zip(a, b, strict=True):
-                assert np.abs(np.asarray(x) - np.asarray(y)).max() <= 1e-5 * largest
+                assert np.abs(np.asarray(x) - np.asarray(y)).max() <= 1e-4 * largest

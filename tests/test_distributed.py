@@ -34,12 +34,13 @@ GLOO = (
 
 def start(*arguments):
     """A process of two devices."""
+    flags = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=2")
     return subprocess.Popen(
         [sys.executable, tiny_experiment.__file__, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+        env=os.environ | {"XLA_FLAGS": flags},
     )
 
 
