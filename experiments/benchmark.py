@@ -24,7 +24,8 @@ import jax
 import jax.numpy as jnp
 from contenders import compare, dispatched, looped, over_devices, seeds, stock, tutorial
 
-from infogan_jax import checks, console, records
+from infogan_jax import checks, console, plotting, records
+from infogan_jax import config as config_lib
 
 PACKAGES = ("infogan_jax", "jax", "jaxlib", "flax", "torch")
 
@@ -152,7 +153,7 @@ def print_table(made):
 
 def machine(peak):
     """Where the numbers come from."""
-    versions = {name: records.version(name) for name in PACKAGES}
+    versions = {name: config_lib.version(name) for name in PACKAGES}
     return {
         "device": jax.local_devices()[0].device_kind,
         "backend": jax.default_backend(),
@@ -203,13 +204,14 @@ def grow(rounds, steps):
     return made
 
 
+@plotting.if_possible
 def draw(made, path):
     """Cost against each axis, a panel each."""
-    from matplotlib import figure, ticker
-
     axes_of = list(dict.fromkeys(row["axis"] for row in made))
-    drawn = figure.Figure(figsize=(3.4 * len(axes_of), 3.2), layout="constrained")
-    for axes, axis in zip(drawn.subplots(1, len(axes_of)), axes_of, strict=True):
+    drawn, panels = plotting.blank(3.4 * len(axes_of), 3.2, len(axes_of))
+    from matplotlib import ticker
+
+    for axes, axis in zip(panels, axes_of, strict=True):
         lines = {}
         for row in made:
             if row["axis"] == axis:
@@ -247,6 +249,8 @@ def main(argv=None) -> int:
     parser.add_argument("--json", metavar="PATH", help="write the rows")
     parser.add_argument("--figure", metavar="PATH", help="draw the growth table")
     options = parser.parse_args(argv)
+    if options.figure and not options.growth:
+        parser.error("--figure draws the growth table; give --growth with it.")
     if min(options.batch_size, options.width, options.dense, options.steps) < 1:
         parser.error("every number must be at least 1.")
     if options.rounds < 2:
@@ -267,8 +271,6 @@ def main(argv=None) -> int:
     print(json.dumps(where))
     if options.growth:
         made = grow(options.rounds, options.steps)
-        if options.figure:
-            draw(made, options.figure)
     else:
         contenders = compare(
             options.batch_size, options.width, options.dense, options.steps
@@ -279,6 +281,8 @@ def main(argv=None) -> int:
     if options.json:
         text = json.dumps([row | {"machine": where} for row in made], indent=2)
         pathlib.Path(options.json).write_text(text + "\n")
+    if options.figure:
+        draw(made, options.figure)
     return 0
 
 

@@ -98,7 +98,7 @@ def main(argv=None) -> int:
         checks.check_images(presets.PAPER, dataset.train["image"])
         out.mkdir(parents=True, exist_ok=True)
         checks.check_writable(out / "figure1.json", out / "figure1.png")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"data: {dataset.note}")

@@ -93,8 +93,9 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
     """Trains those of the seeds that have not begun, in one program.
 
     Raises:
-      Stop, ValueError, OSError: an option is wrong, a directory cannot be written, or
-        training has failed for some of the seeds; the others are then finished.
+      Stop, ValueError, OSError, ImportError: an option is wrong, the data cannot be
+        read, a directory cannot be written, or training has failed for some of the
+        seeds; the others are then finished.
     """
 
     def has_begun(seed):
@@ -114,7 +115,7 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
     options = dataclasses.replace(options, data=dataset.name)
     config = runs.configuration(experiment.build, options, dataset.image_shape)
     keys = jnp.stack([jax.random.key(seed) for seed in fresh])
-    states, train = population.init(config, keys), jax.device_put(dataset.train)
+    states, on_device = population.init(config, keys), jax.device_put(dataset.train)
     began = saved = time.monotonic()
     with contextlib.ExitStack() as held:
         logged, failed = [], []
@@ -133,7 +134,7 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
             states, metrics = population.train_steps(
                 config,
                 states,
-                train,
+                on_device,
                 keys,
                 steps=n,
                 batch_size=options.batch_size,
@@ -172,7 +173,7 @@ def record(run: loop.Run, log: records.Log, state, step: int, is_due: bool) -> N
     loop.settle(log, state, step, f"seed {run.options.seed}: ")
     is_last = step == run.options.steps
     if not is_last:
-        loop.cluster(run, log, state)
+        loop.log_accuracy(run, log, state)
     if is_last or is_due:
         log.flush()
         with checkpoint.Writer(run.directory, run.config, keep=2) as writer:
@@ -292,8 +293,7 @@ def write_report(out: Path, reports: list[dict]) -> None:
     accuracies = [report["accuracy"] for report in reports]
     ordered = sorted(reports, key=lambda report: report["accuracy"])
     median, worst = ordered[(len(ordered) - 1) // 2], ordered[0]
-    runs = [report["run"] for report in reports]
-    lines = [table.summary(runs), ""]
+    lines = [table.summary([report["run"] for report in reports]), ""]
     lines += [
         f"Median {statistics.median(accuracies):.4f}, worst {worst['accuracy']:.4f} "
         f"(seed {worst['seed']}), best {ordered[-1]['accuracy']:.4f}; median NMI "
@@ -384,7 +384,7 @@ def main(argv=None) -> int:
     if options.at_once:
         try:
             train_at_once(experiment, options.out, options.seeds, rest)
-        except (options_lib.Stop, ValueError, OSError) as error:
+        except (options_lib.Stop, ValueError, OSError, ImportError) as error:
             print(f"error: {error}", file=sys.stderr)
             return getattr(error, "status", 2)
     for seed in options.seeds:

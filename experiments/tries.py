@@ -282,7 +282,7 @@ CHANGES = {
 
 
 def arm(text: str):
-    """The changes named in text such as "weights-1-.1+noise-8", one after another."""
+    """The text, if it names changes, such as "weights-1-.1+noise-8"; for argparse."""
     unknown = [name for name in text.split("+") if name not in CHANGES]
     if unknown:
         raise argparse.ArgumentTypeError(
@@ -394,7 +394,7 @@ def main(argv=None) -> int:
         if options.save and not records.is_new(pathlib.Path(options.save)):
             raise ValueError(f"{options.save} exists; name a new directory by --save.")
         saver = checkpoint.Writer(options.save, config) if options.save else None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     key = jax.random.key(options.seed)

@@ -1,4 +1,4 @@
-"""What images and paths must look like, checked where they come in from users."""
+"""Images, batches, states, counts and paths, checked where users bring them in."""
 
 import operator
 import os
@@ -31,7 +31,7 @@ def check_range(images, wait: bool = False) -> None:
             not isinstance(images, jax.core.Tracer) and images.is_fully_addressable
         )
     if is_here and jnp.issubdtype(images.dtype, jnp.floating):
-        low, high = float(images.min(initial=0)), float(images.max(initial=1))
+        low, high = float(images.min()), float(images.max())
         if not (low >= 0 and high <= 1):
             raise ValueError(
                 f"float images must lie in [0, 1], not [{low:g}, {high:g}]; "

@@ -5,7 +5,7 @@ checkpoint.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from numbers import Integral, Real
 from typing import Any
@@ -111,11 +111,9 @@ class Config:
     noise: Any = latents.Uniform(size=62)
     architecture: Any = networks.Dcgan()
     objective: tuple = (objectives.NonSaturating(), objectives.MutualInformation())
-    updates: tuple = field(
-        default=(
-            Update("d", ("trunk", "d"), lr=2e-4),
-            Update("g", ("g", "q"), lr=1e-3),
-        )
+    updates: tuple = (
+        Update("d", ("trunk", "d"), lr=2e-4),
+        Update("g", ("g", "q"), lr=1e-3),
     )
     ema_decay: float = 0.0
     compute_dtype: str = "float32"
@@ -127,10 +125,11 @@ class Config:
             raise ValueError(
                 f"noise must be a latent, such as Uniform(size=62), not {self.noise!r}."
             )
-        if isinstance(self.architecture, type):
+        architecture = self.architecture
+        if isinstance(architecture, type) or not hasattr(architecture, "networks"):
             raise ValueError(
                 "architecture must be an instance, such as Dcgan(), not "
-                f"{self.architecture!r}."
+                f"{architecture!r}."
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), not {self.ema_decay}.")
@@ -246,9 +245,9 @@ def term_name(term) -> str:
     return getattr(term, "name", None) or type(term).__name__
 
 
-def version() -> str:
-    """The installed version of this library."""
+def version(package: str = "infogan_jax") -> str:
+    """Of an installed package; "unknown" without one."""
     try:
-        return metadata.version("infogan_jax")
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "uninstalled"
+        return "unknown"

@@ -51,7 +51,8 @@ class ContrastivePairs:
         if owners != {self.update}:
             raise ValueError(
                 f"ContrastivePairs trains its network 'h' in update {self.update!r}, "
-                f"but 'h' is listed in {sorted(owners)}."
+                f"but 'h' is listed in {sorted(owners)}; list it in that one alone: "
+                f"Update({self.update!r}, ('h',), lr=...)."
             )
         numbers = [x for x in (self.weight, self.gap) if not callable(x)]
         if not all(isinstance(x, Real) and x >= 0 for x in numbers):
@@ -100,7 +101,9 @@ class ContrastivePairs:
 
         # Nothing is computed for G as long as it does not count. H's own loss comes
         # last: its statistics are those of its last application.
-        of_g = weight * on(lambda: mean_loss(pairs(True)), lambda: weight)
+        of_g = weight * on(
+            lambda: mean_loss(pairs(True)), lambda: jnp.zeros_like(weight)
+        )
         of_h = mean_loss(on(lambda: pairs(True), lambda: pairs(False)))
         return {self.update: of_h, "g": of_g}
 

@@ -7,6 +7,7 @@ others, if there are any, follow. A signal to any of them ends the loop in all.
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import signal
 import time
 from collections.abc import Callable
@@ -23,10 +24,9 @@ Stop = options_lib.Stop
 
 _KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
 _FAILED = 1000  # No signal has this number.
-_AT_MOST = 100  # updates per dispatch,
-_SECONDS = (
-    1.0  # and how long one may take: what Ctrl-C and the progress have to wait for.
-)
+_AT_MOST = 100  # updates per dispatch
+# How long one should take: what Ctrl-C and the progress have to wait for.
+_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def lead(run, state, log, interrupts):
     step = saved = int(state.step)
     with contextlib.ExitStack() as stack:
         stack.enter_context(interrupts.patience())
-        writer = stack.enter_context(_Writer(run.directory, run.config))
+        writer = functools.cache(lambda: stack.enter_context(_writer(run)))
         telling = stack.enter_context(progress.Progress(options.steps, step))
         ended = 0
         while step < options.steps:
@@ -86,7 +86,7 @@ def lead(run, state, log, interrupts):
                 last = step == options.steps
                 if step % options.evaluate_every == 0 and not last:
                     settle(log, state, step)
-                    telling.note(cluster(run, log, state))
+                    telling.note(log_accuracy(run, log, state))
                 if step % options.save_every == 0 or last:
                     saved = _save(log, writer, state, step)
         if saved != step:
@@ -124,7 +124,7 @@ def _telling_others(waiting):
         raise
 
 
-def cluster(run, log, state):
+def log_accuracy(run, log, state):
     """Writes a line of accuracy.jsonl, if there are labels; says it in a few words."""
     if not evaluation.can_cluster(run.config, run.dataset.test):
         return ""
@@ -151,7 +151,7 @@ def settle(log, state, step, whose=""):
 def _save(log, writer, state, step):
     """Saves the state and the lines up to it; returns its step."""
     settle(log, state, step)
-    writer.save(state)
+    writer().save(state)
     give_memory_back()
     return step
 
@@ -168,25 +168,10 @@ def _is_finite(state):
     return jnp.stack([jnp.isfinite(array).all() for array in arrays]).all()
 
 
-class _Writer:
-    """A `checkpoint.Writer` from the first save on: importing Orbax takes a second."""
+def _writer(run):
+    from infogan_jax import checkpoint  # Importing Orbax takes a second.
 
-    def __init__(self, directory, config):
-        self._directory, self._config, self._writer = directory, config, None
-
-    def __enter__(self):
-        return self
-
-    def save(self, state):
-        if self._writer is None:
-            from infogan_jax import checkpoint
-
-            self._writer = checkpoint.Writer(self._directory, self._config, _KEEP)
-        self._writer.save(state)
-
-    def __exit__(self, *error):
-        if self._writer is not None:
-            self._writer.__exit__(*error)
+    return checkpoint.Writer(run.directory, run.config, _KEEP)
 
 
 def _advance(run, state):

@@ -107,7 +107,7 @@ class MutualInformation:
     """-weight * L_I(G, Q): what makes a GAN an InfoGAN.
 
     Attributes:
-      weight: the paper's lambda, positive; a number or schedule, or a tuple with one
+      weight: the paper's lambda, at least 0; a number or schedule, or a tuple with one
         for each code. None is 1, but 0.1 for a continuous code whose sigma is learned:
         at sigma 0.1 its gradient is a hundred times that of the released code's sigma
         of 1, and it would take over what a category should carry.
@@ -208,10 +208,7 @@ class ImageInformation:
     def check(self, config) -> None:
         """Raises unless there is a categorical code, and the rest can work."""
         _check_reader(self, config)
-        if not callable(self.balance) and not self.balance >= 0:
-            raise ValueError(
-                f"balance must be at least 0, or a schedule, not {self.balance!r}."
-            )
+        _check_number("balance", self.balance)
 
     def __call__(self, p: Pass) -> dict:
         """The same loss for every update in `updates`."""
@@ -261,12 +258,12 @@ class VirtualAdversarial:
     def check(self, config) -> None:
         """Raises unless there is a categorical code, and the rest can work."""
         _check_reader(self, config)
-        if not callable(self.radius) and not self.radius > 0:
+        if not callable(self.radius) and not _is_above_0(self.radius):
             raise ValueError(
                 f"radius must be above 0, or a schedule, not {self.radius!r}."
             )
-        if not self.probe > 0:
-            raise ValueError(f"probe must be above 0, not {self.probe}.")
+        if not _is_above_0(self.probe):
+            raise ValueError(f"probe must be above 0, not {self.probe!r}.")
 
     def __call__(self, p: Pass) -> dict:
         """The same loss, in nats, for every update in `updates`."""
@@ -322,14 +319,18 @@ def _check_weight(weight, codes):
             "one for each code."
         )
     for weight in weights:
-        _check_number(weight, "; give a tuple for one weight for each code")
+        _check_number("weight", weight, "; give a tuple for one weight for each code")
 
 
-def _check_number(weight, hint=""):
-    if not callable(weight) and not (isinstance(weight, Real) and weight >= 0):
+def _check_number(name, value, hint=""):
+    if not callable(value) and not (isinstance(value, Real) and value >= 0):
         raise ValueError(
-            f"a weight must be at least 0, or a schedule, not {weight!r}{hint}."
+            f"{name} must be at least 0, or a schedule, not {value!r}{hint}."
         )
+
+
+def _is_above_0(value):
+    return isinstance(value, Real) and value > 0
 
 
 def _check_updates(term, config):
@@ -362,7 +363,7 @@ def _check_reader(term, config):
             f"{type(term).__name__} needs a categorical code; the codes are "
             f"{config.codes.parts}."
         )
-    _check_number(term.weight)
+    _check_number("weight", term.weight)
     _check_updates(term, config)
 
 

@@ -260,7 +260,10 @@ def one_draw(create, key: jax.Array):
     with _taking_from(draws):
         created = create()
     if draws.used != total:
-        raise RuntimeError(f"asked for {total} numbers first, for {draws.used} then.")
+        raise RuntimeError(
+            f"initialising asked for {total} random numbers first and for {draws.used} "
+            "then; do not jit an initialiser inside a module."
+        )
     return created
 
 

@@ -1,4 +1,4 @@
-"""Figures, drawn without a display. Every function returns a matplotlib Figure."""
+"""Pictures as matplotlib Figures, drawn without a display; the caller saves them."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ _INCHES = 0.55  # per image
 
 
 def figures(config: Config, state: TrainState, key: jax.Array, label_of=None) -> dict:
-    """Every picture of a model that its codes allow, by file name.
+    """Every picture of a model that its codes allow: {file name: Figure}.
 
     Args:
       config: the configuration.
@@ -150,9 +150,6 @@ def curves(config: Config, lines: Sequence[dict]):
     middle.set(
         xlabel="update", title="D's accuracy; spread of fakes over that of reals"
     )
-    for panel in (left, middle):
-        if panel.lines:
-            panel.legend(fontsize=7)
     for index, part in enumerate(config.codes.parts):
         if f"info/{index}" not in lines[0]:  # no update teaches G
             continue
@@ -162,7 +159,9 @@ def curves(config: Config, lines: Sequence[dict]):
         if isinstance(part, latents.Categorical | latents.Bernoulli):
             right.axhline(part.entropy(), color=drawn.get_color(), linestyle="--")
     right.set(xlabel="update", ylabel="L_I [nats]", title="L_I; dashed: H(c)")
-    right.legend(fontsize=7)
+    for panel in (left, middle, right):
+        if panel.lines:
+            panel.legend(fontsize=7)
     return figure
 
 

@@ -9,11 +9,11 @@ import pathlib
 import platform
 import shutil
 import time
-from importlib import metadata
 
 import jax
 import numpy as np
 
+from infogan_jax import config as config_lib
 from infogan_jax import options, watch
 
 Stop = options.Stop
@@ -110,7 +110,7 @@ def write_header(directory, config, options, dataset, resume) -> None:
 def machine() -> dict:
     """What computes here, and by which versions."""
     return {
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {name: config_lib.version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
@@ -160,14 +160,6 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def version(name: str) -> str:
-    """Of an installed package; "unknown" without one."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 class Log:

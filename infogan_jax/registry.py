@@ -25,13 +25,21 @@ def register(cls: T) -> T:
 
     Raises:
       TypeError: `cls` is not a frozen dataclass.
-      ValueError: another class already has this name.
+      ValueError: another class already has this name, or a field is named `kind` or is
+        not given to the class when it is made: it could not be restored.
     """
     if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:
         raise TypeError(
             f"{cls.__name__} must be a frozen dataclass to be registered: "
             "put @dataclass(frozen=True) below @register."
         )
+    for field in dataclasses.fields(cls):
+        if field.name == "kind" or not field.init:
+            raise ValueError(
+                f"{cls.__name__}.{field.name} could not be restored: `kind` names the "
+                "class, and all other stored fields are given to it; rename it, or "
+                "make it a property."
+            )
     name = kind(cls)
     known = _CLASSES.get(name, cls)
     # A notebook cell that is run twice defines the same class anew, and so does a

@@ -7,7 +7,7 @@ A run directory holds
     environment.json  versions, devices, the dataset's name and hash, the seed
     metrics.jsonl     one line per update: "step" and the metrics; no clock values
     accuracy.jsonl    clustering of the test images every so many updates
-    timings.jsonl     seconds since the start of this process
+    timings.jsonl     for each of these lines, seconds since the start of its process
     checkpoints/      the newest three saved steps, restorable by path
     damaged/          saved steps that turned out to be damaged, if any
     .lock             held while a process writes here
@@ -234,7 +234,7 @@ def _lead(run, state, interrupts, began):
     with records.Log(directory, run.config, began, rows) as log:
         if 0 < first < options.steps and first % every == 0:
             if not evaluated or evaluated[-1]["step"] != first:
-                loop.cluster(run, log, state)
+                loop.log_accuracy(run, log, state)
         state, ended = loop.lead(run, state, log, interrupts)
         if ended:
             step = int(state.step)

@@ -34,7 +34,12 @@ from infogan_jax import (
     schedules,
 )
 from infogan_jax import __main__ as cli
-from infogan_jax.objectives import MutualInformation, NonSaturating
+from infogan_jax.objectives import (
+    ImageInformation,
+    MutualInformation,
+    NonSaturating,
+    VirtualAdversarial,
+)
 
 SECONDS = 3.0
 
@@ -71,6 +76,10 @@ def world(tiny, state, batch, dataset, key, tmp_path_factory):
         "key": key,
         "folder": folder,
     }
+
+
+def on_images(term):
+    return Config(objective=(NonSaturating(), MutualInformation(), term))
 
 
 def batch_with(w, **arrays):
@@ -127,10 +136,15 @@ FUNCTIONS = [
         "must be an array, not a list",
     ),
     (lambda w: batch_with(w, label=[1, 2]), ValueError, "one integer per im"),
-    (lambda w: networks.Dcgan(width=16.5), ValueError, "whole.* it is 16.5"),
-    (lambda w: networks.Mlp(g_widths=[256]), ValueError, r"tuple; it is \[256\]"),
-    (lambda w: networks.Mlp(d_widths=(0,)), ValueError, r"at least 1, .* it is \(0,\)"),
-    (lambda w: networks.Spectral(d_widths=[32]), ValueError, r"a tuple, .* not \[32\]"),
+    (lambda w: networks.Dcgan(width=16.5), ValueError, "whole, .* not 16.5"),
+    (lambda w: networks.Dcgan(width=(64,)), ValueError, r"whole, .* not \(64,\)"),
+    (lambda w: networks.Dcgan(depth="a"), ValueError, "depth must be whole.* not 'a'"),
+    (lambda w: networks.Dcgan(depth=2.5), ValueError, "depth must be whole.* not 2.5"),
+    (lambda w: networks.Mlp(g_widths=[256]), ValueError, r"a tuple .* not \[256\]"),
+    (lambda w: networks.Mlp(d_widths=256), ValueError, "a tuple .* not 256"),
+    (lambda w: networks.Mlp(d_widths=(0,)), ValueError, r"at least 1, .* not \(0,\)"),
+    (lambda w: networks.Spectral(d_widths=[32]), ValueError, r"a tuple .* not \[32\]"),
+    (lambda w: networks.Spectral(g_dense=()), ValueError, r"a tuple .* not \(\)"),
     (lambda w: networks.Dcgan(image_shape=(30, 28, 1)), ValueError, "divisible by 4"),
     (lambda w: networks.Dcgan(image_shape=(28, 28, 2)), ValueError, "1 or 3"),
     (lambda w: networks.Dcgan(width=0), ValueError, "width must be whole, at least 1"),
@@ -160,9 +174,13 @@ FUNCTIONS = [
         ValueError,
         r"tuple for one weight for each code",
     ),
+    (lambda w: on_images(VirtualAdversarial(radius="a")), ValueError, "radius .* 'a'"),
+    (lambda w: on_images(VirtualAdversarial(probe=None)), ValueError, "probe .* None"),
+    (lambda w: on_images(ImageInformation(balance="a")), ValueError, "balance .* 'a'"),
     (lambda w: Config(noise=62), ValueError, "a latent, such as .* not 62"),
     (lambda w: Config(noise=latents.Uniform), ValueError, "a latent, such as"),
     (lambda w: Config(architecture=networks.Mlp), ValueError, "an instance, such as"),
+    (lambda w: Config(architecture=5), ValueError, "Dcgan.., not 5"),
     (lambda w: Config(ema_decay=jnp.float32(0.9)), ValueError, "must be hashable"),
     (lambda w: Update("d", ("d",), 1.0, begin=1.5), ValueError, "whole, .* not 1.5"),
     (lambda w: Update("d", ("d",), 1.0, begin=-1), ValueError, "at least 0, not -1"),
@@ -208,6 +226,11 @@ FUNCTIONS = [
         lambda w: batch_with(w, image=image(w).astype(np.float32)),
         ValueError,
         r"lie in \[0, 1\], not \[0, 2",
+    ),
+    (
+        lambda w: batch_with(w, image=np.full((16, 8, 8, 1), -0.5, np.float32)),
+        ValueError,
+        r"not \[-0.5, -0.5\]",
     ),
     (lambda w: batch_with(w, image=image(w) > 0), ValueError, "not bool"),
     (

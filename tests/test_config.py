@@ -161,6 +161,14 @@ def test_registering_asks_for_a_frozen_dataclass():
         registry.register(type("Loose", (), {}))
 
 
+@pytest.mark.parametrize("name", ["kind", "made"])
+def test_registering_refuses_a_field_that_could_not_be_restored(name):
+    made = dataclasses.field(default=1, init=name == "kind")
+    cls = dataclasses.make_dataclass("Lost", [(name, int, made)], frozen=True)
+    with pytest.raises(ValueError, match=f"Lost.{name} could not be restored"):
+        registry.register(cls)
+
+
 def test_arrays_cannot_hide_in_a_config(tiny):
     with pytest.raises(ValueError, match="must be hashable"):
         dataclasses.replace(tiny, objective=(MyTerm(scale=[1.0]),))

@@ -527,7 +527,8 @@ def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_pa
         ("mnist_seeds", ["--seeds", "x"]),
         ("mnist_seeds", ["--distributed"]),
         ("benchmark", ["--json", "/no/such/place.json"]),
-        ("benchmark", ["--figure", "/no/such/place.png"]),
+        ("benchmark", ["--growth", "--figure", "/no/such/place.png"]),
+        ("benchmark", ["--figure", "growth.png"]),
         ("accelerator", ["--out", "/no/such/place.json"]),
         ("accelerator", ["--seeds", "0"]),
         ("tries", ["quick", "--steps", "0"]),
@@ -554,6 +555,17 @@ def test_impossible_options_are_exit_status_two(name, argv, capsys):
 def test_a_misspelled_dataset_is_one_line(name, what, capsys):
     assert load(name).main([what, "--data", "bundld"]) == 2
     assert "Did you mean 'bundled'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["figure1", "tries", "mnist_seeds"])
+def test_a_folder_without_pillow_is_one_line(name, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.png").touch()
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    what = {"tries": ["quick"], "mnist_seeds": ["--at-once", "--seeds", "0"]}
+    out = [] if name == "tries" else ["--out", str(tmp_path / "out")]
+    argv = [*what.get(name, []), "--data", f"folder:{tmp_path}", *out]
+    assert load(name).main(argv) == 2
+    assert "pip install" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

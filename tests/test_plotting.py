@@ -81,6 +81,12 @@ def test_curves_draw_the_entropy_of_discrete_codes_only(config):
     assert [line.get_ydata()[0] for line in dashed] == [pytest.approx(np.log(3))]
 
 
+def test_curves_of_what_teaches_no_code_have_no_empty_legend(config):
+    lines = [{"step": step, "d/NonSaturating": 1.0} for step in (1, 2)]
+    _, _, right = plotting.curves(config, lines).axes
+    assert not right.lines and right.get_legend() is None
+
+
 def test_curves_keep_losses_and_shares_apart(config):
     names = ("d/NonSaturating", "d/accuracy", "d/gradient", "g/spread", "info/0")
     lines = [{"step": step, **dict.fromkeys(names, 0.5)} for step in (1, 2)]

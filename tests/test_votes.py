@@ -49,7 +49,7 @@ def test_pairs_share_a_value_each():
         assert len(np.unique(one[:, fixed])) > 1
         differ = (one != other).any(0)
         assert differ.tolist() == [k != fixed for k in range(3)]
-    with pytest.raises(ValueError, match="pairs"):
+    with pytest.raises(ValueError, match="an even size, not 3"):
         metrics.draw_votes(factors, factors, 1, 3, seed=0, by_pairs=True)
 
 

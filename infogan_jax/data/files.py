@@ -20,6 +20,7 @@ def read_images(path) -> np.ndarray:
     Raises:
       FileNotFoundError: no such file or folder.
       ValueError: as `read_npz` and `read_folder`.
+      ImportError: a folder, and Pillow is missing.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -93,6 +94,7 @@ def read_folder(path: Path) -> tuple[dict, dict]:
     Raises:
       FileNotFoundError: no such folder.
       ValueError: no images in it, one that cannot be read, or unequal sizes.
+      ImportError: Pillow is missing.
     """
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}; folder:PATH needs one.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import os
 import tempfile
@@ -33,7 +34,8 @@ class Dataset:
 
     Attributes:
       name: what was loaded; never "auto".
-      train, test: {"image": uint8 [N, H, W, C], "label": int32 [N], -1 if unknown}.
+      train, test: {"image": uint8 [N, H, W, C], "label": int32 [N], -1 if unknown},
+        and "factors" int32 [N, K] where they are known.
       note: one line that says where the images came from.
     """
 
@@ -55,7 +57,7 @@ class Dataset:
         """(H, W, C)."""
         return self.train["image"].shape[1:]
 
-    @property
+    @functools.cached_property
     def sha256(self) -> str:
         """Hash of all images and labels: the same for the same data, from anywhere."""
         digest = hashlib.sha256()
@@ -83,6 +85,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     Raises:
       ValueError: an unknown name, or files that do not hold what they should.
       OSError: a file or a server that cannot be read; the message says what to do.
+      ImportError: a folder, and Pillow is missing.
     """
     kind, colon, rest = name.partition(":")
     if colon and kind in _READERS:

@@ -36,10 +36,10 @@ from infogan_jax.metrics.information import (
     entropy,
     mutual_information,
 )
+from infogan_jax.metrics.inputs import PROTOCOLS
 from infogan_jax.metrics.selection import image_information, model_centrality, udr
 from infogan_jax.metrics.strokes import slant, stroke_area, width
 from infogan_jax.metrics.votes import (
-    PROTOCOLS,
     Votes,
     beta_vae,
     beta_vae_score,

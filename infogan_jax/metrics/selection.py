@@ -114,7 +114,7 @@ def _similarity(a, b):
 
 
 def _one_to_one(similar):
-    """Share of each code's similarity that lies in its best partner, [L, M]; mean."""
+    """Mean over the codes of both, [L, M], of the best similarity times its share."""
     if not similar.size:
         return 0.0
 

@@ -11,6 +11,9 @@ def slant(images) -> np.ndarray:
 
     Args:
       images: [N, H, W, 1], white on black; black is 0, white as high as it may be.
+
+    Raises:
+      ValueError: images of another shape, or negative ones.
     """
     return _slope(*_from_centre(images))[:, 0, 0]
 
@@ -23,6 +26,9 @@ def width(images) -> np.ndarray:
 
     Args:
       images: [N, H, W, 1], white on black; black is 0, white as high as it may be.
+
+    Raises:
+      ValueError: images of another shape, or negative ones.
     """
     share, x, y = _from_centre(images)
     distance = x - _slope(share, x, y) * y
@@ -30,7 +36,14 @@ def width(images) -> np.ndarray:
 
 
 def stroke_area(images) -> np.ndarray:
-    """Share of the image that is ink, [N], in the range of the images: black is 0."""
+    """Mean of the pixels, [N]: the share that is ink, in the range of the images.
+
+    Args:
+      images: [N, H, W, 1], white on black; black is 0.
+
+    Raises:
+      ValueError: images of another shape, or negative ones.
+    """
     return _ink(images).mean((1, 2))
 
 

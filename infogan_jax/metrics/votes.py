@@ -10,8 +10,6 @@ import numpy as np
 
 from infogan_jax.metrics import inputs
 
-PROTOCOLS = inputs.PROTOCOLS
-
 
 class Votes(NamedTuple):
     """Codes of groups of images, and the factor that each group shares.
@@ -44,18 +42,20 @@ def draw_votes(
         even then.
 
     Raises:
-      ValueError: as every metric of a table, and on a factor most of whose values occur
-        once: groups that share one would be one row again and again.
+      ValueError: as every metric of a table; n below 1, size below 2, or odd with
+        `by_pairs`; or a factor in which most rows have a value of their own: a group
+        would be one row again and again.
     """
     codes, factors = inputs.check(codes, factors)
-    if n < 1 or size < 2 or (by_pairs and size % 2):
-        pairs = " of pairs" * by_pairs
-        raise ValueError(f"give at least 1 vote{pairs} of 2 images, not {n} of {size}.")
+    inputs.check_names(factors)
+    if n < 1 or size < 2:
+        raise ValueError(f"give at least 1 vote of 2 images, not {n} of {size}.")
+    if by_pairs and size % 2:
+        raise ValueError(f"votes of pairs need an even size, not {size}.")
     rng = np.random.default_rng(seed)
     order = np.argsort(factors, 0, kind="stable")  # Rows of one value lie together.
     n_values = factors.max() + 1
     counts = np.stack([np.bincount(column, minlength=n_values) for column in factors.T])
-    inputs.check_names(factors)
     starts = np.cumsum(counts, 1) - counts
     fixed = rng.integers(factors.shape[1], size=n)
     factor = fixed[:, None]

@@ -1,16 +1,18 @@
 """Flax modules of G, D and Q, and the architectures that build them.
 
-An architecture is a frozen dataclass whose `networks(latent_dim, n_params, axis_name)`
-returns the modules by name:
+An architecture is a frozen dataclass with an `image_shape`, (H, W, C), whose
+`networks(latent_dim, n_params, axis_name)` returns the modules by name:
 
     "g"      G(z, c)            latents [B, latent_dim] -> images [B, H, W, C] in [0, 1]
     "trunk"  shared features    images -> features
     "d"      D's head           features -> logits [B]
     "q"      Q                  (features, images) -> Q's parameters [B, n_params]
 
-Every module is called as `module(*inputs, train=bool, keys=keys)`: with `train` it
-normalises by the batch; `keys` [B] are the examples' own, for dropout and noise, so
-that what an example sees does not depend on how many devices share the batch.
+Every module is called as `module(*inputs, train=bool)`, and in training with `keys=`
+too: with `train` it normalises by the batch; `keys` [B] are the examples' own, for
+dropout and noise, so that what an example sees does not depend on how many devices
+share the batch. `contrastive.ContrastivePairs` also asks an architecture for
+`pair_network(n_codes, axis_name)`, H.
 
 This package is all that imports flax.linen.
 """

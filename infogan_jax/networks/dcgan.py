@@ -1,6 +1,7 @@
 """The paper's convolutional networks, in any size."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flax import linen as nn
@@ -48,8 +49,9 @@ class Dcgan:
     q_trunk: tuple = ()
 
     def __post_init__(self):
+        layers.check_positive(self, "width", "depth", "dense", "q_hidden")
+        layers.check_tuples(self, "q_trunk", may_be_empty=True)
         layers.check_image_shape(self.image_shape, 2**self.depth)
-        layers.check_positive(self, "width", "depth", "dense", "q_hidden", "q_trunk")
         if self.q_trunk and self.shared:
             raise ValueError(
                 f"q_trunk {self.q_trunk} is for a Q that does not read D's features; "
@@ -78,7 +80,7 @@ class Dcgan:
         """The shared features of D and Q."""
         return ConvTrunk(self, axis_name)
 
-    def kernel_init(self):
+    def kernel_init(self) -> Callable:
         """Initialiser of dense and convolution kernels."""
         return ops.normal(0.0, self.init_std)
 
@@ -86,67 +88,67 @@ class Dcgan:
 class ConvTrunk(nn.Module):
     """Images [B, H, W, C] to features [B, dense]."""
 
-    size: Dcgan
+    architecture: Dcgan
     axis_name: str | None
 
     @nn.compact
     def __call__(self, images, *, train, keys=None):  # noqa: D102
         del keys
-        size, init = self.size, self.size.kernel_init()
-        x = layers.enter(images, size.output)
-        for level in range(size.depth):
-            features, first = size.width << level, level == 0
+        arch, init = self.architecture, self.architecture.kernel_init()
+        x = layers.enter(images, arch.output)
+        for level in range(arch.depth):
+            features, first = arch.width << level, level == 0
             x = layers.DownConv(features, use_bias=first, kernel_init=init)(x)
             x = x if first else layers.norm(self.axis_name, train)(x)
-            x = nn.leaky_relu(x, size.leak)
-        x = nn.Dense(size.dense, use_bias=False, kernel_init=init)(layers.flat(x))
-        return nn.leaky_relu(layers.norm(self.axis_name, train)(x), size.leak)
+            x = nn.leaky_relu(x, arch.leak)
+        x = nn.Dense(arch.dense, use_bias=False, kernel_init=init)(layers.flat(x))
+        return nn.leaky_relu(layers.norm(self.axis_name, train)(x), arch.leak)
 
 
 class ConvQ(nn.Module):
     """Features, or images through a trunk of its own, to Q's parameters."""
 
-    size: Dcgan
+    architecture: Dcgan
     n_params: int
     axis_name: str | None
 
     @nn.compact
     def __call__(self, features, images, *, train, keys=None):  # noqa: D102
-        size, init = self.size, self.size.kernel_init()
-        if size.q_trunk:
-            features = layers.flat(layers.enter(images, size.output))
-        elif not size.shared:
-            features = size.trunk(self.axis_name)(images, train=train)
-        for width in (*size.q_trunk, size.q_hidden):
+        arch, init = self.architecture, self.architecture.kernel_init()
+        if arch.q_trunk:
+            features = layers.flat(layers.enter(images, arch.output))
+        elif not arch.shared:
+            features = arch.trunk(self.axis_name)(images, train=train)
+        for width in (*arch.q_trunk, arch.q_hidden):
             features = nn.Dense(width, use_bias=False, kernel_init=init)(features)
             features = layers.norm(self.axis_name, train)(features)
-            features = nn.leaky_relu(features, size.leak)
+            features = nn.leaky_relu(features, arch.leak)
         return nn.Dense(self.n_params, kernel_init=init)(features)
 
 
 class ConvG(nn.Module):
     """Latents [B, L] to images [B, H, W, C] in [0, 1]."""
 
-    size: Dcgan
+    architecture: Dcgan
     axis_name: str | None
 
     @nn.compact
     def __call__(self, latents, *, train, keys=None):  # noqa: D102
         del keys
-        size, init = self.size, self.size.kernel_init()
-        height, width, channels = size.image_shape
+        arch, init = self.architecture, self.architecture.kernel_init()
+        height, width, channels = arch.image_shape
         start = (
-            height >> size.depth,
-            width >> size.depth,
-            size.width << size.depth - 1,
+            height >> arch.depth,
+            width >> arch.depth,
+            arch.width << arch.depth - 1,
         )
 
-        x = nn.Dense(size.dense, use_bias=False, kernel_init=init)(latents)
+        x = nn.Dense(arch.dense, use_bias=False, kernel_init=init)(latents)
         x = nn.relu(layers.norm(self.axis_name, train)(x))
         x = nn.Dense(math.prod(start), use_bias=False, kernel_init=init)(x)
         x = nn.relu(layers.norm(self.axis_name, train)(x))
         x = x.reshape(-1, *start)
-        for level in reversed(range(size.depth - 1)):
-            x = layers.UpConv(size.width << level, use_bias=False, kernel_init=init)(x)
+        for level in reversed(range(arch.depth - 1)):
+            x = layers.UpConv(arch.width << level, use_bias=False, kernel_init=init)(x)
             x = nn.relu(layers.norm(self.axis_name, train)(x))
-        return layers.leave(layers.UpConv(channels, kernel_init=init)(x), size.output)
+        return layers.leave(layers.UpConv(channels, kernel_init=init)(x), arch.output)

@@ -56,15 +56,16 @@ class LinearD(nn.Module):
 class Pair(nn.Module):
     """H: an architecture's trunk on pairs [B, H, W, 2C], to logits [B, n_codes]."""
 
-    size: Any
+    architecture: Any
     n_codes: int
     axis_name: str | None
 
     @nn.compact
     def __call__(self, pairs, *, train, keys=None):  # noqa: D102
         del keys
-        features = self.size.trunk(self.axis_name)(pairs, train=train)
-        return nn.Dense(self.n_codes, kernel_init=self.size.kernel_init())(features)
+        features = self.architecture.trunk(self.axis_name)(pairs, train=train)
+        init = self.architecture.kernel_init()
+        return nn.Dense(self.n_codes, kernel_init=init)(features)
 
 
 class BatchNorm(nn.BatchNorm):
@@ -137,24 +138,27 @@ def check_image_shape(shape, multiple):
 
 
 def check_positive(architecture, *names):
-    """Raises unless these fields are whole numbers from 1 on, or tuples of them."""
+    """Raises unless these fields are whole numbers from 1 on."""
     for name in names:
         value = getattr(architecture, name)
-        numbers = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(number, Integral) and number >= 1 for number in numbers):
+        if not _is_positive(value):
+            raise ValueError(f"{name} must be whole, at least 1, not {value!r}.")
+
+
+def check_tuples(architecture, *names, may_be_empty=False):
+    """Raises unless these fields are tuples of whole numbers from 1 on."""
+    for name in names:
+        value = getattr(architecture, name)
+        fits = isinstance(value, tuple) and (value or may_be_empty)
+        if not fits or not all(map(_is_positive, value)):
             raise ValueError(
-                f"{name} must be whole, at least 1, and several in a tuple; it is "
-                f"{value!r}."
+                f"{name} must be a tuple of whole numbers of at least 1, such as "
+                f"(256, 128), not {value!r}."
             )
 
 
-def check_tuples(architecture, *names):
-    """Raises unless these fields are tuples of whole numbers from 1 on, none empty."""
-    for name in names:
-        value = getattr(architecture, name)
-        if not isinstance(value, tuple) or not value:
-            raise ValueError(f"{name} must be a tuple, not empty, not {value!r}.")
-    check_positive(architecture, *names)
+def _is_positive(value):
+    return isinstance(value, Integral) and value >= 1
 
 
 def check_output(output):

@@ -14,7 +14,7 @@ class Mlp:
     """Dense networks, as in common tutorials; leaky ReLU .2, dropout in D.
 
     Attributes:
-      image_shape: (H, W, C).
+      image_shape: (H, W, C), C 1 or 3.
       g_widths: G's hidden layers; each norm follows its activation, so biases stay.
       d_widths: the trunk's hidden layers.
       dropout: share of the trunk's features dropped in training, in [0, 1).
@@ -30,7 +30,7 @@ class Mlp:
     def __post_init__(self):
         layers.check_image_shape(self.image_shape, 1)
         layers.check_output(self.output)
-        layers.check_positive(self, "g_widths", "d_widths")
+        layers.check_tuples(self, "g_widths", "d_widths", may_be_empty=True)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}.")
 

@@ -1,6 +1,7 @@
 """The networks of InfoGAN-CR: spectral norm in D and Q, no batch norm there."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -72,7 +73,7 @@ class Spectral:
         del axis_name  # There are no batch norms.
         return SpectralTrunk(self)
 
-    def kernel_init(self):
+    def kernel_init(self) -> Callable:
         """Initialiser of every kernel."""
         return ops.normal(0.0, self.init_std)
 
@@ -80,68 +81,69 @@ class Spectral:
 class SpectralTrunk(nn.Module):
     """Images [B, H, W, C] to features [B, d_dense]."""
 
-    size: Spectral
+    architecture: Spectral
 
     @nn.compact
     def __call__(self, images, *, train, keys=None):  # noqa: D102
         del keys
-        size, init, x = self.size, self.size.kernel_init(), images
-        for features in size.d_widths:
+        arch, init = self.architecture, self.architecture.kernel_init()
+        x = images
+        for features in arch.d_widths:
             conv = layers.DownConv(features, kernel_init=init)
-            x = nn.leaky_relu(_divided(conv, train)(x), size.leak)
-        dense = nn.Dense(size.d_dense, kernel_init=init)
-        return nn.leaky_relu(_divided(dense, train)(layers.flat(x)), size.leak)
+            x = nn.leaky_relu(_divided(conv, train)(x), arch.leak)
+        dense = nn.Dense(arch.d_dense, kernel_init=init)
+        return nn.leaky_relu(_divided(dense, train)(layers.flat(x)), arch.leak)
 
 
 class SpectralD(nn.Module):
     """Features [B, F] to logits [B]."""
 
-    size: Spectral
+    architecture: Spectral
 
     @nn.compact
     def __call__(self, features, *, train, keys=None):  # noqa: D102
         del keys
-        dense = nn.Dense(1, kernel_init=self.size.kernel_init())
+        dense = nn.Dense(1, kernel_init=self.architecture.kernel_init())
         return _divided(dense, train)(features)[:, 0]
 
 
 class SpectralQ(nn.Module):
     """Features [B, F] to Q's parameters [B, n_params]."""
 
-    size: Spectral
+    architecture: Spectral
     n_params: int
 
     @nn.compact
     def __call__(self, features, images, *, train, keys=None):  # noqa: D102
         del images, keys
-        init = self.size.kernel_init()
-        hidden = nn.Dense(self.size.q_hidden, kernel_init=init)
-        x = nn.leaky_relu(_divided(hidden, train)(features), self.size.leak)
+        init = self.architecture.kernel_init()
+        hidden = nn.Dense(self.architecture.q_hidden, kernel_init=init)
+        x = nn.leaky_relu(_divided(hidden, train)(features), self.architecture.leak)
         return _divided(nn.Dense(self.n_params, kernel_init=init), train)(x)
 
 
 class ActivationFirstG(nn.Module):
     """Latents [B, L] to images [B, H, W, C] in [0, 1]; biases stay before the norms."""
 
-    size: Spectral
+    architecture: Spectral
     axis_name: str | None
 
     @nn.compact
     def __call__(self, latents, *, train, keys=None):  # noqa: D102
         del keys
-        size, init = self.size, self.size.kernel_init()
-        height, width, channels = size.image_shape
-        levels = len(size.g_widths) + 1
-        start = (height >> levels, width >> levels, size.d_widths[-1])
+        arch, init = self.architecture, self.architecture.kernel_init()
+        height, width, channels = arch.image_shape
+        levels = len(arch.g_widths) + 1
+        start = (height >> levels, width >> levels, arch.d_widths[-1])
 
         x = latents
-        for features in (*size.g_dense, math.prod(start)):
+        for features in (*arch.g_dense, math.prod(start)):
             x = nn.relu(nn.Dense(features, kernel_init=init)(x))
             x = layers.norm(self.axis_name, train)(x)
         x = jnp.reshape(x, (-1, *start))
-        for features in size.g_widths:
+        for features in arch.g_widths:
             x = layers.UpConv(features, kernel_init=init)(x)
-            x = layers.norm(self.axis_name, train)(nn.leaky_relu(x, size.leak))
+            x = layers.norm(self.axis_name, train)(nn.leaky_relu(x, arch.leak))
         return nn.sigmoid(layers.UpConv(channels, kernel_init=init)(x))
 
 
