@@ -27,17 +27,19 @@ def study(run, dataset, digits_of) -> list[dict]:
     digits = digits_of(images)
     if len(np.unique(digits)) < 2:
         raise ValueError(f"all its fakes are a {digits[0]}, says the judge.")
-    n = config.codes.parts[0].n, dataset.train["label"].max() + 1
+    n_values, n_labels = config.codes.parts[0].n, dataset.train["label"].max() + 1
 
     def taught_by(labels):
         found = sweeps.classifier(images, labels)(dataset.test["image"] / 255)
-        counts = metrics.contingency(found, dataset.test["label"], max(n), n[1])
+        n = max(n_values, n_labels), n_labels
+        counts = metrics.contingency(found, dataset.test["label"], *n)
         return metrics.cluster_accuracy(counts)
 
+    drawn = metrics.contingency(category, digits, n_values, n_labels)
     row = {
         "run": str(run),
         "q": evaluation.clustering(config, state, dataset.test)["hungarian"],
-        "pure": metrics.cluster_accuracy(metrics.contingency(category, digits, *n)),
+        "pure": metrics.cluster_accuracy(drawn),
         "taught_categories": taught_by(category),
         "taught_digits": taught_by(digits),
     }

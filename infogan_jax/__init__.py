@@ -16,6 +16,7 @@ from infogan_jax import (
     population,
     presets,
     schedules,
+    training,
     watch,
 )
 from infogan_jax.config import Config, Update
@@ -38,6 +39,7 @@ __all__ = [
     "Sample",
     "TrainState",
     "Update",
+    "checkpoint",
     "contrastive",
     "data",
     "generate",
@@ -60,6 +62,7 @@ __all__ = [
     "train",
     "train_step",
     "train_steps",
+    "training",
     "traverse",
     "watch",
 ]

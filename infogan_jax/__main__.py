@@ -97,7 +97,7 @@ def infer(run, images, out):
 
 
 def evaluate(run, data, data_dir, seed):
-    """The figures of `evaluation.evaluate`, printed."""
+    """Prints how well codes are recovered and, with labels, how well digits are."""
     from infogan_jax import data as data_lib
     from infogan_jax import evaluation, records
 

@@ -55,7 +55,8 @@ class Writer:
         checks.check_path(directory)
         if keep is not None:
             checks.check_counts(keep=keep)
-        self._keep, self._of, self._config = keep, config, json.loads(config.to_json())
+        self._keep, self._config = keep, config
+        self._stored = json.loads(config.to_json())
         folder = checks.to_path(directory) / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         options = {"max_to_keep": keep, "cleanup_tmp_directories": True}
@@ -78,7 +79,7 @@ class Writer:
         # The copy is ours alone: the caller may donate the state while we write.
         tree = jax.tree.map(np.array, _as_dict(state))
         _check(self._expected, tree, "the state")
-        checksums = _checksums(self._config, tree)
+        checksums = _checksums(self._stored, tree)
         if step in self._manager.all_steps():
             self._manager.wait_until_finished()
             if _restore_json(self._manager, step)[1] != checksums:
@@ -96,7 +97,7 @@ class Writer:
             )
         items = ocp.args.Composite(
             state=ocp.args.PyTreeSave(tree),
-            config=ocp.args.JsonSave(self._config),
+            config=ocp.args.JsonSave(self._stored),
             checksums=ocp.args.JsonSave(checksums),
         )
         try:
@@ -106,7 +107,7 @@ class Writer:
 
     @functools.cached_property
     def _expected(self):
-        return _target(self._of, None)
+        return _target(self._config, None)
 
     def _failed(self, error):
         return OSError(
@@ -133,8 +134,7 @@ def save(directory: str | os.PathLike, config: Config, state: TrainState) -> Non
     """Saves one state as `directory/checkpoints/STEP`; returns when it is there.
 
     Raises:
-      OSError: the directory cannot be written.
-      ValueError: another state, or one of another config, is there as that step.
+      OSError, ValueError, TypeError: as `Writer` and `Writer.save`.
     """
     with Writer(directory, config) as writer:
         writer.save(state)

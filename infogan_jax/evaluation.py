@@ -112,7 +112,7 @@ def recovery(config: Config, state: TrainState, key: jax.Array) -> list[dict]:
 def evaluate(
     config: Config, state: TrainState, train: dict, test: dict, key: jax.Array
 ) -> dict:
-    """Everything above, with the category of each label fitted on training images.
+    """Everything above, with the label of each category fitted on training images.
 
     Args:
       config: the configuration.
@@ -122,10 +122,11 @@ def evaluate(
       key: of the fakes.
 
     Returns:
-      "codes" (see `recovery`), "parameters" ("live" or "averaged" G), and, if there is
-      a categorical code and labels are known, those of `clustering` on the test split,
-      "label_of" (of each category, fitted on the training split), "accuracy" by it, and
-      "test_images", how many have a label.
+      "step", "parameters" ("live", or "averaged G", which then drew the fakes), "codes"
+      (see `recovery`), and, if there is a categorical code and labels are known, those
+      of `clustering` on the test split, "code" (which one it is), "label_of" (of each
+      category, fitted on the training split), "accuracy" by it, and "test_images", how
+      many have a label.
     """
     report = {
         "step": int(state.step),
@@ -135,15 +136,15 @@ def evaluate(
     if can_cluster(config, train) and can_cluster(config, test):
         # Either split may lack the labels of few images.
         n_labels = 1 + int(max(split["label"].max() for split in (train, test)))
-        fitted, found = (
+        of_train, of_test = (
             clustering(config, state, split, n_labels=n_labels)
             for split in (train, test)
         )
-        fitted = metrics.match(fitted["confusion"])
-        report |= found
+        label_of = metrics.match(of_train["confusion"])
+        report |= of_test
         report["code"] = _code(config)
-        report["label_of"] = fitted.tolist()
-        report["accuracy"] = metrics.accuracy(report["confusion"], fitted)
+        report["label_of"] = label_of.tolist()
+        report["accuracy"] = metrics.accuracy(of_test["confusion"], label_of)
         report["test_images"] = int((test["label"] >= 0).sum())
     return report
 

@@ -123,7 +123,7 @@ def traverse(
       key: for the noise and the other codes of each row.
       code: which code moves.
       rows: draws of noise and other codes.
-      steps: values of the code, those of its `grid(steps)`.
+      steps: values of the code, those of its `grid(steps)`; not used with `values`.
       values: [steps, width of the code], to show instead of the grid.
 
     Raises:

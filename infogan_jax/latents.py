@@ -13,9 +13,9 @@ Every latent is a frozen dataclass with one protocol, used for codes and for noi
     grid(n)       -> [n, dim]        the values that a traversal shows
     encode(value) -> [dim]           a person's number, such as a face or a place
 
-All information is in nats. A `Product` puts latents side by side: its `log_q`,
-`entropy` and `grid` keep them apart, so that L_I can be reported and weighted per code,
-and its `assign` encodes.
+All information is in nats. A `Product` puts latents side by side: its `log_prob`,
+`log_q`, `entropy` and `grid` keep them apart, so that L_I can be reported and weighted
+per code, its `assign` encodes, and `bounds` are for its parts to say.
 """
 
 import math
@@ -89,7 +89,7 @@ class Categorical:
         return jax.nn.softmax(q)
 
     def grid(self, n: int) -> jax.Array:
-        """The values in order, again from the first where `n` passes their number."""
+        """The values in order, and again from the first on; [n, values]."""
         return jax.nn.one_hot(jnp.arange(n) % self.n, self.n, dtype=jnp.float32)
 
     def encode(self, value: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The step on several devices and in several processes: only this file knows of them.
+"""The step on several devices and in several processes; only here is it mapped.
 
 `pmap_step` splits the batch over the devices of one process, `shard_map_step` over
 those of all processes; both are `train_step` without the config, and give its numbers.

@@ -16,7 +16,7 @@ D's head's are of real images, G's and Q's of fakes. Training normalises by the 
 import functools
 import itertools
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import flax.struct
 import jax
@@ -188,8 +188,7 @@ def check_steps(steps: int, at_most: int | None) -> int:
 
 def _steps(config, state, dataset, key, steps, batch_size, at_most):
     def one(state):
-        batch = draw(dataset, key, state.step, batch_size)
-        return step(config, state, batch, key)
+        return _draw_and_step(config, state, dataset, key, batch_size)
 
     def body(i, carry):
         state, rows = carry
@@ -201,6 +200,11 @@ def _steps(config, state, dataset, key, steps, batch_size, at_most):
     return jax.lax.fori_loop(0, steps, body, (state, rows))
 
 
+def _draw_and_step(config, state, dataset, key, batch_size):
+    return step(config, state, draw(dataset, key, state.step, batch_size), key)
+
+
+_donating_step = jax.jit(_draw_and_step, static_argnums=(0, 4), donate_argnums=1)
 _jitted_steps = jax.jit(_steps, static_argnums=(0, 5, 6))
 _donating_steps = jax.jit(_steps, static_argnums=(0, 5, 6), donate_argnums=1)
 
@@ -221,7 +225,7 @@ def train(
     *,
     batch_size: int,
     state: TrainState | None = None,
-    step_fn=None,
+    step_fn: Callable | None = None,
 ) -> Iterator[tuple[TrainState, dict]]:
     """Yields (state, metrics) after each step, for as long as it is asked.
 
@@ -238,17 +242,17 @@ def train(
       step_fn: (state, batch, key) -> (state, metrics), such as `pmap_step(config)`.
 
     Raises:
-      ValueError: the data do not fit the config.
+      ValueError: the data do not fit the config; at the first `next`.
     """
     checks.check_counts(batch_size=batch_size)
     checks.check_rows(config, dataset, wait=True)
     dataset = jax.device_put(dict(dataset))
     state = init(config, key) if state is None else copy(state)
-    for step in itertools.count(int(state.step)):
+    for done in itertools.count(int(state.step)):
         if step_fn is None:
-            state, metrics = _draw_and_step(config, state, dataset, key, batch_size)
+            state, metrics = _donating_step(config, state, dataset, key, batch_size)
         else:  # Its state may lie on devices that this process cannot read.
-            batch = _jitted_draw(dataset, key, step, batch_size)
+            batch = _jitted_draw(dataset, key, done, batch_size)
             state, metrics = step_fn(state, batch, key)
         yield state, metrics
 
@@ -260,11 +264,6 @@ def copy(tree):
 
 
 _jitted_draw = jax.jit(draw, static_argnums=3)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 4), donate_argnums=1)
-def _draw_and_step(config, state, dataset, key, batch_size):
-    return step(config, state, draw(dataset, key, state.step, batch_size), key)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -372,8 +371,8 @@ def _apply_update(config, update, state, batch, key, axis_name):
             right = (p.d_real > 0).mean() + (p.d_fake < 0).mean()
             seen[f"{update.name}/accuracy"] = right / 2
         if "g" in update.nets:
-            spreads = (_spread(images, axis_name) for images in (p.fake, p.real))
-            seen[f"{update.name}/spread"] = operator.truediv(*spreads)
+            of_fakes, of_reals = (_spread(x, axis_name) for x in (p.fake, p.real))
+            seen[f"{update.name}/spread"] = of_fakes / of_reals
             information = config.codes.information(p.q_fake, p.c)
             seen |= {f"info/{i}": bound for i, bound in enumerate(information)}
             seen["info/lower_bound"] = information.sum()
