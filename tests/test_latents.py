@@ -139,8 +139,19 @@ def test_log_q_of_a_learned_sigma_is_scipys_log_density(kind):
 def test_log_q_of_a_fixed_sigma_is_scipys_log_density():
     c, q = np.array([[0.3, -0.2]]), np.array([[0.1, 0.5]])
     expected = stats.norm.logpdf(c, q, 0.7).sum()
-    found = Uniform(size=2, sigma=0.7).log_q(jnp.float32(q), jnp.float32(c))
-    assert found[0] == pytest.approx(expected, rel=1e-6)
+    with jax.enable_x64(True):
+        found = Uniform(size=2, sigma=0.7).log_q(jnp.asarray(q), jnp.asarray(c))
+        assert float(found[0]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_means_and_grids_have_their_hand_values():
+    q = jnp.log(jnp.array([[1.0, 2.0, 5.0]]))
+    np.testing.assert_allclose(Categorical(3).mean(q), [[1 / 8, 2 / 8, 5 / 8]], 1e-6)
+    odds = jnp.log(jnp.array([[3.0]]))
+    np.testing.assert_allclose(Bernoulli().mean(odds), [[0.75]], 1e-6)
+    assert Gaussian(size=2).grid(5).tolist() == [[v, v] for v in (-2, -1, 0, 1, 2)]
+    assert Bernoulli(size=2).grid(3).tolist() == [[0, 0], [1, 1], [0, 0]]
+    assert Categorical(2).grid(3).tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
 @pytest.mark.parametrize("raw", [-50.0, 0.0, 50.0])

@@ -1,8 +1,8 @@
 import dataclasses
+import functools
 import io
 import sys
 
-import matplotlib
 import numpy as np
 import pytest
 
@@ -57,6 +57,29 @@ def test_sweep_marks_the_range_of_a_uniform_prior_only(config, model, key):
     assert len(gaussian.axes[0].lines) == 0
 
 
+def test_pictures_lay_codes_out_as_they_say(config, model, key, monkeypatch):
+    def shown(dim, draw, *codes):
+        """The value of one dimension of c in every tile."""
+
+        def paint(config, state, z, c):
+            grey = np.asarray(c)[:, dim, None, None, None]
+            return np.broadcast_to(grey, (len(c), 8, 8, 1))
+
+        monkeypatch.setattr(plotting.inference, "generate", paint)
+        (image,) = draw(config, model, key, *codes).axes[0].images
+        return np.asarray(image.get_array())[::8, ::8]
+
+    close = functools.partial(np.testing.assert_allclose, atol=1e-6)
+    for category in range(3):
+        rows = np.eye(3)[:, [category]] * np.ones((3, 10))
+        close(shown(category, plotting.categories, 0), rows)
+    across = np.linspace(-2, 2, 13) * np.ones((10, 13))
+    close(shown(3, plotting.sweep, 1), across)
+    down, across = shown(3, plotting.plane, 1, 2), shown(4, plotting.plane, 1, 2)
+    close(down, np.linspace(-1, 1, 10)[:, None] * np.ones((10, 10)))
+    close(across, np.linspace(-2, 2, 10) * np.ones((10, 10)))
+
+
 def test_grid_lays_images_out_in_rows(tiny):
     images = np.linspace(0, 1, 6).reshape(2, 3, 1, 1, 1) * np.ones((2, 3, 4, 4, 1))
     (shown,) = plotting.grid(images).axes[0].images
@@ -95,10 +118,6 @@ def test_curves_keep_losses_and_shares_apart(config):
         for panel in plotting.curves(config, lines).axes[:2]
     ]
     assert drawn == [["d/NonSaturating"], ["d/accuracy", "g/spread"]]
-
-
-def test_matplotlib_is_the_object_interface():
-    assert matplotlib.get_backend  # imported here, never by the package itself
 
 
 def test_what_cannot_be_drawn_is_said(monkeypatch, capsys):

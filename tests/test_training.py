@@ -46,7 +46,8 @@ def test_another_key_gives_another_step(tiny, state, batch, stepped):
     assert not jnp.array_equal(*kernels)
 
 
-def test_equal_configs_compile_once(tiny, state, batch, key, stepped):
+def test_equal_configs_compile_once(tiny, state, batch, key):
+    infogan_jax.train_step(tiny, state, batch, key)
     traces = training._jitted_step._cache_size()
     equal = infogan_jax.Config.from_json(tiny.to_json())
     for _ in range(2):
@@ -256,17 +257,13 @@ def test_an_update_waits_for_its_step(tiny, dataset, key):
     assert seen["d/NonSaturating"] > 0
 
 
-def test_updates_wait_in_one_dispatch_and_in_a_population(tiny, dataset, key):
+def test_updates_wait_in_one_dispatch_of_a_population(tiny, dataset, key):
     waiting, data = later(tiny, 2), jax.device_put(dataset)
-    numbers = {"steps": 4, "batch_size": 16}
-    _, seen = infogan_jax.train_steps(
-        waiting, infogan_jax.init(waiting, key), data, key, **numbers
-    )
-    losses = np.asarray(seen["d/NonSaturating"])
-    assert (losses[:2] == 0).all() and (losses[2:] > 0).all()
     keys = jax.random.split(key, 2)
     states = population.init(waiting, keys)
-    _, many = population.train_steps(waiting, states, data, keys, **numbers)
+    _, many = population.train_steps(
+        waiting, states, data, keys, steps=4, batch_size=16, how="vmap"
+    )
     losses = np.asarray(many["d/NonSaturating"])
     assert (losses[:, :2] == 0).all() and (losses[:, 2:] > 0).all()
 
@@ -294,6 +291,26 @@ def test_statistics_come_from_the_update_that_has_begun(tiny, batch, key):
         strict=True,
     ):
         assert not np.array_equal(*stats)
+    other = batch | {"image": 255 - batch["image"]}
+    again, _ = infogan_jax.train_step(config, before, other, key)
+    assert_close(again.nets["q"].stats, after.nets["q"].stats)  # of fakes alone
+
+
+def test_of_two_updates_the_first_writes_the_statistics(tiny, stepped, batch, key):
+    d, g = tiny.updates
+    both = dataclasses.replace(g, nets=("g", "q", "trunk"))
+    config = dataclasses.replace(tiny, updates=(d, both))
+    after, _ = infogan_jax.train_step(config, infogan_jax.init(config, key), batch, key)
+    assert_close(after.nets["trunk"].stats, stepped[0].nets["trunk"].stats)
+
+
+def test_accuracy_is_the_share_of_ds_right_judgements(tiny, state, batch, key):
+    for bias, share in ((1.0, 0.5), (-1.0, 0.5), (0.0, 0.0)):
+        params = jax.tree.map(jnp.zeros_like, state.nets["d"].params)
+        params["Dense_0"]["bias"] += bias
+        nets = state.nets | {"d": state.nets["d"].replace(params=params)}
+        _, seen = infogan_jax.train_step(tiny, state.replace(nets=nets), batch, key)
+        assert float(seen["d/accuracy"]) == share
 
 
 def test_a_fresh_g_has_a_fresh_average(tiny, batch, key):
