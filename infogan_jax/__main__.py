@@ -97,7 +97,7 @@ def infer(run, images, out):
 
 
 def evaluate(run, data, data_dir, seed):
-    """Prints how well codes are recovered and, with labels, how well digits are."""
+    """Prints how well Q recovers the codes and, with labels, the digits."""
     from infogan_jax import data as data_lib
     from infogan_jax import evaluation, records
 

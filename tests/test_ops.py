@@ -124,7 +124,9 @@ def test_one_draw_is_shared_out_without_overlap():
 
 def test_a_draw_that_cannot_be_shared_out_is_refused():
     jitted = jax.jit(lambda: ops.normal(0.0, 1.0)(jax.random.key(1), (3,)))
-    with pytest.raises(RuntimeError, match="asked for 3 random numbers first and for 0"):
+    with pytest.raises(
+        RuntimeError, match="asked for 3 random numbers first and for 0"
+    ):
         ops.one_draw(jitted, jax.random.key(0))
 
 
