@@ -1,4 +1,5 @@
 import functools
+import os
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,9 @@ import infogan_jax
 from infogan_jax import population
 
 N = 3
-# The tests' flags (conftest) take them away, and with them the last bit's agreement.
-IS_FLAG = jax.__version__.startswith("0.10.")
-AS_USERS = {"xla_cpu_use_fusion_emitters": True} if IS_FLAG else {}
+# The tests' flags (conftest) may take them away, and with them the last bit of it.
+EMITTERS = "xla_cpu_use_fusion_emitters"
+AS_USERS = {EMITTERS: True} if EMITTERS in os.environ["XLA_FLAGS"] else {}
 
 
 @pytest.fixture(scope="module")
