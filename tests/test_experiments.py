@@ -21,7 +21,7 @@ import pytest
 from sklearn import svm
 
 import infogan_jax
-from infogan_jax import data, networks, presets, schedules
+from infogan_jax import data, latents, networks, presets, schedules
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if "def main(" in p.read_text())
@@ -165,6 +165,20 @@ def test_figure1_summary_takes_the_named_iterations():
         if "mean" in name
     ]
     assert means == [None, None]
+
+
+def test_figure1_follows_the_bound_through_every_update(tiny, dataset, monkeypatch):
+    figure1, key = load("figure1"), jax.random.key(3)
+    monkeypatch.setattr(figure1, "BATCH", 16)
+    monkeypatch.setattr(figure1, "EVERY", 5)
+    found = figure1.information(tiny, dataset, 12, 3, "tiny")  # 5, 5 and 2 updates.
+    state, alone = infogan_jax.init(tiny, key), []
+    for _ in range(12):
+        batch = infogan_jax.training.draw(dataset, key, state.step, 16)
+        state, metrics = infogan_jax.train_step(tiny, state, batch, key)
+        alone.append(float(metrics["info/0"]))
+    assert found == pytest.approx(alone, rel=1e-3)
+    assert len(set(alone)) == 12
 
 
 def test_table_of_what_is_no_run_is_status_two(tmp_path, capsys):
@@ -754,3 +768,44 @@ def test_a_code_that_bends_one_way_in_half_the_categories_is_seen_within_them():
         assert found[name] == pytest.approx(1), name
     assert abs(found["turned"]) < 0.2
     assert found["none_within"] < 0.2
+
+
+def test_sweeps_measure_the_bars_that_a_generator_draws(monkeypatch):
+    sweeps = load("sweeps")
+    parts = latents.Categorical(3), latents.Uniform(), latents.Uniform()
+    config = infogan_jax.Config(codes=latents.Product(parts))
+    row, column = np.mgrid[13.5:-14.5:-1, :28]
+
+    def generate(config, state, z, c):
+        """A bar: code 1 is its slant, code 2 its brightness; every category alike."""
+        _, lean, bright = (np.asarray(x)[:, :, None] for x in config.codes.split(c))
+        bar = np.exp(-((column - 13.5 - 0.5 * lean * row) ** 2))
+        return ((0.5 + 0.4 * bright) * bar)[..., None]
+
+    def sample(config, state, key, n):
+        c = jax.vmap(config.codes.sample)(jax.random.split(key, n))
+        return generate(config, state, None, c), None, c
+
+    def read(config, state, images):
+        """Q takes what leans far to the left for category 2."""
+        far = sweeps.metrics.slant(images) < -0.25
+        return np.pad(np.where(far[:, None], [0, 0, 1], [1, 0, 0]), [(0, 0), (0, 4)])
+
+    def digits_of(images):
+        """The judge takes what is bright for a 7."""
+        limit = 0.7 * np.sqrt(np.pi) / 28
+        return np.where(sweeps.metrics.stroke_area(images) > limit, 7, 1)
+
+    monkeypatch.setattr(sweeps.infogan_jax, "generate", generate)
+    monkeypatch.setattr(sweeps.infogan_jax, "sample", sample)
+    monkeypatch.setattr(sweeps.infogan_jax, "restore", lambda run: (config, None))
+    monkeypatch.setattr(sweeps.evaluation, "read", read)
+    shape = types.SimpleNamespace(image_shape=config.image_shape)
+    lean, bright = sweeps.study("a run", shape, digits_of)
+    assert (lean["code"], bright["code"]) == (1, 2)
+    assert lean["slant"] > 0.99 and bright["stroke_area"] > 0.99
+    for found, others in ((lean, "stroke_area"), (bright, "slant")):
+        assert abs(found[others]) < 0.1 and found[f"{others}_within"] < 0.1
+    # Of ten steps beside the middle three pass the limit of one, none of the other.
+    assert lean["kept_by_q"] == pytest.approx(0.7) and lean["kept_by_svm"] == 1
+    assert bright["kept_by_svm"] == pytest.approx(0.7) and bright["kept_by_q"] == 1
