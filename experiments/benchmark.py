@@ -13,7 +13,6 @@ import functools
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,8 +25,6 @@ from contenders import compare, dispatched, looped, over_devices, seeds, stock, 
 
 from infogan_jax import checks, console, plotting, records
 from infogan_jax import config as config_lib
-
-PACKAGES = ("infogan_jax", "jax", "jaxlib", "flax", "torch")
 
 
 def time_each(contenders, rounds, steps):
@@ -153,17 +150,9 @@ def print_table(made):
 
 def machine(peak):
     """Where the numbers come from."""
-    versions = {name: config_lib.version(name) for name in PACKAGES}
-    return {
-        "device": jax.local_devices()[0].device_kind,
-        "backend": jax.default_backend(),
-        "processor": records.processor(),
-        "cpus": records.cpus(),
-        "python": platform.python_version(),
-        "versions": {name: v for name, v in versions.items() if v != "unknown"},
-        "matmul_gflop_per_s": peak,
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    found = records.machine()
+    found["versions"]["torch"] = config_lib.version("torch")
+    return found | {"matmul_gflop_per_s": peak, "date": time.strftime("%Y-%m-%d")}
 
 
 def grow(rounds, steps):

@@ -113,8 +113,8 @@ def machine() -> dict:
         "versions": {name: config_lib.version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": processor(),
-        "cpus": cpus(),
+        "processor": _processor(),
+        "cpus": _cpus(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "backend": jax.default_backend(),
     }
@@ -146,14 +146,14 @@ def data_hash(directory, environment) -> str:
         raise Stop(f"{directory}/environment.json names no dataset's hash.") from None
 
 
-def cpus() -> int:
+def _cpus() -> int:
     """How many cores this process may use: results on a CPU depend on it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
 
 
-def processor() -> str:
+def _processor() -> str:
     """What the CPU calls itself, as far as the system tells."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
