@@ -353,7 +353,9 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--variant", choices=PUBLISHED, default="cr")
+    parser.add_argument(
+        "--variant", choices=PUBLISHED, default="cr", help="of the paper (default: cr)"
+    )
     parser.add_argument(
         "--seeds", type=seeds_of, default=seeds_of("0-2"), help="(default: 0-2)"
     )

@@ -9,6 +9,7 @@ import importlib
 from infogan_jax import (
     contrastive,
     data,
+    evaluation,
     latents,
     metrics,
     networks,
@@ -42,6 +43,7 @@ __all__ = [
     "checkpoint",
     "contrastive",
     "data",
+    "evaluation",
     "generate",
     "infer",
     "init",

@@ -126,7 +126,8 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(function):
-        p = commands.add_parser(function.__name__, help=function.__doc__)
+        about = function.__doc__
+        p = commands.add_parser(function.__name__, help=about, description=about)
         p.add_argument("run", metavar="RUN", help="run directory, or its checkpoints")
         p.add_argument(
             "--import",
@@ -141,7 +142,7 @@ def _parser():
 
     p = command(sample)
     p.add_argument("--n", type=int, default=16, help="images (default: 16)")
-    p.add_argument("--digit", type=int, help="only images of this digit")
+    p.add_argument("--digit", type=int, help="only this digit, by the run's own report")
     p.add_argument(
         "--set",
         dest="values",

@@ -1,9 +1,9 @@
 """Checkpoints: the state and its Config, by Orbax, which only this file imports.
 
 A directory (a run's) holds `checkpoints/STEP/`, each complete by itself: restoring
-needs nothing but the path of the one or the other. A step that was being written when
-the process died is ignored, and cleared by the next save. The checksum of every array
-is stored beside them and compared when they are loaded.
+needs nothing but the path of the run or of its `checkpoints`. A step that was being
+written when the process died is ignored, and cleared by the next save. The checksum of
+every array is stored beside them and compared when they are loaded.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ class Writer:
         checks.check_path(directory)
         if keep is not None:
             checks.check_counts(keep=keep)
-        self._keep, self._config = keep, config
+        self._keep, self._config, self._is_closed = keep, config, False
         self._stored = json.loads(config.to_json())
         folder = checks.to_path(directory) / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,8 +72,10 @@ class Writer:
           OSError: the directory cannot be written; also of the save before.
           ValueError: another state, or one of another config, is there as that step;
             or it does not fit the config; or it is a population's; or later steps are
-            there, and only the newest are kept.
+            there, and only the newest are kept; or the `with` has ended.
         """
+        if self._is_closed:  # Orbax would lose the state, and say nothing.
+            raise ValueError("this Writer is closed: save inside of its `with`.")
         checks.check_single(state)
         step = int(state.step)
         # The copy is ours alone: the caller may donate the state while we write.
@@ -121,6 +123,7 @@ class Writer:
 
     def __exit__(self, *_) -> None:
         """Waits until everything is on disk."""
+        self._is_closed = True
         try:
             self._manager.wait_until_finished()
         except Exception as error:
@@ -149,9 +152,15 @@ def steps(directory: str | os.PathLike) -> list[int]:
 
 
 def set_aside(directory: str | os.PathLike, step: int) -> Path:
-    """Moves a step that is not to be used out of the way; returns where it now lies."""
+    """Moves a step that is not to be used out of the way; returns where it now lies.
+
+    Raises:
+      FileNotFoundError: no such step.
+    """
     folder = _find(directory)
     aside = folder.parent / "damaged"
+    if not (folder / str(step)).is_dir():
+        raise FileNotFoundError(f"{folder} holds no step {step}, only {steps(folder)}.")
     aside.mkdir(exist_ok=True)
     number = sum(path.name.startswith(f"{step}-") for path in aside.iterdir())
     return (folder / str(step)).rename(aside / f"{step}-{number}")
@@ -175,7 +184,7 @@ def restore(
       FileNotFoundError: no checkpoint there, or not of that step.
       OSError: its files cannot be read.
       ValueError: the files do not fit the stored Config (names, shapes or dtypes), are
-        damaged, or name a class that is not registered.
+        damaged, or name a class that is not registered; or `nets` names no network.
     """
     folder, known = _find(directory), steps(directory)
     nets = None if nets is None else tuple(nets)

@@ -139,6 +139,10 @@ def check_batch(config: Config, batch: dict) -> dict:
             f"batch['label'] has shape {shape} for {n} images; give an array with one "
             "integer per image."
         )
+    if label is not None and not jnp.issubdtype(label.dtype, jnp.integer):
+        raise ValueError(
+            f"batch['label'] is {label.dtype}; give integers, -1 where unknown."
+        )
     return {name: array for name, array in batch.items() if array is not None}
 
 

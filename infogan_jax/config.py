@@ -22,7 +22,8 @@ class Update:
 
     Attributes:
       name: what the terms call it.
-      nets: the networks that learn in it; nothing else moves.
+      nets: the networks that learn in it, if a term has a loss for it; nothing else
+        moves.
       lr: Adam's rate, a number or a schedule, or a tuple with one for each net. Any
         function of the step will do, but only one of a registered class can be saved.
       beta1, beta2: Adam's decay rates.
@@ -40,6 +41,8 @@ class Update:
     restart: int | None = None
 
     def __post_init__(self):
+        if not isinstance(self.name, str):
+            raise ValueError(f"an update's name is a string, not {self.name!r}.")
         if not self.nets or not isinstance(self.nets, tuple):
             raise ValueError(
                 f"update {self.name!r} needs a tuple of nets, not {self.nets!r}."
@@ -56,8 +59,7 @@ class Update:
                 "nets; give one number, or one for each net."
             )
         for rate in self.lr if isinstance(self.lr, tuple) else (self.lr,):
-            if not callable(rate) and not (isinstance(rate, Real) and rate >= 0):
-                raise ValueError(f"lr must be at least 0, or a schedule, not {rate!r}.")
+            schedules.check("lr", rate)
         if not isinstance(self.begin, Integral) or self.begin < 0:
             raise ValueError(f"begin must be whole, at least 0, not {self.begin!r}.")
         restarts = self.restart is not None
@@ -66,8 +68,8 @@ class Update:
                 f"restart must be whole, at least 1, or None, not {self.restart!r}."
             )
         for beta in (self.beta1, self.beta2):
-            if not 0 <= beta < 1:
-                raise ValueError(f"Adam's betas must lie in [0, 1), not {beta}.")
+            if not (isinstance(beta, Real) and 0 <= beta < 1):
+                raise ValueError(f"Adam's betas must lie in [0, 1), not {beta!r}.")
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam's direction, of length 1; `rates` gives the length."""
@@ -131,8 +133,10 @@ class Config:
                 "architecture must be an instance, such as Dcgan(), not "
                 f"{architecture!r}."
             )
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), not {self.ema_decay}.")
+        if not (isinstance(self.ema_decay, Real) and 0 <= self.ema_decay < 1):
+            raise ValueError(
+                f"ema_decay must be a number in [0, 1), not {self.ema_decay!r}."
+            )
         if self.compute_dtype not in ("float32", "bfloat16"):
             raise ValueError(
                 "compute_dtype must be 'float32' or 'bfloat16', not "

@@ -9,7 +9,6 @@ Source: Lin et al. 2020 (arXiv:1906.06034), section 3.
 """
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import jax
@@ -30,7 +29,8 @@ class ContrastivePairs:
     Attributes:
       weight: of G's share; a number, or a schedule such as `Switch(0.0, 2.0, at)`.
       gap: least distance of the codes that a pair does not share, in [0, 2); a number
-        or a schedule. More than 0 needs uniform codes of one dimension.
+        or a schedule, whose values are taken into this range. More than 0 needs uniform
+        codes of one dimension.
       update: the update that trains H.
     """
 
@@ -54,11 +54,8 @@ class ContrastivePairs:
                 f"but 'h' is listed in {sorted(owners)}; list it in that one alone: "
                 f"Update({self.update!r}, ('h',), lr=...)."
             )
-        numbers = [x for x in (self.weight, self.gap) if not callable(x)]
-        if not all(isinstance(x, Real) and x >= 0 for x in numbers):
-            raise ValueError(
-                f"weight and gap must be at least 0, or schedules, not {numbers}."
-            )
+        schedules.check("weight", self.weight)
+        schedules.check("gap", self.gap)
         apart = callable(self.gap) or self.gap > 0
         if apart and not all(_can_be_apart(part) for part in config.codes.parts):
             raise ValueError(
@@ -80,8 +77,7 @@ class ContrastivePairs:
 
     def __call__(self, p: objectives.Pass) -> dict:
         """Losses of `update` and "g", in nats."""
-        weight = jnp.asarray(schedules.at(self.weight, p.step), p.fake.dtype)
-        gap = schedules.at(self.gap, p.step)
+        weight, gap = objectives.now(p, self.weight, self.gap)
         first, second, shared = jax.vmap(lambda key: draw_pair(p.codes, key, gap))(
             p.keys
         )
@@ -109,17 +105,20 @@ class ContrastivePairs:
 
 
 def draw_pair(codes: latents.Product, key: jax.Array, gap=0.0):
-    """Two codes that agree in one part and are at least `gap` apart in the others.
+    """Two codes that agree in one part and were drawn apart in the others.
 
     Args:
       codes: the prior.
       key: of the pair; `vmap` over keys for more.
-      gap: least distance, in [0, 2); may be traced.
+      gap: least distance in the other parts, where these are uniform and of one
+        dimension; parts of another kind are two draws, which may be equal. May be
+        traced; what lies outside [0, 2) is taken to its end.
 
     Returns:
       The two codes, each [dim], and the part that they share, int32. That part is from
       the prior whatever the gap, the others if it is 0.
     """
+    gap = jnp.clip(gap, 0.0, 2.0)
     key_shared, *keys = jax.random.split(key, 1 + len(codes.parts))
     shared = jax.random.randint(key_shared, (), 0, len(codes.parts), jnp.int32)
     first, second = [], []

@@ -9,6 +9,9 @@ Precision. With `Config.compute_dtype` "bfloat16" the networks compute in it; wh
 hand on, their statistics, every loss and the optimizers stay float32.
 """
 
+import contextlib
+
+import flax.errors
 import flax.struct
 import jax
 import jax.extend.core
@@ -50,13 +53,14 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
         net = nets[name]
         params = net.params if params is None else params
         params, inputs = _cast((params, inputs), config.compute_dtype)
-        output, stats[name] = modules[name].apply(
-            {"params": params, **net.stats},
-            *inputs,
-            train=train,
-            keys=keys,
-            mutable=list(net.stats),
-        )
+        with fitting(name):
+            output, stats[name] = modules[name].apply(
+                {"params": params, **net.stats},
+                *inputs,
+                train=train,
+                keys=keys,
+                mutable=list(net.stats),
+            )
         return _cast(output, "float32")
 
     def frozen(name, *inputs):
@@ -118,6 +122,20 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
         mean=mean,
     )
     return p, counted
+
+
+@contextlib.contextmanager
+def fitting(name):
+    """Within it, parameters of another config are a ValueError that says so."""
+    wrong = flax.errors.ScopeParamShapeError, flax.errors.ScopeParamNotFoundError
+    try:
+        yield
+    except wrong as error:
+        reason = str(error).partition(" (http")[0]
+        raise ValueError(
+            f"the state's network {name!r} is not this config's: {reason} Use the "
+            "Config that was restored with the state."
+        ) from error
 
 
 def _trace():

@@ -40,14 +40,14 @@ def generate(
       c: [n, config.codes.dim].
 
     Raises:
-      ValueError: z or c of another width, or a state without G.
+      ValueError: z or c of another width, or a state without G or of another config.
     """
     wanted = ((len(z), config.noise.dim), (len(z), config.codes.dim))
     if (z.shape, c.shape) != wanted:
         raise ValueError(f"z and c have shapes {z.shape}, {c.shape}; give {wanted}.")
     checks.check_nets(state, "g")
     net = state.ema.get("g", state.nets["g"])
-    return _apply(config.networks()["g"], net, jnp.concatenate([z, c], -1))
+    return _apply(config, "g", net, jnp.concatenate([z, c], -1))
 
 
 def sample(
@@ -65,8 +65,9 @@ def sample(
       state: any state with G in it.
       key: for noise and codes.
       n: how many.
-      c: codes to use instead: [codes.dim] or [n, codes.dim], or people's numbers by
-        code, `{0: 3}`, the others being drawn.
+      c: codes to use instead: [codes.dim] or [n, codes.dim], whose values are not
+        looked at; or people's numbers by code, `{0: 3}`, one for all of its dimensions,
+        the others being drawn.
 
     Raises:
       ValueError: no such code or value, or a wrong shape.
@@ -97,7 +98,7 @@ def infer(config: Config, state: TrainState, images: jax.Array) -> jax.Array:
 
     Raises:
       ValueError: images of another shape or dtype, floats in host memory outside
-        [0, 1], or a state without the trunk or Q.
+        [0, 1], or a state without the trunk or Q, or of another config.
     """
     checks.check_nets(state, "trunk", "q")
     checks.check_images(config, images)
@@ -158,10 +159,12 @@ def _draw_latents(config, key, n):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _infer(config, state, images):
-    modules, images = config.networks(), checks.to_float(images)
-    features = _apply(modules["trunk"], state.nets["trunk"], images)
-    return _apply(modules["q"], state.nets["q"], features, images)
+    images = checks.to_float(images)
+    features = _apply(config, "trunk", state.nets["trunk"], images)
+    return _apply(config, "q", state.nets["q"], features, images)
 
 
-def _apply(module, net, *inputs):
-    return module.apply({"params": net.params, **net.stats}, *inputs, train=False)
+def _apply(config, name, net, *inputs):
+    module, arrays = config.networks()[name], {"params": net.params, **net.stats}
+    with forward.fitting(name):
+        return module.apply(arrays, *inputs, train=False)

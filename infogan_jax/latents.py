@@ -392,7 +392,8 @@ class Product:
 
         Args:
           c: [..., dim], usually drawn from the prior.
-          values: `{0: 3, 1: 0.5}` sets code 0 to face 3 and code 1 to +0.5.
+          values: `{0: 3, 1: 0.5}` sets code 0 to face 3 and code 1 to +0.5, in all
+            of its dimensions.
 
         Raises:
           ValueError: no such code, or a value outside its prior.
@@ -404,6 +405,11 @@ class Product:
                 encoded = self.parts[index].encode(value)
             except ValueError as error:
                 raise ValueError(f"code {index}: {error}") from None
+            except TypeError:
+                raise ValueError(
+                    f"code {index}: {value!r} is not one number; give the codes of "
+                    "single dimensions as an array."
+                ) from None
             parts[index] = jnp.broadcast_to(encoded, parts[index].shape)
         return jnp.concatenate(parts, -1)
 

@@ -17,6 +17,7 @@ list them, and the term calls them by `p.apply(name, *inputs)`.
             return {"d": self.weight / 2 * (gradient**2).sum((1, 2, 3)).mean()}
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
@@ -208,11 +209,11 @@ class ImageInformation:
     def check(self, config) -> None:
         """Raises unless there is a categorical code, and the rest can work."""
         _check_reader(self, config)
-        _check_number("balance", self.balance)
+        schedules.check("balance", self.balance)
 
     def __call__(self, p: Pass) -> dict:
         """The same loss for every update in `updates`."""
-        weight, balance = _now(p, self.weight, self.balance)
+        weight, balance = now(p, self.weight, self.balance)
         information = 0.0
         for log_q in _categories(p.codes, p.q_real):
             q = jnp.exp(log_q)
@@ -258,12 +259,11 @@ class VirtualAdversarial:
     def check(self, config) -> None:
         """Raises unless there is a categorical code, and the rest can work."""
         _check_reader(self, config)
-        if not callable(self.radius) and not _is_above_0(self.radius):
-            raise ValueError(
-                f"radius must be above 0, or a schedule, not {self.radius!r}."
-            )
-        if not _is_above_0(self.probe):
-            raise ValueError(f"probe must be above 0, not {self.probe!r}.")
+        schedules.check("radius", self.radius)
+        if self.radius == 0:
+            raise ValueError("radius must be above 0: nothing is compared at 0.")
+        if not (isinstance(self.probe, Real) and 0 < self.probe < math.inf):
+            raise ValueError(f"probe must be finite and above 0, not {self.probe!r}.")
 
     def __call__(self, p: Pass) -> dict:
         """The same loss, in nats, for every update in `updates`."""
@@ -282,7 +282,7 @@ class VirtualAdversarial:
         noise = jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(p.keys)
         probe = self.probe * unit(noise)
         steepest = jax.grad(lambda shift: divergence(shift).sum())(probe)
-        radius, weight = _now(p, self.radius, self.weight)
+        radius, weight = now(p, self.radius, self.weight)
         worst = radius * unit(jax.lax.stop_gradient(steepest))
         return dict.fromkeys(self.updates, weight * divergence(worst).mean())
 
@@ -293,14 +293,13 @@ def discrimination(p: Pass) -> jax.Array:
     return (jax.nn.softplus(-p.d_real) + jax.nn.softplus(p.d_fake)).mean()
 
 
-def _now(p, *values):
+def now(p: Pass, *values) -> list[jax.Array]:
     """Each of the values, numbers or schedules, at the step of the pass."""
     return [jnp.asarray(schedules.at(value, p.step), p.real.dtype) for value in values]
 
 
 def _weighted(weight, information, p):
-    weights = [schedules.at(w, p.step) for w in weight_of_each(weight, p.codes)]
-    return jnp.stack([jnp.asarray(w, information.dtype) for w in weights]) @ information
+    return jnp.stack(now(p, *weight_of_each(weight, p.codes))) @ information
 
 
 def weight_of_each(weight, codes: latents.Product) -> tuple:
@@ -319,18 +318,7 @@ def _check_weight(weight, codes):
             "one for each code."
         )
     for weight in weights:
-        _check_number("weight", weight, "; give a tuple for one weight for each code")
-
-
-def _check_number(name, value, hint=""):
-    if not callable(value) and not (isinstance(value, Real) and value >= 0):
-        raise ValueError(
-            f"{name} must be at least 0, or a schedule, not {value!r}{hint}."
-        )
-
-
-def _is_above_0(value):
-    return isinstance(value, Real) and value > 0
+        schedules.check("weight", weight, "; give a tuple for one weight for each code")
 
 
 def _check_updates(term, config):
@@ -363,8 +351,14 @@ def _check_reader(term, config):
             f"{type(term).__name__} needs a categorical code; the codes are "
             f"{config.codes.parts}."
         )
-    _check_number("weight", term.weight)
+    schedules.check("weight", term.weight)
     _check_updates(term, config)
+    for update in config.updates:
+        if update.name in term.updates and not {"q", "trunk"} & set(update.nets):
+            raise ValueError(
+                f"{type(term).__name__} would teach nobody in update {update.name!r}, "
+                f"which lists {update.nets}; name one with 'q' by its `updates`."
+            )
 
 
 def _categories(codes, q):

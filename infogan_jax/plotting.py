@@ -96,7 +96,7 @@ def sweep(
     figure = grid(images, columns=[f"{v:.1f}" for v in values], title=title)
     if isinstance(part, latents.Uniform):
         width, inside = images.shape[3], np.flatnonzero(np.abs(values) <= 1)
-        for edge in (inside[0], inside[-1] + 1):
+        for edge in (inside[0], inside[-1] + 1) if len(inside) else ():
             figure.axes[0].axvline(edge * width - 0.5, color="tab:red", linewidth=2)
     return figure
 

@@ -4,7 +4,9 @@ Wherever a rate or a weight is asked for, a frozen dataclass with `__call__(step
 stand instead of the float.
 """
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import jax
@@ -26,8 +28,8 @@ class Cosine:
     end: float = 0.0
 
     def __post_init__(self):
-        if self.steps < 1:
-            raise ValueError(f"Cosine steps must be at least 1, not {self.steps}.")
+        if not isinstance(self.steps, Real) or self.steps < 1:
+            raise ValueError(f"Cosine steps must be at least 1, not {self.steps!r}.")
 
     def __call__(self, step: jax.Array) -> jax.Array:
         """The value at `step`."""
@@ -100,6 +102,16 @@ class Switch:
         """The value at `step`."""
         before, after = at(self.before, step), at(self.after, step)
         return jnp.where(step < self.at, before, after)
+
+
+def check(name: str, value, hint: str = "") -> None:
+    """Raises a ValueError unless it is a finite number of at least 0, or a schedule."""
+    is_schedule = callable(value) and not isinstance(value, type)
+    if not is_schedule and not (isinstance(value, Real) and 0 <= value < math.inf):
+        raise ValueError(
+            f"{name} must be a finite number of at least 0, or a schedule, such as "
+            f"Linear(0.0, 1.0, begin=0, finish=1000), not {value!r}{hint}."
+        )
 
 
 def at(value, step: jax.Array):

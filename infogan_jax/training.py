@@ -84,9 +84,8 @@ def step(
       judgements, and "g/spread" how much fakes vary, as a share of real images.
 
     Raises:
-      ValueError: the batch does not fit the config, the state lacks networks or
-        optimizers, or the `shard_map` around the step would sum gradients by itself;
-        at trace time.
+      ValueError: the batch or the state does not fit the config, or the `shard_map`
+        around the step would sum gradients by itself; at trace time.
 
     Source: Chen et al. 2016 (arXiv:1606.03657); the five steps of one iteration.
     """
@@ -159,9 +158,11 @@ def train_steps(
       The state after them, and metrics [at_most], 0 after the first `steps`.
 
     Raises:
-      ValueError: the data do not fit the config, or a number is out of range.
+      ValueError: the data or the state do not fit the config, or a number is out of
+        range.
     """
     checks.check_counts(batch_size=batch_size)
+    checks.check_state(config, state)
     at_most = check_steps(steps, at_most)
     checks.check_rows(config, dataset, wait=True)
     run = _donating_steps if donate else _jitted_steps
@@ -213,6 +214,18 @@ def draw(dataset: dict, key: jax.Array, step: jax.Array, batch_size: int) -> dic
     """The batch of a step: a function of the run's key and the step alone.
 
     Rows are drawn with replacement, uniformly.
+
+    Args:
+      dataset: arrays of one length by name, as of `data.draw`.
+      key: the run's.
+      step: updates done, a whole number; may be traced.
+      batch_size: rows to draw.
+
+    Returns:
+      The rows by name, [batch_size, ...].
+
+    Raises:
+      ValueError: as `data.draw`.
     """
     stream = jax.random.fold_in(jax.random.fold_in(key, step), 0)
     return data.draw(dataset, stream, batch_size)
@@ -246,6 +259,8 @@ def train(
     """
     checks.check_counts(batch_size=batch_size)
     checks.check_rows(config, dataset, wait=True)
+    if state is not None:
+        checks.check_state(config, state)
     dataset = jax.device_put(dict(dataset))
     state = init(config, key) if state is None else copy(state)
     for done in itertools.count(int(state.step)):

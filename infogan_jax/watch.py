@@ -66,13 +66,22 @@ class Watch:
 
         Args:
           row: floats by name, as `step` gives them; all of a run's, in order.
+
+        Raises:
+          ValueError: a metric that an alarm needs is not in the row.
         """
+        wanted = {sign.metric for sign in self._left}
+        if missing := sorted(wanted - row.keys()):
+            raise ValueError(
+                f"a row lacks {missing}, which alarms of this config are about; give "
+                "all metrics of a step."
+            )
         self._seen += 1
         bad = [name for name, value in row.items() if not math.isfinite(value)]
         if bad and self._is_finite:
             self._is_finite = False  # Means are not finite either from here on.
             return [f"training has failed: {bad[0]} is {float(row[bad[0]])}"]
-        for metric in {sign.metric for sign in self._left}:
+        for metric in wanted:
             self._sums[metric] += row[metric] / WINDOW
         if self._seen % WINDOW:
             return []

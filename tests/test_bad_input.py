@@ -107,6 +107,25 @@ def sample_of(w, n=2, **arguments):
     return infogan_jax.sample(w["config"], w["state"], w["key"], n, **arguments)
 
 
+def with_q_apart(term):
+    """The config of a Q in an update of its own, with one more term."""
+    d, g = Config().updates
+    updates = d, dataclasses.replace(g, nets=("g",)), Update("q", ("q",), lr=1e-3)
+    objective = NonSaturating(), MutualInformation(updates=("g", "q")), term
+    return Config(objective=objective, updates=updates)
+
+
+def rates(lr):
+    """A config whose updates have this rate."""
+    updates = tuple(dataclasses.replace(u, lr=lr) for u in Config().updates)
+    return Config(updates=updates)
+
+
+def of_another_size(config):
+    architecture = dataclasses.replace(config.architecture, width=6)
+    return dataclasses.replace(config, architecture=architecture)
+
+
 def image(w):
     return w["batch"]["image"]
 
@@ -181,7 +200,12 @@ FUNCTIONS = [
     (lambda w: Config(noise=latents.Uniform), ValueError, "a latent, such as"),
     (lambda w: Config(architecture=networks.Mlp), ValueError, "an instance, such as"),
     (lambda w: Config(architecture=5), ValueError, "Dcgan.., not 5"),
-    (lambda w: Config(ema_decay=jnp.float32(0.9)), ValueError, "must be hashable"),
+    (lambda w: Config(ema_decay=jnp.float32(0.9)), ValueError, r"a number in \[0, 1\)"),
+    (
+        lambda w: rates(schedules.Switch(jnp.float32(1), 2.0, at=0)),
+        ValueError,
+        "must be hashable",
+    ),
     (lambda w: Update("d", ("d",), 1.0, begin=1.5), ValueError, "whole, .* not 1.5"),
     (lambda w: Update("d", ("d",), 1.0, begin=-1), ValueError, "at least 0, not -1"),
     (lambda w: Update("d", ("d",), 1.0, begin="5"), ValueError, "whole, .* not '5'"),
@@ -198,14 +222,39 @@ FUNCTIONS = [
         ValueError,
         "no term teaches an update that lists 'q'",
     ),
-    (lambda w: Update("d", ("d",), lr=None), ValueError, "a schedule, not None"),
-    (lambda w: Update("d", ("d",), lr="1e-3"), ValueError, "a schedule, not '1e-3'"),
+    (lambda w: Update("d", ("d",), lr=None), ValueError, "a schedule, .* not None"),
+    (lambda w: Update("d", ("d",), lr="1e-3"), ValueError, "schedule, .* not '1e-3'"),
+    (lambda w: Update("d", ("d",), lr=np.inf), ValueError, "a finite number .* inf"),
+    (lambda w: Update("d", ("d",), lr=schedules.Linear), ValueError, "not <class"),
+    (lambda w: Update("d", ("d",), 1.0, beta1="x"), ValueError, "betas .* not 'x'"),
+    (lambda w: Update(3, ("d",), 1.0), ValueError, "a string, not 3"),
+    (lambda w: Config(ema_decay="x"), ValueError, r"\[0, 1\), not 'x'"),
+    (lambda w: schedules.Cosine(1.0, "a"), ValueError, "at least 1, not 'a'"),
+    (lambda w: networks.Dcgan(leak=np.nan), ValueError, "leak .* not nan"),
+    (lambda w: networks.Dcgan(init_std=0.0), ValueError, "above 0, or None, not 0.0"),
+    (lambda w: networks.Spectral(leak="x"), ValueError, "leak .* not 'x'"),
+    (lambda w: networks.Mlp(dropout="x"), ValueError, r"\[0, 1\), not 'x'"),
+    (
+        lambda w: Config(objective=(MutualInformation(weight=np.inf),)),
+        ValueError,
+        "weight must be a finite number",
+    ),
+    (
+        lambda w: with_q_apart(ImageInformation()),
+        ValueError,
+        "would teach nobody in update 'g'.* name one with 'q'",
+    ),
+    (
+        lambda w: with_q_apart(VirtualAdversarial(updates=("q", "g"))),
+        ValueError,
+        "would teach nobody in update 'g'",
+    ),
     (
         lambda w: dataclasses.replace(
             presets.infogan_cr(), objective=(contrastive.ContrastivePairs("x"),)
         ),
         ValueError,
-        r"or schedules, not \['x', 0.0\]",
+        "weight must be a finite number .* not 'x'",
     ),
     (lambda w: Config.from_json("nonsense"), ValueError, "must be JSON"),
     (
@@ -256,6 +305,7 @@ FUNCTIONS = [
         r"lie in \[0, 1\], not \[0, 2",
     ),
     (lambda w: batch_with(w, label=np.zeros(3, int)), ValueError, "one integer per im"),
+    (lambda w: batch_with(w, label=np.zeros(16)), ValueError, "float32; give integers"),
     (lambda w: batch_with(w, image=image(w)[:0]), ValueError, "B at least 1"),
     (
         lambda w: infogan_jax.train_steps(
@@ -279,6 +329,8 @@ FUNCTIONS = [
         ValueError,
         "at least 1, not .*'image': 0",
     ),
+    (lambda w: data.draw(w["data"], w["key"], 0), ValueError, "at least 1, not 0"),
+    (lambda w: data.draw(w["data"], w["key"], 2.5), ValueError, "whole, .* not 2.5"),
     (lambda w: steps_of(w, batch_size=0), ValueError, "at least 1, not 0"),
     (lambda w: steps_of(w, steps=1.5), ValueError, "steps must be whole .* not 1.5"),
     (
@@ -311,6 +363,32 @@ FUNCTIONS = [
         r"trains \['g', 'q', 'trunk'\], but .* is for \['g', 'q'\]",
     ),
     (lambda w: step_of(w, state=w["many"]), ValueError, "3 states of a population"),
+    (
+        lambda w: steps_of(w | {"state": w["many"]}),
+        ValueError,
+        "3 states of a population",
+    ),
+    (
+        lambda w: next(
+            infogan_jax.train(
+                w["config"], w["data"], w["key"], batch_size=2, state=w["many"]
+            )
+        ),
+        ValueError,
+        "3 states of a population",
+    ),
+    *(
+        (
+            lambda w, use=use: use(w | {"config": of_another_size(w["config"])}),
+            ValueError,
+            "is not this config's: .* restored with the state",
+        )
+        for use in (
+            steps_of,
+            sample_of,
+            lambda w: infogan_jax.infer(w["config"], w["state"], image(w)),
+        )
+    ),
     (
         lambda w: infogan_jax.sample(w["config"], w["many"], w["key"], 2),
         ValueError,
@@ -409,6 +487,7 @@ FUNCTIONS = [
     (lambda w: sample_of(w, c={0.0: 1}), ValueError, "no code 0.0"),
     (lambda w: sample_of(w, c={0: 5}), ValueError, "value 5 is not one of 0 .. 2"),
     (lambda w: sample_of(w, c={1: 2.5}), ValueError, "2.5"),
+    (lambda w: sample_of(w, c={1: [0.1, 0.2]}), ValueError, "code 1: .* not one num"),
     (lambda w: sample_of(w, c={0: np.inf}), ValueError, "value inf is not one of 0"),
     (lambda w: sample_of(w, c=jnp.zeros((3, 3))), ValueError, r"\(3, 3\)"),
     (lambda w: latents.Gaussian().encode(np.nan), ValueError, "value nan"),

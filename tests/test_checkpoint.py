@@ -121,6 +121,21 @@ def test_an_earlier_step_is_refused_where_keeping_the_newest_would_delete_one(
     assert checkpoint.steps(tmp_path) == [0, 1]
 
 
+def test_a_closed_writer_saves_no_more(tiny, state, tmp_path):
+    with checkpoint.Writer(tmp_path, tiny) as writer:
+        writer.save(state)
+    with pytest.raises(ValueError, match="this Writer is closed"):
+        writer.save(state.replace(step=state.step + 1))
+    assert checkpoint.steps(tmp_path) == [0]
+
+
+def test_only_a_step_that_is_there_is_set_aside(tiny, state, tmp_path):
+    checkpoint.save(tmp_path, tiny, state)
+    with pytest.raises(FileNotFoundError, match=r"no step 77, only \[0\]"):
+        checkpoint.set_aside(tmp_path, 77)
+    assert not (tmp_path / "damaged").exists()
+
+
 def test_another_state_of_a_saved_step_is_refused(tiny, state, tmp_path):
     infogan_jax.save(tmp_path, tiny, state)
     other = infogan_jax.init(tiny, jax.random.key(99))

@@ -89,11 +89,20 @@ def test_a_subset_of_factors_varies_alone():
         ("scale", (0.0,), "positive"),
         ("x", (), "tuple of values"),
         ("y", [0.5], "tuple of values"),
+        ("y", (0.5, 5.0), "y must lie in"),
+        ("x", (np.nan,), "x must lie in"),
+        ("orientation", (np.inf,), "finite, not"),
     ],
 )
 def test_impossible_spaces_are_refused(field, value, message):
     with pytest.raises(ValueError, match=message):
         sprites.Space(**{field: value})
+
+
+@pytest.mark.parametrize("factor", [-1, 5, 0.5])
+def test_a_vote_on_no_factor_is_refused(factor):
+    with pytest.raises(ValueError, match=f"0 .. 4, not {factor}"):
+        SPACE.sample_fixed(jax.random.key(0), 10, factor)
 
 
 @pytest.fixture

@@ -66,6 +66,13 @@ def test_what_is_not_finite_is_told_at_once_and_once(tiny):
     assert step == 6 and "g/spread is nan" in cause
 
 
+def test_a_row_without_a_watched_metric_is_refused(tiny):
+    row = dict.fromkeys(HEALTHY, 0.5)
+    del row["info/1"]
+    with pytest.raises(ValueError, match=r"lacks \['info/1'\]"):
+        watch.Watch(tiny).see(row)
+
+
 def test_a_short_dip_is_no_alarm(tiny):
     dip = [HEALTHY | {"info/0": 0.0}] * (watch.WINDOW // 3)
     assert alarms(tiny, ([HEALTHY] * watch.WINDOW + dip) * 3) == []

@@ -1,5 +1,7 @@
 """Batches drawn on the device."""
 
+from numbers import Integral
+
 import jax
 import jax.numpy as jnp
 
@@ -11,11 +13,16 @@ def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
       dataset: arrays of one length N by name; what is None is left out. Pass it as an
         argument through `jit`: closed over, it is compiled into the program.
       key: of this batch.
-      batch_size: rows to draw.
+      batch_size: rows to draw, at least 1.
+
+    Returns:
+      The rows by name, [batch_size, ...].
 
     Raises:
-      ValueError: no rows, or arrays of different lengths.
+      ValueError: no rows, arrays of different lengths, or a batch below 1.
     """
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size must be whole, at least 1, not {batch_size!r}.")
     arrays = {name: jnp.asarray(a) for name, a in dataset.items() if a is not None}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():

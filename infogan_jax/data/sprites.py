@@ -50,8 +50,14 @@ class Space:
                 raise ValueError(f"{name} must be a tuple of values, not {values!r}.")
         if not set(self.shape) <= {0, 1, 2}:
             raise ValueError(f"shapes are 0, 1 and 2, not {self.shape}.")
-        if min(self.scale) <= 0:
-            raise ValueError(f"scales must be positive, not {self.scale}.")
+        if not all(0 < scale < math.inf for scale in self.scale):
+            raise ValueError(f"scales must be positive, and finite, not {self.scale}.")
+        if not all(math.isfinite(turn) for turn in self.orientation):
+            raise ValueError(f"orientations must be finite, not {self.orientation}.")
+        for name in ("x", "y"):
+            values = getattr(self, name)
+            if not all(0 <= place <= 1 for place in values):
+                raise ValueError(f"{name} must lie in [0, 1], not {values}.")
 
     @property
     def sizes(self) -> tuple:
@@ -83,7 +89,13 @@ class Space:
           key: of the drawing.
           n: images.
           factor: its column, 0 .. 4; may be traced.
+
+        Raises:
+          ValueError: there is no such column.
         """
+        is_traced = isinstance(factor, jax.core.Tracer)
+        if not is_traced and factor not in range(len(FACTORS)):
+            raise ValueError(f"factor must be a column, 0 .. 4, not {factor!r}.")
         key, key_shared = jax.random.split(key)
         indices, shared = self.sample(key, n), self.sample(key_shared, 1)
         return jnp.where(jnp.arange(len(FACTORS))[None] == factor, shared, indices)

@@ -31,10 +31,10 @@ def mutual_information(joint) -> float:
 
 
 def correlation(a, b) -> float:
-    """Pearson's correlation of two vectors; 0 if one of them is constant."""
+    """Pearson's correlation of two vectors; 0 if one is constant, NaN of NaN."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if not (np.ptp(a) > 0 and np.ptp(b) > 0):  # A rounded mean leaves more than 0.
+    if np.ptp(a) == 0 or np.ptp(b) == 0:  # A rounded mean leaves more than 0.
         return 0.0
     a, b = a - a.mean(), b - b.mean()
     norm = np.sqrt((a**2).sum() * (b**2).sum())
-    return float((a * b).sum() / norm) if norm > 0 else 0.0
+    return 0.0 if norm == 0 else float((a * b).sum() / norm)

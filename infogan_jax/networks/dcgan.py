@@ -58,6 +58,7 @@ class Dcgan:
                 "set shared=False with it."
             )
         layers.check_output(self.output)
+        layers.check_scales(self)
 
     def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
         """The four modules by name; `axis_name` spans the norms' batch."""

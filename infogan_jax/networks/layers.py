@@ -1,7 +1,8 @@
 """Layers that the architectures share, and the checks of their settings."""
 
+import math
 from collections.abc import Callable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -145,6 +146,17 @@ def check_positive(architecture, *names):
             raise ValueError(f"{name} must be whole, at least 1, not {value!r}.")
 
 
+def check_scales(architecture):
+    """Raises unless `leak` is finite, and `init_std` above 0 too, or None."""
+    leak, init_std = architecture.leak, architecture.init_std
+    if not _is_finite(leak):
+        raise ValueError(f"leak must be a finite number, not {leak!r}.")
+    if init_std is not None and not (_is_finite(init_std) and init_std > 0):
+        raise ValueError(
+            f"init_std must be finite and above 0, or None, not {init_std!r}."
+        )
+
+
 def check_tuples(architecture, *names, may_be_empty=False):
     """Raises unless these fields are tuples of whole numbers from 1 on."""
     for name in names:
@@ -155,6 +167,10 @@ def check_tuples(architecture, *names, may_be_empty=False):
                 f"{name} must be a tuple of whole numbers of at least 1, such as "
                 f"(256, 128), not {value!r}."
             )
+
+
+def _is_finite(value):
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _is_positive(value):

@@ -50,6 +50,7 @@ class Spectral:
         halvings = max(len(self.d_widths), len(self.g_widths) + 1)
         layers.check_image_shape(self.image_shape, 2**halvings)
         layers.check_positive(self, "d_dense", "q_hidden")
+        layers.check_scales(self)
 
     def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
         """The four modules by name; `axis_name` spans G's norms' batch."""
