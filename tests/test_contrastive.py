@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from scipy import stats
 
 import infogan_jax
@@ -238,23 +239,18 @@ def test_spectral_norm_divides_by_the_largest_singular_value(name, steps):
         _, stats = module.apply(
             {"params": net.params, **stats}, *inputs, train=True, mutable=list(stats)
         )
-    kernels = _leaves(net.params, "kernel")
-    found = _leaves(stats, "sigma")
-    free = 1 if name == "h" else 0  # H's last layer has no norm.
-    assert len(found) == len(kernels) - free
-    largest = [
-        np.linalg.svd(np.reshape(kernel, (-1, kernel.shape[-1])), compute_uv=False)[0]
+    kernels = flatten_dict(net.params)
+    found = {}  # By the kernel that each divides: ("DownConv_0", "kernel").
+    for (_, *modules, _, leaf), value in flatten_dict(stats).items():
+        layer, _, what = leaf.split("/")
+        if what == "sigma":
+            found[*modules, layer, "kernel"] = float(jnp.squeeze(value))
+    expected = {
+        path: np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
         for path, kernel in kernels.items()
-        if not (name == "h" and path.startswith("['Dense_0']"))
-    ]
-    sigmas = [float(np.squeeze(sigma)) for sigma in found.values()]
-    assert sorted(sigmas) == pytest.approx(sorted(largest), rel=0.01)
-
-
-def _leaves(tree, word):
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    names = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-    return {name: leaf for name, leaf in names.items() if word in name}
+        if path[-1] == "kernel" and (name != "h" or path[0] != "Dense_0")
+    }  # H's last layer has no norm.
+    assert found == pytest.approx(expected, rel=0.01)
 
 
 def _at(tree, path):

@@ -225,6 +225,13 @@ def test_dci_of_two_factors_turned_by_45_degrees_is_not_disentangled(regressor):
     assert metrics.dci(turned, factors, regressor=regressor).disentanglement < 0.2
 
 
+@pytest.mark.parametrize("regressor", ["forest", "boosted_trees"])
+def test_trees_too_find_values_turned_by_45_degrees_entangled(regressor):
+    factors = np.random.default_rng(0).integers(0, 8, (1200, 2))
+    turned = factors @ (np.array([[1, -1], [1, 1]]) / math.sqrt(2))
+    assert metrics.dci(turned, factors, regressor=regressor).disentanglement < 0.2
+
+
 @pytest.mark.filterwarnings("error")
 def test_dci_reaches_the_lasso_solution_of_codes_nearly_alike():
     one, other, factor = np.random.default_rng(0).normal(size=(3, 3000))

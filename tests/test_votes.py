@@ -129,6 +129,15 @@ def test_codes_of_little_spread_are_pruned():
     assert metrics.factor_vae_score(votes, still.std(0), prune=9) == 0
 
 
+def test_one_protocol_prunes_what_hardly_varies_and_the_other_does_not():
+    factors = random_factors(0, n=3000)
+    rare = np.where(np.random.default_rng(1).random(3000) < 0.01, 0.3, 0.0)
+    assert 0.02 < rare.std() < 0.05
+    codes = np.column_stack([rare, factors])  # In most votes the rare one stands still.
+    assert metrics.factor_vae(codes, factors, protocol="disentanglement-lib") == 1
+    assert metrics.factor_vae(codes, factors, protocol="infogan-cr") < 0.9
+
+
 @pytest.mark.parametrize(
     ("codes", "fixed", "message"),
     [
