@@ -97,12 +97,7 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
         read, a directory cannot be written, or training has failed for some of the
         seeds; the others are then finished.
     """
-
-    def has_begun(seed):
-        run = out / f"seed-{seed}"
-        return checkpoint.steps(run) or (run / "evaluation.json").exists()
-
-    fresh = [seed for seed in seeds if not has_begun(seed)]
+    fresh = [seed for seed in seeds if not has_begun(out / f"seed-{seed}")]
     if not fresh:
         return
     given = given_options(experiment, rest)
@@ -114,54 +109,84 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
     print(f"data: {dataset.note}", flush=True)
     options = dataclasses.replace(options, data=dataset.name)
     config = runs.configuration(experiment.build, options, dataset.image_shape)
-    keys = jnp.stack([jax.random.key(seed) for seed in fresh])
-    states, on_device = population.init(config, keys), jax.device_put(dataset.train)
-    began = saved = time.monotonic()
     with contextlib.ExitStack() as held:
-        logged, failed = [], []
-        for seed, key in zip(fresh, keys, strict=True):
+        logged = []
+        for seed in fresh:
             own = dataclasses.replace(options, seed=seed)
-            directory = out / f"seed-{seed}"
-            held.enter_context(records.lock(directory))
-            records.write_header(directory, config, own, dataset, resume=False)
-            for name in ("metrics", "accuracy", "timings"):  # Of a try that was killed.
-                (directory / f"{name}.jsonl").unlink(missing_ok=True)
-            run = loop.Run(directory, config, own, dataset, key, None, "")
-            log = held.enter_context(records.Log(directory, config, began))
-            logged.append((run, log))
-        for step in range(0, options.steps, options.evaluate_every):
-            n = min(options.evaluate_every, options.steps - step)
-            states, metrics = population.train_steps(
-                config,
-                states,
-                on_device,
-                keys,
-                steps=n,
-                batch_size=options.batch_size,
-                at_most=min(options.evaluate_every, options.steps),
-                donate=True,
-            )
-            rows = jax.device_get(metrics)
-            is_due = time.monotonic() - saved > SAVE_EVERY_S
-            for index, (run, log) in enumerate(logged):
-                if run.options.seed in failed:
-                    continue
-                log.add(step, n, population.of_seed(rows, index))
-                try:
-                    state = population.of_seed(states, index)
-                    record(run, log, state, step + n, is_due)
-                except options_lib.Stop as error:
-                    if error.status != 1:
-                        raise
-                    failed.append(run.options.seed)
-                    print(f"seed {failed[-1]}: {error}", file=sys.stderr)
-            if is_due:
-                saved = time.monotonic()
-            progress = f"update {step + n} of {options.steps} of {len(fresh)} seeds"
-            print(f"{progress}, {time.monotonic() - began:.0f} s", flush=True)
+            logged.append(begin(held, out / f"seed-{seed}", config, own, dataset))
+        failed = lead(logged)
     if failed:
         those = ", ".join(map(str, failed))
         raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
+
+
+def has_begun(run: Path) -> bool:
+    """Whether a run was saved, or is finished."""
+    return bool(checkpoint.steps(run)) or (run / "evaluation.json").exists()
+
+
+def begin(held, directory: Path, config, options, dataset):
+    """A run that is led with others, and its log; `held` keeps them open.
+
+    Raises:
+      Stop: the directory cannot be written.
+    """
+    held.enter_context(records.lock(directory))
+    records.write_header(directory, config, options, dataset, resume=False)
+    for name in ("metrics", "accuracy", "timings"):  # Of a try that was killed.
+        (directory / f"{name}.jsonl").unlink(missing_ok=True)
+    key = jax.random.key(options.seed)
+    run = loop.Run(directory, config, options, dataset, key, None, "")
+    log = records.Log(directory, config, time.monotonic())
+    return run, held.enter_context(log)
+
+
+def lead(logged) -> list[int]:
+    """Trains all runs together to their end; returns the seeds that failed on the way.
+
+    Args:
+      logged: runs and logs, from `begin`, of options that differ in the seed alone.
+
+    Raises:
+      Stop: a log or a checkpoint cannot be written.
+    """
+    first, _ = logged[0]
+    config, options, dataset = first.config, first.options, first.dataset
+    keys = jnp.stack([run.key for run, _ in logged])
+    states, on_device = population.init(config, keys), jax.device_put(dataset.train)
+    began = saved = time.monotonic()
+    failed = []
+    for step in range(0, options.steps, options.evaluate_every):
+        n = min(options.evaluate_every, options.steps - step)
+        states, metrics = population.train_steps(
+            config,
+            states,
+            on_device,
+            keys,
+            steps=n,
+            batch_size=options.batch_size,
+            at_most=min(options.evaluate_every, options.steps),
+            donate=True,
+        )
+        rows = jax.device_get(metrics)
+        is_due = time.monotonic() - saved > SAVE_EVERY_S
+        for index, (run, log) in enumerate(logged):
+            if run.options.seed in failed:
+                continue
+            log.add(step, n, population.of_seed(rows, index))
+            try:
+                state = population.of_seed(states, index)
+                record(run, log, state, step + n, is_due)
+            except options_lib.Stop as error:
+                if error.status != 1:
+                    raise
+                failed.append(run.options.seed)
+                print(f"seed {failed[-1]}: {error}", file=sys.stderr)
+        if is_due:
+            saved = time.monotonic()
+        progress = f"update {step + n} of {options.steps} of {len(logged)} seeds"
+        print(f"{progress}, {time.monotonic() - began:.0f} s", flush=True)
+    return failed
 
 
 def record(run: loop.Run, log: records.Log, state, step: int, is_due: bool) -> None:

@@ -55,6 +55,8 @@ def test_sweep_marks_the_range_of_a_uniform_prior_only(config, model, key):
     edges = [line.get_xdata()[0] for line in uniform.axes[0].lines]
     assert edges == [3 * 8 - 0.5, 10 * 8 - 0.5]
     assert len(gaussian.axes[0].lines) == 0
+    ends = plotting.sweep(config, model, key, 1, steps=2)  # -2 and 2 alone.
+    assert len(ends.axes[0].lines) == 0
 
 
 def test_pictures_lay_codes_out_as_they_say(config, model, key, monkeypatch):
