@@ -210,7 +210,11 @@ def _category_of(run, digit):
         raise ValueError(
             f"no category of {run} is digit {digit}; its categories are {labels}."
         )
-    return report["code"], labels.index(digit)
+    category = labels.index(digit)
+    found = report["confusion"][category]
+    share = found[digit] / max(sum(found), 1)
+    print(f"category {category}: {share:.0%} of its test images are a {digit}")
+    return report["code"], category
 
 
 def _read_json(run, name, *keys):

@@ -268,7 +268,9 @@ def test_sample_by_digit_draws_its_category(finished, tmp_path, capsys):
         with np.load(path) as arrays:
             expected = [np.eye(3)[category]] * 5
             np.testing.assert_array_equal(arrays["c"][:, :3], expected)
-        assert f"wrote {path}" in capsys.readouterr().out
+        shown, counts = capsys.readouterr().out, report["confusion"][category]
+        share = counts[digit] / max(sum(counts), 1)
+        assert f"{share:.0%} of its test images are a {digit}\nwrote {path}" in shown
     picture = tmp_path / "picture.png"
     assert cli.main([*arguments, "--out", str(picture)]) == 0
     assert picture.read_bytes()[:4] == b"\x89PNG"
