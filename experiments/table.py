@@ -65,7 +65,10 @@ def report_of(run) -> dict:
 
 
 def seconds(timings) -> float:
-    """Of all the processes of a run; each counts from its own start."""
+    """Of all the processes of a run; each counts from its own start.
+
+    At least: what a process did after its last line is not in it.
+    """
     times = [line["seconds"] for line in timings]
     ends = [now for now, then in zip(times, times[1:], strict=False) if then < now]
     return sum(ends) + times[-1]

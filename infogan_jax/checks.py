@@ -84,7 +84,7 @@ def check_counts(**counts) -> None:
 
 def check_single(state) -> None:
     """Raises unless a state is of one run."""
-    if state.step.ndim:
+    if np.ndim(state.step):
         raise ValueError(
             f"these are {len(state.step)} states of a population; take each by itself, "
             "such as population.of_seed(states, 0)."

@@ -127,10 +127,14 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
 @contextlib.contextmanager
 def fitting(name):
     """Within it, parameters of another config are a ValueError that says so."""
-    wrong = flax.errors.ScopeParamShapeError, flax.errors.ScopeParamNotFoundError
     try:
         yield
-    except wrong as error:
+    except (
+        flax.errors.ScopeParamShapeError,
+        flax.errors.ScopeParamNotFoundError,
+        flax.errors.ScopeCollectionNotFound,
+        flax.errors.ScopeVariableNotFoundError,
+    ) as error:
         reason = str(error).partition(" (http")[0]
         raise ValueError(
             f"the state's network {name!r} is not this config's: {reason} Use the "

@@ -401,15 +401,15 @@ class Product:
         parts = self.split(c)
         for index, value in values.items():
             self.check_index(index)
+            if isinstance(value, str) or np.ndim(value):
+                raise ValueError(
+                    f"code {index}: {value!r} is not one number; give the codes of "
+                    "single dimensions as an array."
+                )
             try:
                 encoded = self.parts[index].encode(value)
             except ValueError as error:
                 raise ValueError(f"code {index}: {error}") from None
-            except TypeError:
-                raise ValueError(
-                    f"code {index}: {value!r} is not one number; give the codes of "
-                    "single dimensions as an array."
-                ) from None
             parts[index] = jnp.broadcast_to(encoded, parts[index].shape)
         return jnp.concatenate(parts, -1)
 

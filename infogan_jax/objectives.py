@@ -353,8 +353,10 @@ def _check_reader(term, config):
         )
     schedules.check("weight", term.weight)
     _check_updates(term, config)
+    shares = getattr(config.architecture, "shared", True)
+    readers = {"q", "trunk"} if shares else {"q"}
     for update in config.updates:
-        if update.name in term.updates and not {"q", "trunk"} & set(update.nets):
+        if update.name in term.updates and not readers & set(update.nets):
             raise ValueError(
                 f"{type(term).__name__} would teach nobody in update {update.name!r}, "
                 f"which lists {update.nets}; name one with 'q' by its `updates`."

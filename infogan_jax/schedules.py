@@ -28,7 +28,8 @@ class Cosine:
     end: float = 0.0
 
     def __post_init__(self):
-        if not isinstance(self.steps, Real) or self.steps < 1:
+        _check_finite(self, "start", "steps", "end")
+        if self.steps < 1:
             raise ValueError(f"Cosine steps must be at least 1, not {self.steps!r}.")
 
     def __call__(self, step: jax.Array) -> jax.Array:
@@ -48,6 +49,7 @@ class Linear:
     finish: int
 
     def __post_init__(self):
+        _check_finite(self, "start", "end", "begin", "finish")
         if not 0 <= self.begin < self.finish:
             raise ValueError(
                 f"Linear needs 0 <= begin < finish, not {self.begin}, {self.finish}."
@@ -73,6 +75,7 @@ class Exponential:
     finish: int
 
     def __post_init__(self):
+        _check_finite(self, "start", "end", "begin", "finish")
         if not 0 <= self.begin < self.finish or not min(self.start, self.end) > 0:
             raise ValueError(
                 "Exponential needs start and end above 0 and 0 <= begin < finish, not "
@@ -95,6 +98,7 @@ class Switch:
     at: int
 
     def __post_init__(self):
+        _check_finite(self, "at")
         if self.at < 0:
             raise ValueError(f"Switch needs a step of at least 0, not {self.at}.")
 
@@ -102,6 +106,16 @@ class Switch:
         """The value at `step`."""
         before, after = at(self.before, step), at(self.after, step)
         return jnp.where(step < self.at, before, after)
+
+
+def _check_finite(schedule, *names):
+    for name in names:
+        value = getattr(schedule, name)
+        if not (isinstance(value, Real) and math.isfinite(value)):
+            raise ValueError(
+                f"{type(schedule).__name__} {name} must be a finite number, not "
+                f"{value!r}."
+            )
 
 
 def check(name: str, value, hint: str = "") -> None:

@@ -107,12 +107,20 @@ def sample_of(w, n=2, **arguments):
     return infogan_jax.sample(w["config"], w["state"], w["key"], n, **arguments)
 
 
-def with_q_apart(term):
+def with_q_apart(term, architecture=None):
     """The config of a Q in an update of its own, with one more term."""
     d, g = Config().updates
     updates = d, dataclasses.replace(g, nets=("g",)), Update("q", ("q",), lr=1e-3)
     objective = NonSaturating(), MutualInformation(updates=("g", "q")), term
-    return Config(objective=objective, updates=updates)
+    architecture = architecture or networks.Dcgan()
+    return Config(architecture=architecture, objective=objective, updates=updates)
+
+
+def read_by_dense_networks(w):
+    """Of another class: the state has more layers, and statistics too few."""
+    dense = networks.Mlp((8, 8, 1), g_widths=(4,), d_widths=(4,), output="sigmoid")
+    config = dataclasses.replace(w["config"], architecture=dense)
+    return infogan_jax.infer(config, w["state"], image(w))
 
 
 def rates(lr):
@@ -229,7 +237,11 @@ FUNCTIONS = [
     (lambda w: Update("d", ("d",), 1.0, beta1="x"), ValueError, "betas .* not 'x'"),
     (lambda w: Update(3, ("d",), 1.0), ValueError, "a string, not 3"),
     (lambda w: Config(ema_decay="x"), ValueError, r"\[0, 1\), not 'x'"),
-    (lambda w: schedules.Cosine(1.0, "a"), ValueError, "at least 1, not 'a'"),
+    (lambda w: schedules.Cosine(1.0, "a"), ValueError, "a finite number, not 'a'"),
+    (lambda w: schedules.Cosine(1.0, np.nan), ValueError, "a finite number, not nan"),
+    (lambda w: schedules.Linear(np.nan, 0.0, 0, 5), ValueError, "start .* not nan"),
+    (lambda w: schedules.Exponential(1.0, np.inf, 0, 5), ValueError, "end .* not inf"),
+    (lambda w: schedules.Switch(0.0, 1.0, at="x"), ValueError, "at must be .* not 'x'"),
     (lambda w: networks.Dcgan(leak=np.nan), ValueError, "leak .* not nan"),
     (lambda w: networks.Dcgan(init_std=0.0), ValueError, "above 0, or None, not 0.0"),
     (lambda w: networks.Spectral(leak="x"), ValueError, "leak .* not 'x'"),
@@ -243,6 +255,13 @@ FUNCTIONS = [
         lambda w: with_q_apart(ImageInformation()),
         ValueError,
         "would teach nobody in update 'g'.* name one with 'q'",
+    ),
+    (
+        lambda w: with_q_apart(
+            ImageInformation(updates=("d",)), networks.Dcgan(shared=False)
+        ),
+        ValueError,
+        "would teach nobody in update 'd'",
     ),
     (
         lambda w: with_q_apart(VirtualAdversarial(updates=("q", "g"))),
@@ -330,7 +349,7 @@ FUNCTIONS = [
         "at least 1, not .*'image': 0",
     ),
     (lambda w: data.draw(w["data"], w["key"], 0), ValueError, "at least 1, not 0"),
-    (lambda w: data.draw(w["data"], w["key"], 2.5), ValueError, "whole, .* not 2.5"),
+    (lambda w: data.draw(w["data"], w["key"], 2.5), ValueError, "whole, not 2.5"),
     (lambda w: steps_of(w, batch_size=0), ValueError, "at least 1, not 0"),
     (lambda w: steps_of(w, steps=1.5), ValueError, "steps must be whole .* not 1.5"),
     (
@@ -385,6 +404,7 @@ FUNCTIONS = [
         )
         for use in (
             steps_of,
+            read_by_dense_networks,
             sample_of,
             lambda w: infogan_jax.infer(w["config"], w["state"], image(w)),
         )
@@ -488,6 +508,8 @@ FUNCTIONS = [
     (lambda w: sample_of(w, c={0: 5}), ValueError, "value 5 is not one of 0 .. 2"),
     (lambda w: sample_of(w, c={1: 2.5}), ValueError, "2.5"),
     (lambda w: sample_of(w, c={1: [0.1, 0.2]}), ValueError, "code 1: .* not one num"),
+    (lambda w: sample_of(w, c={1: np.ones(2)}), ValueError, "code 1: .* not one num"),
+    (lambda w: sample_of(w, c={1: "0.5"}), ValueError, "code 1: '0.5' is not one num"),
     (lambda w: sample_of(w, c={0: np.inf}), ValueError, "value inf is not one of 0"),
     (lambda w: sample_of(w, c=jnp.zeros((3, 3))), ValueError, r"\(3, 3\)"),
     (lambda w: latents.Gaussian().encode(np.nan), ValueError, "value nan"),

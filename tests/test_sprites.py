@@ -105,6 +105,13 @@ def test_a_vote_on_no_factor_is_refused(factor):
         SPACE.sample_fixed(jax.random.key(0), 10, factor)
 
 
+def test_a_factor_may_be_an_array_from_outside_of_jit():
+    factor, key = jnp.int32(2), jax.random.key(0)
+    found = jax.jit(lambda key: SPACE.sample_fixed(key, 50, factor))(key)
+    assert np.array_equal(found, SPACE.sample_fixed(key, 50, 2))
+    assert len(np.unique(found[:, 2])) == 1
+
+
 @pytest.fixture
 def archive(tmp_path):
     """A small file of the published layout: 0 and 1, a first column of one color.

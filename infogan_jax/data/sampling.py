@@ -1,6 +1,6 @@
 """Batches drawn on the device."""
 
-from numbers import Integral
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,12 @@ def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
     Raises:
       ValueError: no rows, arrays of different lengths, or a batch below 1.
     """
-    if not isinstance(batch_size, Integral) or batch_size < 1:
-        raise ValueError(f"batch_size must be whole, at least 1, not {batch_size!r}.")
+    try:
+        batch_size = operator.index(batch_size)
+    except TypeError:
+        raise ValueError(f"batch_size must be whole, not {batch_size!r}.") from None
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     arrays = {name: jnp.asarray(a) for name, a in dataset.items() if a is not None}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():

@@ -93,8 +93,8 @@ class Space:
         Raises:
           ValueError: there is no such column.
         """
-        is_traced = isinstance(factor, jax.core.Tracer)
-        if not is_traced and factor not in range(len(FACTORS)):
+        is_traced, columns = isinstance(factor, jax.core.Tracer), range(len(FACTORS))
+        if not is_traced and not np.isin(np.asarray(factor), columns).all():
             raise ValueError(f"factor must be a column, 0 .. 4, not {factor!r}.")
         key, key_shared = jax.random.split(key)
         indices, shared = self.sample(key, n), self.sample(key_shared, 1)

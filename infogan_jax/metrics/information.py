@@ -1,5 +1,7 @@
 """Entropy, information and correlation of tables and vectors; in nats."""
 
+import math
+
 import numpy as np
 
 
@@ -33,6 +35,8 @@ def mutual_information(joint) -> float:
 def correlation(a, b) -> float:
     """Pearson's correlation of two vectors; 0 if one is constant, NaN of NaN."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return math.nan
     if np.ptp(a) == 0 or np.ptp(b) == 0:  # A rounded mean leaves more than 0.
         return 0.0
     a, b = a - a.mean(), b - b.mean()
