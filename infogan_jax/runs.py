@@ -254,7 +254,7 @@ def _lead(run, state, interrupts, began):
 
 
 def evaluate(run: loop.Run, state, log: records.Log) -> dict:
-    """A run's evaluation.json, which is written last: the run is then finished."""
+    """A run's evaluation.json: with it the run is finished, and only figures follow."""
     train, test = run.dataset.train, run.dataset.test
     key = jax.random.fold_in(run.key, _FIGURE_KEY)
     report = evaluation.evaluate(run.config, state, train, test, key)
