@@ -95,8 +95,8 @@ def sweep(
         title += "; the prior's range, -1 to 1, between the lines"
     figure = grid(images, columns=[f"{v:.1f}" for v in values], title=title)
     if isinstance(part, latents.Uniform):
-        width, inside = images.shape[3], np.flatnonzero(np.abs(values) <= 1)
-        for edge in (inside[0], inside[-1] + 1) if len(inside) else ():
+        width, is_inside = images.shape[3], np.abs(values) <= 1
+        for edge in np.flatnonzero(np.diff(is_inside)) + 1:
             figure.axes[0].axvline(edge * width - 0.5, color="tab:red", linewidth=2)
     return figure
 

@@ -162,7 +162,6 @@ def train_steps(
         range.
     """
     checks.check_counts(batch_size=batch_size)
-    checks.check_state(config, state)
     at_most = check_steps(steps, at_most)
     checks.check_rows(config, dataset, wait=True)
     run = _donating_steps if donate else _jitted_steps
@@ -202,6 +201,7 @@ def _steps(config, state, dataset, key, steps, batch_size, at_most):
 
 
 def _draw_and_step(config, state, dataset, key, batch_size):
+    checks.check_single(state)  # `draw` wants one step; the rest is `step`'s to check.
     return step(config, state, draw(dataset, key, state.step, batch_size), key)
 
 
@@ -260,7 +260,7 @@ def train(
     checks.check_counts(batch_size=batch_size)
     checks.check_rows(config, dataset, wait=True)
     if state is not None:
-        checks.check_state(config, state)
+        checks.check_single(state)
     dataset = jax.device_put(dict(dataset))
     state = init(config, key) if state is None else copy(state)
     for done in itertools.count(int(state.step)):
