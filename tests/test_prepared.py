@@ -1,6 +1,7 @@
-"""A small dataset, prepared by TensorFlow Datasets without TensorFlow, and damaged."""
+"""Small datasets, prepared by TensorFlow Datasets without TensorFlow, and damaged."""
 
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,52 +10,66 @@ tfds = pytest.importorskip("tensorflow_datasets")
 
 from infogan_jax import data  # noqa: E402
 
+DSPRITES = "label_shape label_scale label_orientation label_x_position label_y_position"
+SHAPES3D = (
+    "label_floor_hue label_object_hue label_orientation label_scale label_shape "
+    "label_wall_hue"
+)
+NORB = "label_azimuth label_category label_elevation label_lighting"
+# What TFDS's own builders declare: side or sides, channels, what else a record has,
+# splits. The names of factors are in the order in which they are to be returned.
+NAMED = {
+    "mnist": ((28, 28, 1), "label", "train test"),
+    "fashion_mnist": ((28, 28, 1), "label", "train test"),
+    "cifar10": ((32, 32, 3), "label", "train test"),
+    "svhn_cropped": ((32, 32, 3), "label", "train test extra"),
+    "celeb_a": ((218, 178, 3), "", "train validation test"),
+    "dsprites": ((64, 64, 1), DSPRITES, "train"),
+    "shapes3d": ((64, 64, 3), SHAPES3D, "train"),
+    "smallnorb": ((96, 96, 1), NORB, "train test"),
+}
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype(np.uint8)
 
-    class TinyImages(tfds.core.GeneratorBasedBuilder):
+def prepare(dataset: str, images, columns: dict, splits: dict, directory) -> None:
+    """Writes a dataset of this name: the rows of each split, images and integers."""
+    features = {"image": tfds.features.Tensor(shape=images.shape[1:], dtype=np.uint8)}
+    features |= {column: tfds.features.Scalar(np.int64) for column in columns}
+
+    class Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        name = dataset
         VERSION = tfds.core.Version("1.0.0")
-        pkg_dir_path = tmp_path_factory.mktemp("code")
+        pkg_dir_path = directory.parent
 
         def _info(self):
             return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict(
-                    {
-                        "image": tfds.features.Tensor(shape=(8, 8, 1), dtype=np.uint8),
-                        "label": tfds.features.Scalar(np.int64),
-                        "label_y": tfds.features.Scalar(np.int64),
-                        "label_x": tfds.features.Scalar(np.int64),
-                    }
-                ),
+                builder=self, features=tfds.features.FeaturesDict(features)
             )
 
         def _split_generators(self, dl_manager):
-            return {
-                "train": self._generate(range(8)),
-                "test": self._generate(range(8, 12)),
-            }
+            return {split: self._generate(rows) for split, rows in splits.items()}
 
         def _generate(self, rows):
             for i in rows:
-                yield (
-                    i,
-                    {
-                        "image": images[i],
-                        "label": i % 3,
-                        "label_y": i + 100,
-                        "label_x": i % 4,
-                    },
-                )
+                values = {name: int(column[i]) for name, column in columns.items()}
+                yield i, {"image": images[i], **values}
 
         def _generate_examples(self):
             raise AssertionError("unused")
 
+    Made(data_dir=directory, file_format="array_record").download_and_prepare()
+
+
+def draw(n: int, *shape) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    images, i = draw(12, 8, 8, 1), np.arange(12)
+    columns = {"label": i % 3, "label_y": i + 100, "label_x": i % 4}
     directory = tmp_path_factory.mktemp("tfds")
-    builder = TinyImages(data_dir=directory, file_format="array_record")
-    builder.download_and_prepare()
+    splits = {"train": range(8), "test": range(8, 12)}
+    prepare("tiny_images", images, columns, splits, directory)
     return directory, images
 
 
@@ -75,6 +90,46 @@ def test_features_named_label_something_are_the_factors(prepared):
             i = y - 100
             assert (label, x) == (i % 3, i % 4)
             assert np.array_equal(image, images[i])
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_datasets_of_the_literature_load(name, tmp_path):
+    shape, columns, splits = NAMED[name]
+    columns, splits = columns.split(), splits.split()
+    n = 10 * len(splits)
+    images = draw(n, *shape)
+    values = {c: np.arange(n) * (k + 1) % 7 for k, c in enumerate(columns)}
+    rows = {split: range(10 * k, 10 * k + 10) for k, split in enumerate(splits)}
+    prepare(name, images, values, rows, tmp_path / "data")
+    loaded = data.load(f"tfds:{name}", tmp_path / "data")
+    where = {image.tobytes(): i for i, image in enumerate(images)}
+    found = {}
+    for split, part in (("train", loaded.train), ("test", loaded.test)):
+        assert part["image"].dtype == np.uint8 and part["image"].shape[1:] == shape
+        found[split] = rank = [where[image.tobytes()] for image in part["image"]]
+        labels = values.get("label", np.full(n, -1))
+        assert np.array_equal(part["label"], labels[rank])
+        factors = [values[c] for c in columns if c != "label"]
+        if factors:
+            assert np.array_equal(part["factors"], np.stack(factors, 1)[rank])
+        else:
+            assert "factors" not in part
+    if "test" in splits:
+        assert sorted(found["train"]) == list(rows["train"])
+        assert sorted(found["test"]) == list(rows["test"])
+    else:  # A tenth of it is held out.
+        assert len(found["test"]) == 1
+        assert sorted(found["train"] + found["test"]) == list(range(n))
+
+
+def test_images_lie_in_memory_once(tmp_path):
+    images, rows = draw(400, 64, 64, 3), {"train": range(390), "test": range(390, 400)}
+    prepare("many", images, {}, rows, tmp_path / "data")
+    tracemalloc.start()
+    data.load("tfds:many", tmp_path / "data")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * images.nbytes
 
 
 def test_what_is_not_prepared_is_said(prepared, tmp_path):

@@ -51,12 +51,10 @@ def read(name: str, data_dir=None) -> tuple[dict, dict]:
 
 def _read_split(builder, name, split, size, where):
     try:
-        records = list(builder.as_data_source(split=split))
+        records = builder.as_data_source(split=split)
         if len(records) != size:
             raise ValueError(f"{len(records)} of {size} records.")
-        images = np.stack([record["image"] for record in records])
-        labels = np.array([record.get("label", -1) for record in records])
-        factors = _factors(name, records)
+        images, labels, factors = _arrays(name, records)
     except Exception as error:  # a cut shard surfaces as any of a dozen types
         raise ValueError(
             f"split {split} of {name} in {where} cannot be read: {_first_line(error)} "
@@ -66,11 +64,24 @@ def _read_split(builder, name, split, size, where):
     return files.add_factors(made, factors, name) if factors.size else made
 
 
-def _factors(name, records):
-    names = sorted(feature for feature in records[0] if feature.startswith("label_"))
+def _arrays(name, records):
+    """Images, labels and factors; a record at a time, for images may be gigabytes."""
+    first = records[0]
+    names = sorted(feature for feature in first if feature.startswith("label_"))
     if name.partition("/")[0] == "dsprites":
         names = [f"label_{factor}" for factor in _DSPRITES]
-    return np.array([[record[feature] for feature in names] for record in records])
+    shape = first["image"].shape
+    images = np.empty((len(records), *shape), first["image"].dtype)
+    labels, factors = [], []
+    for i, record in enumerate(records):
+        if record["image"].shape != shape:
+            raise ValueError(
+                f"image {i} has shape {record['image'].shape}, the first {shape}."
+            )
+        images[i] = record["image"]
+        labels.append(record.get("label", -1))
+        factors.append([record[feature] for feature in names])
+    return images, np.array(labels), np.array(factors)
 
 
 def _first_line(error):
