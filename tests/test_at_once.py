@@ -1,9 +1,9 @@
 """`mnist_seeds.py --at-once`: the runs that it leaves are those of each seed alone."""
 
 import json
-import pathlib
 import shutil
 
+import mnist_seeds
 import numpy as np
 import pytest
 import tiny_experiment
@@ -12,15 +12,6 @@ import infogan_jax
 from infogan_jax import checkpoint
 
 ROUNDING = {"rel": 1e-4, "abs": 1e-4}  # one program for some seeds, one for each
-EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
-
-
-@pytest.fixture
-def mnist_seeds(monkeypatch):
-    monkeypatch.syspath_prepend(EXPERIMENTS)
-    import mnist_seeds
-
-    return mnist_seeds
 
 
 @pytest.fixture
@@ -36,7 +27,7 @@ def lines(run, name):
     return [json.loads(line) for line in (run / name).read_text().splitlines()]
 
 
-def test_seeds_at_once_leave_the_runs_of_each(mnist_seeds, images, tmp_path):
+def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path):
     options = ["--data", images, "--steps", "5"]
     alone, out = tmp_path / "alone", tmp_path / "together"
     assert tiny_experiment.main([*options, "--seed", "4", "--out", str(alone)]) == 0
@@ -58,9 +49,7 @@ def test_seeds_at_once_leave_the_runs_of_each(mnist_seeds, images, tmp_path):
     assert lines(out / "seed-1", "metrics.jsonl") != found
 
 
-def test_what_has_begun_is_left_and_what_was_killed_begins_anew(
-    mnist_seeds, images, tmp_path
-):
+def test_what_has_begun_is_left_and_what_was_killed_begins_anew(images, tmp_path):
     options = ["--data", images]
     mnist_seeds.train_at_once(tiny_experiment, tmp_path, [0, 1], options)
     finished = (tmp_path / "seed-0" / "metrics.jsonl").read_text()
@@ -82,9 +71,7 @@ def test_what_has_begun_is_left_and_what_was_killed_begins_anew(
     assert infogan_jax.restore(killed)[1].step == 4
 
 
-def test_killed_seeds_go_on_from_their_last_save(
-    mnist_seeds, images, tmp_path, monkeypatch
-):
+def test_killed_seeds_go_on_from_their_last_save(images, tmp_path, monkeypatch):
     options = ["--data", images, "--steps", "6"]
     mnist_seeds.train_at_once(tiny_experiment, tmp_path / "whole", [0, 1], options)
     train_steps, calls = mnist_seeds.population.train_steps, []
@@ -110,9 +97,7 @@ def test_killed_seeds_go_on_from_their_last_save(
             assert lines(run, name) == expected
 
 
-def test_a_seed_that_fails_leaves_the_others(
-    mnist_seeds, images, tmp_path, monkeypatch, capsys
-):
+def test_a_seed_that_fails_leaves_the_others(images, tmp_path, monkeypatch, capsys):
     train_steps = mnist_seeds.population.train_steps
 
     def poisoned(config, states, *arguments, **options):
@@ -141,7 +126,7 @@ def test_a_seed_that_fails_leaves_the_others(
         (["--data", "bundled", "--quick", "--batch-size", "1"], "at least 2"),
     ],
 )
-def test_nonsense_is_one_line(wish, message, mnist_seeds, tmp_path, capsys):
+def test_nonsense_is_one_line(wish, message, tmp_path, capsys):
     out = tmp_path / "seeds"
     argv = ["--at-once", "--seeds", "0-1", "--out", str(out), *wish]
     assert mnist_seeds.main(argv) == 2

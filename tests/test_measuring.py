@@ -1,0 +1,212 @@
+"""What measures: the benchmark, endurance, sweeps of a code, and what fakes teach."""
+
+import dataclasses
+import json
+import operator
+import time
+import types
+
+import benchmark
+import contenders
+import endurance
+import fakes
+import jax
+import numpy as np
+import pytest
+import sweeps
+from sklearn import svm
+
+import infogan_jax
+from infogan_jax import data, latents, presets
+
+
+def test_a_run_that_cannot_be_studied_leaves_the_others_their_rows(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(sweeps, "judge", lambda dataset: (None, 0.95))
+
+    def study(run, dataset, digits_of):
+        if run == "bad":
+            raise ValueError("all its fakes are a 7.")
+        return [{"run": run, "share": 0.5}]
+
+    path = tmp_path / "rows.json"
+    argv = ["one", "bad", "two", "--json", str(path)]
+    assert sweeps.report(argv, "", study, ("run", "share"), 2) == 2
+    shown = capsys.readouterr()
+    assert shown.err == "error: bad: all its fakes are a 7.\n"
+    assert "| one | 0.50 |" in shown.out and "| two | 0.50 |" in shown.out
+    assert [row["run"] for row in json.loads(path.read_text())] == ["one", "two"]
+    nowhere = ["one", "--json", str(tmp_path / "no" / "rows.json")]
+    assert sweeps.report(nowhere, "", study, ("run", "share"), 2) == 2
+    assert "| one" not in capsys.readouterr().out
+
+
+def test_a_judge_needs_labels():
+    dataset = data.load("bundled")
+    unlabelled = dataset.train | {"label": np.full_like(dataset.train["label"], -1)}
+    with pytest.raises(ValueError, match="no labels of two classes"):
+        sweeps.judge(dataclasses.replace(dataset, train=unlabelled))
+
+
+def test_fakes_that_are_real_digits_teach_what_digits_teach(monkeypatch):
+    dataset = data.load("bundled")
+    images, digits = dataset.train["image"][:600] / 255, dataset.train["label"][:600]
+    category = (digits + 3) % 10  # Digits by other names.
+    c = np.eye(12)[category]  # Two more codes are 0.
+    for module, name, found in (
+        (fakes.infogan_jax, "restore", (presets.PAPER, None)),
+        (fakes.infogan_jax, "sample", (images, None, c)),
+        (fakes.evaluation, "clustering", {"hungarian": 0.5}),
+    ):
+        monkeypatch.setattr(module, name, lambda *_, found=found: found)
+    [row] = fakes.study("a run", dataset, lambda images: digits)
+    read = svm.SVC(C=10).fit(images.reshape(600, -1), digits)
+    flat = dataset.test["image"].reshape(2000, -1) / 255
+    right = read.score(flat, dataset.test["label"])
+    assert row == {
+        "run": "a run",
+        "q": 0.5,
+        "pure": 1.0,
+        "taught_categories": pytest.approx(right, abs=0.005),  # Ties fall otherwise.
+        "taught_digits": pytest.approx(right),
+    }
+    # Of 600 fakes every sixth now has the category of another digit.
+    c[::6] = np.eye(12)[(category[::6] + 1) % 10]
+    [row] = fakes.study("a run", dataset, lambda images: digits)
+    assert row["pure"] == pytest.approx(5 / 6, abs=1e-6)
+    assert row["taught_categories"] < row["taught_digits"] == pytest.approx(right)
+
+
+def race(folder, *argv):
+    """The rows that the benchmark writes, by name."""
+    path = folder / "rows.json"
+    turns = ["--rounds", "2", "--steps", "1", "--json", str(path)]
+    assert benchmark.main([*turns, *argv]) == 0
+    return {row["name"]: row for row in json.loads(path.read_text())}
+
+
+def test_the_benchmark_gives_ratios_to_pytorch_eager(tmp_path, monkeypatch, capsys):
+    racing = [
+        contenders.Contender(name, 128, lambda n, s=seconds: time.sleep(n * s))
+        for name, seconds in (("pytorch-eager", 0.1), ("infogan_jax", 0.01))
+    ]
+    monkeypatch.setattr(benchmark, "compare", lambda *sizes: racing)
+    rows, shown = race(tmp_path), capsys.readouterr().out
+    eager, mine = rows["pytorch-eager"], rows["infogan_jax"]
+    assert eager["ratio_to_pytorch_eager"] == 1
+    ratio = eager["ms_per_step"] / mine["ms_per_step"]
+    assert mine["ratio_to_pytorch_eager"] == pytest.approx(ratio) and ratio > 1
+    for name, row in rows.items():
+        assert row["images_per_s"] == pytest.approx(128e3 / row["ms_per_step"])
+        assert row["machine"]["versions"]["jax"] and f"| {name} | 128 |" in shown
+
+
+@pytest.mark.slow
+def test_the_benchmark_lets_every_form_of_the_step_race(tmp_path):
+    tiny = ["--width", "4", "--dense", "8", "--batch-size", "4"]
+    rows = race(tmp_path, *tiny)
+    ours = {"infogan_jax", "infogan_jax train_steps", "infogan_jax bfloat16", "flax"}
+    assert ours | {"sample", "infer"} <= rows.keys()
+    assert rows["infogan_jax"]["gflop_per_step"] > 0
+
+
+def test_endurance_tells_what_is_allocated_from_what_is_free():
+    if endurance.allocated_mb() == 0:
+        pytest.skip("this C library does not tell what is allocated")
+    before = endurance.allocated_mb()
+    held = [bytearray(1 << 20) for _ in range(50)]
+    during = endurance.allocated_mb()
+    del held
+    assert during - before == pytest.approx(52.4, abs=2)
+    assert endurance.allocated_mb() == pytest.approx(before, abs=2)
+
+
+def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsys):
+    seen = []
+
+    def run(arguments):
+        seen.append(arguments)
+        time.sleep(0.3)  # For some samples.
+        return 0
+
+    clock = types.SimpleNamespace(monotonic=lambda: 0.0 if len(seen) < 2 else 1e3)
+    monkeypatch.setattr(endurance, "time", clock)
+    monkeypatch.setattr(endurance.mnist, "main", run)
+    out = tmp_path / "out"
+    wish = ["--minutes", "1", "--every", "0.01", "--out", str(out), "--steps", "7"]
+    assert endurance.main(wish) == 0
+    assert [a[a.index("--seed") + 1] for a in seen] == ["0", "1"]
+    assert all("--quick" in a and "--steps" in a for a in seen)
+    found = json.loads((out / "growth.json").read_text())
+    assert found["runs"] == len(found["files"]) == 2 and min(found["files"]) > 0
+    assert all(map(operator.lt, found["allocated_mb"], found["host_mb"]))
+    assert (out / "endurance.png").stat().st_size > 1000
+    assert "open files" in capsys.readouterr().out
+    with pytest.raises(SystemExit):  # Its samples are not mixed with others.
+        endurance.main(["--out", str(out)])
+
+
+def test_the_growth_of_a_run_is_its_median_and_its_least():
+    samples = [
+        dict.fromkeys(endurance.UNITS, value) | {"run": run, "minutes": minutes}
+        for minutes, (run, value) in enumerate([(0, 3.0), (0, 9.0), (0, 4.0), (1, 5.0)])
+    ]
+    found = endurance.growth(samples)
+    assert found["runs"] == 2 and found["minutes"] == 3
+    assert found["host_mb"] == [4.0, 5.0] and found["host_mb_least"] == [3.0, 5.0]
+
+
+def test_a_code_that_bends_one_way_in_half_the_categories_is_seen_within_them():
+    rng = np.random.default_rng(0)
+    values, category = rng.uniform(-1, 1, 400), np.arange(400) % 2
+    sign = np.where(category == 0, 1, -1)
+    found = sweeps.bent(
+        values,
+        {"one": values**3, "turned": sign * values, "none": rng.random(400)},
+        category,
+    )
+    for name in ("one", "one_within", "turned_within"):
+        assert found[name] == pytest.approx(1), name
+    assert abs(found["turned"]) < 0.2
+    assert found["none_within"] < 0.2
+
+
+def test_sweeps_measure_the_bars_that_a_generator_draws(monkeypatch):
+    parts = latents.Categorical(3), latents.Uniform(), latents.Uniform()
+    config = infogan_jax.Config(codes=latents.Product(parts))
+    row, column = np.mgrid[13.5:-14.5:-1, :28]
+
+    def generate(config, state, z, c):
+        """A bar: code 1 is its slant, code 2 its brightness; every category alike."""
+        _, lean, bright = (np.asarray(x)[:, :, None] for x in config.codes.split(c))
+        bar = np.exp(-((column - 13.5 - 0.5 * lean * row) ** 2))
+        return ((0.5 + 0.4 * bright) * bar)[..., None]
+
+    def sample(config, state, key, n):
+        c = jax.vmap(config.codes.sample)(jax.random.split(key, n))
+        return generate(config, state, None, c), None, c
+
+    def read(config, state, images):
+        """Q takes what leans far to the left for category 2."""
+        far = sweeps.metrics.slant(images) < -0.25
+        return np.pad(np.where(far[:, None], [0, 0, 1], [1, 0, 0]), [(0, 0), (0, 4)])
+
+    def digits_of(images):
+        """The judge takes what is bright for a 7."""
+        limit = 0.7 * np.sqrt(np.pi) / 28
+        return np.where(sweeps.metrics.stroke_area(images) > limit, 7, 1)
+
+    monkeypatch.setattr(sweeps.infogan_jax, "generate", generate)
+    monkeypatch.setattr(sweeps.infogan_jax, "sample", sample)
+    monkeypatch.setattr(sweeps.infogan_jax, "restore", lambda run: (config, None))
+    monkeypatch.setattr(sweeps.evaluation, "read", read)
+    shape = types.SimpleNamespace(image_shape=config.image_shape)
+    lean, bright = sweeps.study("a run", shape, digits_of)
+    assert (lean["code"], bright["code"]) == (1, 2)
+    assert lean["slant"] > 0.99 and bright["stroke_area"] > 0.99
+    for found, others in ((lean, "stroke_area"), (bright, "slant")):
+        assert abs(found[others]) < 0.1 and found[f"{others}_within"] < 0.1
+    # Of ten steps beside the middle three pass the limit of one, none of the other.
+    assert lean["kept_by_q"] == pytest.approx(0.7) and lean["kept_by_svm"] == 1
+    assert bright["kept_by_svm"] == pytest.approx(0.7) and bright["kept_by_q"] == 1

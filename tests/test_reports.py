@@ -1,0 +1,249 @@
+"""Reports over seeds, and tables: every run is counted, once, and nothing is mixed."""
+
+import argparse
+import json
+import pathlib
+import shutil
+
+import mnist
+import mnist_seeds
+import mnist_vat
+import pytest
+import table
+
+QUICK = pathlib.Path(mnist_seeds.__file__).parent / "results" / "quick"
+
+
+def test_table_of_what_is_no_run_is_status_two(tmp_path, capsys):
+    assert table.main([str(tmp_path)]) == 2
+    assert "not a finished run" in capsys.readouterr().err
+
+
+def test_table_shows_every_run_and_the_median(tmp_path, capsys):
+    for seed, accuracy in enumerate((0.5, 0.9, 0.7)):
+        run = tmp_path / f"run-{seed}"
+        run.mkdir()
+        code = {"information": 2.0, "recovered": 0.99}
+        report = {"accuracy": accuracy, "hungarian": 0.5, "nmi": 0.4, "ari": 0.3}
+        files = {
+            "evaluation.json": report | {"codes": [code]},
+            "run.json": {"seed": seed, "steps": 10},
+            "environment.json": {
+                "versions": {"jax": "0"},
+                "dataset": {"name": "d", "train": 1, "test": 1, "sha256": "0" * 64},
+                "cpus": 2,
+                "backend": "cpu",
+                "started": "2026-01-01 00:00:00",
+            },
+            "timings.jsonl": {"step": 10, "seconds": 90},
+        }
+        for name, content in files.items():
+            (run / name).write_text(json.dumps(content) + "\n")
+    assert table.main([str(run) for run in sorted(tmp_path.iterdir())]) == 0
+    shown = capsys.readouterr().out
+    assert "| 0 | 0.5000 |" in shown and "| 1 | 0.9000 |" in shown
+    assert "Median accuracy 0.7000 of 3 runs" in shown
+
+
+def test_seeds_are_numbers_and_ranges():
+    seeds_of = mnist_seeds.seeds_of
+    assert seeds_of("0-3,7") == [0, 1, 2, 3, 7]
+    for text in ("", "a", "3-1", "1-2-3"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            seeds_of(text)
+
+
+def test_merged_and_split_digits_are_named():
+    confusion = [[50, 40, 0], [48, 0, 2], [2, 10, 98]]
+    found = mnist_seeds.failures(confusion)
+    # Category 0 holds digits 0 and 1; digit 0 lies in categories 0 and 1, 1 in 0 and 2.
+    assert found == {"merged": [[0, 1]], "split": {0: [0, 1], 1: [0, 2]}}
+
+
+@pytest.fixture
+def finished_seeds(tmp_path):
+    """Three finished runs, as their committed results have them."""
+    for seed in (0, 1, 2):
+        name = f"seed-{seed}"
+        shutil.copytree(QUICK / name, tmp_path / name)
+    return tmp_path
+
+
+def test_a_report_shows_every_seed_and_skips_what_is_finished(finished_seeds, capsys):
+    main = mnist_seeds.main
+    assert main(["--seeds", "0,1", "--out", str(finished_seeds)]) == 0
+    shown = capsys.readouterr().out
+    reports = json.loads((finished_seeds / "report.json").read_text())
+    assert [report["seed"] for report in reports] == [0, 1, 2]
+    for report in reports:
+        assert f"| {report['seed']} | {report['accuracy']:.4f} |" in shown
+    worst = min(report["accuracy"] for report in reports)
+    assert f"worst {worst:.4f}" in (finished_seeds / "report.md").read_text()
+    for name in ("accuracy.png", "confusions.png"):
+        assert (finished_seeds / name).stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        (["--data", "mnist"], "--data mnist conflicts with the run's bundled"),
+        (["--vat"], "another experiment, or of another version of mnist_vat.py"),
+        (["--batch-size", "32"], "--batch-size 32 conflicts with the run's 64"),
+    ],
+)
+def test_seeds_of_another_experiment_are_not_taken_for_finished(
+    wish, message, finished_seeds, capsys
+):
+    config = mnist.build(mnist.defaults(True), (28, 28, 1))
+    (finished_seeds / "seed-0" / "config.json").write_text(config.to_json())
+    asked = ["--quick", "--seeds", "0", "--out", str(finished_seeds)]
+    assert mnist_seeds.main([*asked, *wish]) == 2
+    assert message in capsys.readouterr().err
+    assert mnist_seeds.main(asked) == 0
+
+
+def test_a_report_over_different_settings_says_so(finished_seeds, capsys):
+    path = finished_seeds / "seed-1" / "run.json"
+    assert not mnist_seeds.table.differences(sorted(finished_seeds.iterdir()))
+    options = json.loads(path.read_text())
+    path.write_text(json.dumps(options | {"steps": options["steps"] + 1}))
+    assert mnist_seeds.main(["--seeds", "0", "--out", str(finished_seeds)]) == 0
+    assert "Not one experiment: the runs differ in steps." in capsys.readouterr().out
+
+
+def test_a_copy_of_a_run_is_counted_once(finished_seeds, capsys):
+    shutil.copytree(finished_seeds / "seed-1", finished_seeds / "seed-1 copy")
+    argv = ["--seeds", "0", "--out", str(finished_seeds)]
+    assert mnist_seeds.main(argv) == 0
+    shown = capsys.readouterr().out
+    assert "of 3 runs" in shown and "seed-1 copy is left out" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("evaluation.json", '{"codes": []}', "seed-1 was evaluated without labels"),
+        ("evaluation.json", '{"codes', "evaluation.json is damaged"),
+        ("timings.jsonl", "", "timings.jsonl is damaged"),
+        ("run.json", None, "run.json cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_report_or_table_names_the_run_that_it_cannot_read(
+    name, content, message, finished_seeds, capsys
+):
+    path = finished_seeds / "seed-1" / name
+    path.unlink() if content is None else path.write_text(content)
+    argv = ["--seeds", "0", "--out", str(finished_seeds)]
+    assert mnist_seeds.main(argv) == 2
+    assert table.main([str(path.parent)]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2 and all(message in error for error in errors)
+
+
+def test_groups_have_a_row_for_each_directory(finished_seeds, capsys):
+    path = finished_seeds / "seed-0" / "environment.json"
+    environment = json.loads(path.read_text()) | {"processor": "Z80"}
+    path.write_text(json.dumps(environment))
+    groups = ["--groups", str(finished_seeds), str(finished_seeds / "seed-0")]
+    assert table.main(groups) == 2
+    assert "seed-0 holds no runs" in capsys.readouterr().err
+    assert table.main(groups[:2]) == 0
+    row = capsys.readouterr().out.splitlines()[-1].split(" | ")
+    reports = [
+        json.loads((finished_seeds / f"seed-{seed}" / "evaluation.json").read_text())
+        for seed in range(3)
+    ]
+    by_seed = [f"{report['accuracy']:.4f}"[1:] for report in reports]
+    assert row[0] == f"| `{finished_seeds}`"
+    data, versions = environment["dataset"], environment["versions"]
+    assert row[1:4] == [f"0{sorted(by_seed)[place]}" for place in (1, 0, 2)]
+    assert row[5:7] == ["0 to 2", " ".join(by_seed)]
+    assert row[8] == f"{data['name']} {data['sha256'][:12]}"
+    assert row[9] == "Z80, cpu"  # The other runs recorded no model.
+    assert row[10] == f"jax {versions['jax']}, flax {versions['flax']}"
+    path = finished_seeds / "seed-1" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 7}))
+    assert table.main(groups[:2]) == 2
+    assert "the runs differ in steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda runs: shutil.copytree(runs[1], runs[1].parent / "again"), "of seed 1"),
+        (lambda runs: (runs[2] / "evaluation.json").unlink(), "not a finished run"),
+        (
+            lambda runs: edit(
+                runs[2] / "environment.json", lambda e: e["dataset"].update(sha256="1")
+            ),
+            "differ in their images",
+        ),
+    ],
+)
+def test_groups_leave_no_seed_out_and_mix_no_images(
+    spoil, message, finished_seeds, capsys
+):
+    spoil(sorted(finished_seeds.iterdir()))
+    assert table.main(["--groups", str(finished_seeds)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def edit(path, change):
+    """Changes what a JSON file holds."""
+    found = json.loads(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found))
+
+
+def test_a_report_over_two_experiments_says_so(finished_seeds):
+    options, runs = mnist.defaults(True), sorted(finished_seeds.iterdir())
+    for run, experiment in zip(runs, (mnist, mnist, mnist_vat), strict=True):
+        config = experiment.build(options, (28, 28, 1))
+        (run / "config.json").write_text(config.to_json())
+    differences = table.differences
+    assert not differences(runs[:2])
+    assert "differ in their configuration" in differences(runs)
+
+
+def test_the_surest_run_is_chosen_and_its_place_among_all_is_told():
+    reports = [
+        {"seed": 4, "accuracy": 0.7, "image_information": 2.0},
+        {"seed": 5, "accuracy": 0.8, "image_information": 2.2},
+        {"seed": 6, "accuracy": 0.9, "image_information": 2.1},
+    ]
+    text = mnist_seeds.chosen(reports)
+    assert "seed 5, accuracy 0.8000, number 2 of 3." in text
+    assert text.endswith("over the seeds: 0.50.")  # Ranks 1, 3, 2 beside 1, 2, 3.
+    rows = mnist_seeds.of_every(reports)
+    # Of the pairs 4 and 5, 4 and 6, 5 and 6 the surest have .8, .9, .8.
+    assert rows[2:] == [
+        "| 1 | 0.8000 | 0.7000 |",
+        "| 2 | 0.8333 | 0.8000 |",
+        "| 3 | 0.8000 | 0.8000 |",
+    ]
+    del reports[1]["image_information"]  # As runs of before it have none.
+    assert mnist_seeds.chosen(reports).startswith("None is chosen")
+    assert not mnist_seeds.of_every(reports)
+
+
+@pytest.mark.parametrize("option", ["--seed=3", "--resume"])
+def test_seeds_set_what_belongs_to_a_seed(option, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        mnist_seeds.main([option, "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(("option", "name"), [([], "mnist"), (["--vat"], "mnist_vat")])
+def test_seeds_are_of_the_experiment_that_is_asked_for(
+    option, name, tmp_path, monkeypatch
+):
+    seen = []
+
+    def failing(arguments):
+        seen.append(arguments)
+        return 3
+
+    monkeypatch.setattr(getattr(mnist_seeds, name), "main", failing)
+    wish = [*option, "--seeds", "7-8", "--out", str(tmp_path), "--quick"]
+    assert mnist_seeds.main(wish) == 3
+    assert seen == [["--quick", "--seed", "7", "--out", str(tmp_path / "seed-7")]]

@@ -1,0 +1,126 @@
+"""The experiment on sprites: its schedule, its scores, how a run goes on."""
+
+import dataclasses
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sprites
+
+import infogan_jax
+from infogan_jax import networks, presets
+
+
+def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
+    whole = sprites.configuration("cr", sprites.STEPS)
+    assert whole == presets.infogan_cr(288_000)
+    assert sprites.configuration("cr", sprites.STEPS // 40) == presets.infogan_cr(7200)
+    assert sprites.configuration("modified", 100) == presets.MODIFIED
+
+
+def test_sprites_of_other_lengths_and_variants_are_not_pooled(tmp_path):
+    modified, cr = (sprites.configuration(v, 100) for v in ("modified", "cr"))
+    small = networks.Dcgan(width=4, dense=8, init_std=None)
+    begun = dataclasses.replace(modified, architecture=small)
+    run = tmp_path / "seed-3"
+    infogan_jax.save(run, begun, infogan_jax.init(begun, jax.random.key(0)))
+    (run / "begun.json").write_text('{"seed": 3, "steps": 100, "votes": 500}')
+    sprites.check_same(tmp_path, begun, 100, 500)
+    sprites.check_same(tmp_path, begun, 200, 500)  # It may go on.
+    for config, steps, votes, after in (
+        (begun, 99, 500, None),
+        (begun, 100, 400, None),
+        (cr, 100, 500, None),
+        (begun, 100, 500, tmp_path),
+    ):
+        with pytest.raises(ValueError, match="seed-3 is of another experiment"):
+            sprites.check_same(tmp_path, config, steps, votes, after)
+
+
+def test_sprites_scores_of_the_factors_themselves_are_the_highest(monkeypatch):
+    monkeypatch.setattr(
+        sprites, "represent", lambda config, state, indices: np.float32(indices)
+    )
+    found = sprites.score(None, None, 60)
+    assert found["factor_vae"] == 1
+    assert min(found[name] for name in ("dci", "dci_forest", "sap")) > 0.9, found
+
+
+def test_two_processes_do_not_train_one_sprites_seed(tmp_path, capsys):
+    wish = ["--variant", "modified", "--fraction", "0.000025", "--seeds", "0"]
+    with infogan_jax.records.lock(tmp_path / "seed-0"):
+        assert sprites.main([*wish, "--out", str(tmp_path)]) == 2
+    assert "is being written by process" in capsys.readouterr().err
+    assert not (tmp_path / "seed-0" / "begun.json").exists()
+
+
+def test_two_sprites_runs_make_no_choice_and_three_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sprites, "_draw", lambda *_: None)
+    monkeypatch.setattr(
+        sprites, "centrality", lambda runs, votes: (np.arange(len(runs)), [2, 1, 0])
+    )
+    for seed in (10, 2, 3):
+        scores = dict.fromkeys(sprites.SCORES, seed / 10)
+        run = tmp_path / f"seed-{seed}"
+        run.mkdir()
+        for name, extra in (("finished.json", {"steps": 80}), ("scores.jsonl", {})):
+            line = {"seed": seed, "step": 80, **scores, **extra}
+            (run / name).write_text(json.dumps(line) + "\n")
+        sprites.write_report(tmp_path, "modified", 80, 500)
+        chosen = "ModelCentrality chooses seed 10" in capsys.readouterr().out
+        assert chosen == (seed == 3)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [run["seed"] for run in report["runs"]] == [2, 3, 10]
+    assert report["votes"] == 500 and report["model_centrality"] == [0, 1, 2]
+
+
+def test_a_finished_sprites_seed_goes_on_to_a_larger_fraction(tmp_path, monkeypatch):
+    config = infogan_jax.Config(
+        architecture=networks.Dcgan(width=2, dense=4, init_std=None)
+    )
+    run = tmp_path / "seed-0"
+    monkeypatch.setattr(sprites, "score", lambda config, state, votes: {"mig": 0.5})
+    monkeypatch.setattr(
+        sprites,
+        "advance",
+        lambda config, state, key, n: dataclasses.replace(state, step=state.step + n),
+    )
+    sprites.train(run, config, 0, 80, 10)
+    assert sprites.is_finished(run, 80)
+    assert not sprites.is_finished(run, 100)
+    sprites.train(run, config, 0, 100, 10)
+    assert sprites.is_finished(run, 100)
+    rows = map(json.loads, (run / "scores.jsonl").read_text().splitlines())
+    rest_of_80, rest_of_100 = [*range(72, 79), 80], [90, 91, 93, 94, 95, 97, 98, 100]
+    expected = [*range(10, 71, 10), *rest_of_80, 87, *rest_of_100]
+    assert [row["step"] for row in rows] == expected
+
+
+def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_path):
+    small = networks.Dcgan(width=2, dense=4, init_std=None)
+    modified, cr = (
+        dataclasses.replace(sprites.configuration(v, 112), architecture=small)
+        for v in ("modified", "cr")
+    )
+    old = infogan_jax.init(modified, jax.random.key(7)).replace(step=jnp.array(100))
+    run = tmp_path / "modified" / "seed-0"
+    infogan_jax.save(run, modified, old)
+    (run / "scores.jsonl").write_text('{"step": 100}\n')
+
+    out = tmp_path / "cr" / "seed-0"
+    with pytest.raises(ValueError, match="have done 99 iterations.* it has done 100"):
+        sprites.begin(out, cr, 0, 99, run.parent)
+    assert not out.exists()
+    state = sprites.begin(out, cr, 0, sprites.switch_of(112), run.parent)
+    infogan_jax.checks.check_state(cr, state)
+    assert (out / "scores.jsonl").exists()
+    chex.assert_trees_all_equal(state.replace(nets=old.nets, opt=old.opt), old)
+    chex.assert_trees_all_equal({n: state.nets[n] for n in old.nets}, old.nets)
+    chex.assert_trees_all_equal({n: state.opt[n] for n in old.opt}, old.opt)
+    assert state.nets.keys() - old.nets.keys() == {"h"}
+    infogan_jax.save(out, cr, state)
+    with pytest.raises(ValueError, match="must be of --variant modified"):
+        sprites.begin(out, cr, 0, 100, out.parent)
