@@ -218,16 +218,18 @@ def test_dci_of_the_factors_themselves_is_one(regressor, least):
     assert found.informativeness >= 0.99
 
 
-@pytest.mark.parametrize("regressor", ["lasso", "forest"])
-def test_dci_of_two_factors_turned_by_45_degrees_is_not_disentangled(regressor):
-    factors = np.random.default_rng(0).uniform(-1, 1, (3000, 2))
-    turned = factors @ (np.array([[1, -1], [1, 1]]) / math.sqrt(2))
-    assert metrics.dci(turned, factors, regressor=regressor).disentanglement < 0.2
-
-
-@pytest.mark.parametrize("regressor", ["forest", "boosted_trees"])
-def test_trees_too_find_values_turned_by_45_degrees_entangled(regressor):
-    factors = np.random.default_rng(0).integers(0, 8, (1200, 2))
+@pytest.mark.parametrize(
+    ("regressor", "factors"),
+    [
+        ("lasso", np.random.default_rng(0).uniform(-1, 1, (3000, 2))),
+        ("forest", np.random.default_rng(0).uniform(-1, 1, (3000, 2))),
+        ("forest", np.random.default_rng(0).integers(0, 8, (1200, 2))),
+        ("boosted_trees", np.random.default_rng(0).integers(0, 8, (1200, 2))),
+    ],
+)
+def test_dci_of_two_factors_turned_by_45_degrees_is_not_disentangled(
+    regressor, factors
+):
     turned = factors @ (np.array([[1, -1], [1, 1]]) / math.sqrt(2))
     assert metrics.dci(turned, factors, regressor=regressor).disentanglement < 0.2
 
