@@ -95,12 +95,14 @@ def newest(out):
 
 
 @pytest.mark.parametrize(
-    ("times", "steps"), [(3, 400), pytest.param(24, 6000, marks=pytest.mark.slow)]
+    ("times", "steps", "devices"),
+    [(3, 400, 1), (2, 200, 8), pytest.param(24, 6000, 1, marks=pytest.mark.slow)],
 )
 def test_killed_runs_go_on_as_if_nothing_had_happened(
-    arguments, tmp_path, start, finish, times, steps
+    arguments, tmp_path, start, finish, times, steps, devices
 ):
     """The first time as they start, then in a save and between saves in turns."""
+    arguments = [*arguments, "--devices", devices]
     out, rng = tmp_path / "killed", random.Random(0)
     kills = 0
     while kills < times:
