@@ -8,8 +8,8 @@ transposed convolution, and for both inside a loop, which would rule out `lax.sc
 steps. A transposed convolution makes whole blocks of pixels, where XLA would multiply
 by the zeros between its inputs; that is what counts on a GPU. Where `vmap` gives every
 seed a kernel of its own, all are matrix products: XLA would make grouped convolutions
-of them. (`experiments/operations.py` and `accelerator.py` measure it all.) Elsewhere
-they are XLA's own.
+of them. (`experiments/operations.py` measures the forms on a CPU, `accelerator.py`
+whole steps on a GPU.) Elsewhere they are XLA's own.
 
 `one_draw` makes all of a network's initial weights one draw of random numbers: a draw
 for each array would take most of the compilation of `init`.

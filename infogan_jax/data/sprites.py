@@ -6,7 +6,7 @@ combinations, of which at most 718,848 are distinct, since orientations 0 and 2 
 both among the 40. A square turns into itself every 90 degrees and an ellipse every 180,
 so orientations are comparable on hearts only.
 
-The outlines were fitted to published dSprites frames (mean overlap .993 and better), so
+The outlines were fitted to published dSprites frames, and are not theirs to a pixel, so
 scores on them are scores on dSprites-like images, not on dSprites.
 
 Source of the factors: Matthey et al. 2017, dSprites (Higgins et al. 2017, ICLR).
