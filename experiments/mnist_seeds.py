@@ -11,7 +11,8 @@ with seeds of its own. The report of all finished seeds is written anew each tim
 report.md, report.json, accuracy.png, confusions.png. No seed is left out of it.
 
 On a GPU or TPU `--at-once` trains the seeds that have not begun in one program, which
-saves them every five minutes; after a kill each goes on by itself.
+saves them every five minutes, on Ctrl-C and on SIGTERM; then each goes on by itself. A
+seed that fails does not keep the others from training, nor from the report.
 """
 
 import argparse
@@ -46,23 +47,33 @@ from infogan_jax import (
 from infogan_jax import options as options_lib
 
 SAVE_EVERY_S = 300  # of seeds at once: sixteen of the paper's size are 2.5 GB
+# What such a run leaves, and a new one may write over.
+UNSAVED = {".lock", "checkpoints"} | {
+    f"{name}.{kind}"
+    for kind, names in (
+        ("json", ("config", "environment", "run")),
+        ("jsonl", ("metrics", "accuracy", "timings")),
+    )
+    for name in names
+}
 SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
 
 
 def seeds_of(text: str) -> list[int]:
-    """Seeds from text such as "0-3,7"."""
+    """Seeds from text such as "0-3,7", each once."""
     found = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         try:
-            found += range(int(first), int(last or first) + 1)
+            begin, end = map(options_lib.seed, (first, last or first))
         except ValueError:
             raise argparse.ArgumentTypeError(
                 f"{text!r} names no seeds; write numbers and ranges, such as 0-3,7."
             ) from None
+        found += range(begin, end + 1)
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is an empty range of seeds.")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
@@ -89,21 +100,27 @@ def given_options(experiment, rest: list[str]) -> dict:
     return given
 
 
-def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> None:
+def train_at_once(
+    experiment, out: Path, seeds: list[int], rest: list[str]
+) -> list[int]:
     """Trains those of the seeds that have not begun, in one program.
+
+    Returns:
+      The seeds for which training has failed; the others are finished.
 
     Raises:
       Stop, ValueError, OSError, ImportError: an option is wrong, the data cannot be
-        read, a directory cannot be written, or training has failed for some of the
-        seeds; the others are then finished.
+        read, a directory cannot be written, or a signal came (status 128 and more).
     """
     fresh = [seed for seed in seeds if not has_begun(out / f"seed-{seed}")]
     if not fresh:
-        return
+        return []
     given = given_options(experiment, rest)
     options = experiment.defaults(given.get("quick", False))
     options = dataclasses.replace(options, **given)
     options_lib.check(options)
+    if options.devices not in (None, 1):
+        raise options_lib.Stop("--at-once trains on one device; leave --devices out.")
     runs.keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
     print(f"data: {dataset.note}", flush=True)
@@ -114,10 +131,7 @@ def train_at_once(experiment, out: Path, seeds: list[int], rest: list[str]) -> N
         for seed in fresh:
             own = dataclasses.replace(options, seed=seed)
             logged.append(begin(held, out / f"seed-{seed}", config, own, dataset))
-        failed = lead(logged)
-    if failed:
-        those = ", ".join(map(str, failed))
-        raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
+        return lead(logged)
 
 
 def has_begun(run: Path) -> bool:
@@ -129,8 +143,15 @@ def begin(held, directory: Path, config, options, dataset):
     """A run that is led with others, and its log; `held` keeps them open.
 
     Raises:
-      Stop: the directory cannot be written.
+      Stop: the directory cannot be written, or holds more than a run that was killed
+        before its first save.
     """
+    names = {path.name for path in directory.iterdir()} if directory.exists() else set()
+    if not records.is_new(directory) and not {"run.json"} <= names <= UNSAVED:
+        raise options_lib.Stop(
+            f"{directory} exists, and is no run that was killed before its first save; "
+            "name another by --out."
+        )
     held.enter_context(records.lock(directory))
     records.write_header(directory, config, options, dataset, resume=False)
     for name in ("metrics", "accuracy", "timings"):  # Of a try that was killed.
@@ -148,63 +169,73 @@ def lead(logged) -> list[int]:
       logged: runs and logs, from `begin`, of options that differ in the seed alone.
 
     Raises:
-      Stop: a log or a checkpoint cannot be written.
+      Stop: a log or a checkpoint cannot be written; or a signal came (status 128 and
+        more), and all are saved.
     """
     first, _ = logged[0]
     config, options, dataset = first.config, first.options, first.dataset
     keys = jnp.stack([run.key for run, _ in logged])
     states, on_device = population.init(config, keys), jax.device_put(dataset.train)
     began = saved = time.monotonic()
-    failed = []
-    for step in range(0, options.steps, options.evaluate_every):
-        n = min(options.evaluate_every, options.steps - step)
-        states, metrics = population.train_steps(
-            config,
-            states,
-            on_device,
-            keys,
-            steps=n,
-            batch_size=options.batch_size,
-            at_most=min(options.evaluate_every, options.steps),
-            donate=True,
+    failed, step = [], 0
+    with loop.Interrupts() as interrupts, interrupts.patience():
+        while step < options.steps and not interrupts.signal:
+            n = min(options.evaluate_every, options.steps - step)
+            states, metrics = population.train_steps(
+                config,
+                states,
+                on_device,
+                keys,
+                steps=n,
+                batch_size=options.batch_size,
+                at_most=min(options.evaluate_every, options.steps),
+                donate=True,
+            )
+            rows, before, step = jax.device_get(metrics), step, step + n
+            is_due = time.monotonic() - saved > SAVE_EVERY_S
+            is_due |= step == options.steps or bool(interrupts.signal)
+            for index, (run, log) in enumerate(logged):
+                if run.options.seed in failed:
+                    continue
+                log.add(before, n, population.of_seed(rows, index))
+                try:
+                    record(run, log, population.of_seed(states, index), step, is_due)
+                except options_lib.Stop as error:
+                    if error.status != 1:
+                        raise
+                    failed.append(run.options.seed)
+                    print(f"seed {failed[-1]}: {error}", file=sys.stderr)
+            if is_due:
+                saved = time.monotonic()
+            progress = f"update {step} of {options.steps} of {len(logged)} seeds"
+            print(f"{progress}, {time.monotonic() - began:.0f} s", flush=True)
+    if interrupts.signal:
+        raise options_lib.Stop(
+            f"interrupted; saved after {step} of {options.steps} updates. The same "
+            "command goes on.",
+            status=128 + interrupts.signal,
         )
-        rows = jax.device_get(metrics)
-        is_due = time.monotonic() - saved > SAVE_EVERY_S
-        for index, (run, log) in enumerate(logged):
-            if run.options.seed in failed:
-                continue
-            log.add(step, n, population.of_seed(rows, index))
-            try:
-                state = population.of_seed(states, index)
-                record(run, log, state, step + n, is_due)
-            except options_lib.Stop as error:
-                if error.status != 1:
-                    raise
-                failed.append(run.options.seed)
-                print(f"seed {failed[-1]}: {error}", file=sys.stderr)
-        if is_due:
-            saved = time.monotonic()
-        progress = f"update {step + n} of {options.steps} of {len(logged)} seeds"
-        print(f"{progress}, {time.monotonic() - began:.0f} s", flush=True)
+    # All are saved: what goes wrong from here on costs no other seed its training.
+    for index, (run, log) in enumerate(logged):
+        if run.options.seed not in failed:
+            state = population.of_seed(states, index)
+            runs.draw(run, state, runs.evaluate(run, state, log))
     return failed
 
 
 def record(run: loop.Run, log: records.Log, state, step: int, is_due: bool) -> None:
-    """What a run leaves after an update: its lines, a save if one is due or it ends.
+    """What a run leaves after an update: its lines, and a save if one is due.
 
     Raises:
       Stop: training has failed (status 1), or the directory cannot be written.
     """
     loop.settle(log, state, step, f"seed {run.options.seed}: ")
-    is_last = step == run.options.steps
-    if not is_last:
+    if step < run.options.steps:
         loop.log_accuracy(run, log, state)
-    if is_last or is_due:
+    if is_due:
         log.flush()
         with checkpoint.Writer(run.directory, run.config, keep=2) as writer:
             writer.save(state)
-    if is_last:
-        runs.draw(run, state, runs.evaluate(run, state, log))
 
 
 def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
@@ -405,22 +436,26 @@ def main(argv=None) -> int:
             "--distributed: a process joins a cluster once; train each seed by a "
             "command of its own, then report by this one."
         )
-    experiment = mnist_vat if options.vat else mnist
-    if options.at_once:
-        try:
-            train_at_once(experiment, options.out, options.seeds, rest)
-        except (options_lib.Stop, ValueError, OSError, ImportError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return getattr(error, "status", 2)
-    for seed in options.seeds:
-        status = train(experiment, options.out, seed, rest)
-        if status:
-            return status
+    experiment, failed = mnist_vat if options.vat else mnist, []
     try:
-        write_report(options.out, collect(options.out))
-    except (ValueError, OSError) as error:
+        if options.at_once:
+            failed = train_at_once(experiment, options.out, options.seeds, rest)
+        for seed in options.seeds:
+            if seed in failed:
+                continue
+            status = train(experiment, options.out, seed, rest)
+            if status > 1:  # A signal, or what would stop the others too.
+                return status
+            if status:
+                failed.append(seed)
+        if reports := collect(options.out):
+            write_report(options.out, reports)
+        if failed:
+            those = ", ".join(map(str, failed))
+            raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
+    except (options_lib.Stop, ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return getattr(error, "status", 2)
     return 0
 
 

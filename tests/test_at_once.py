@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import mnist_seeds
 import numpy as np
@@ -59,6 +60,8 @@ def test_what_has_begun_is_left_and_what_was_killed_begins_anew(images, tmp_path
     shutil.rmtree(killed / "checkpoints")
     (killed / "evaluation.json").unlink()
     (killed / "metrics.jsonl").write_text(whole[: len(whole) // 2])
+    for figure in killed.glob("*.png"):
+        figure.unlink()
     # As a committed result: finished, and without its checkpoints.
     shutil.rmtree(tmp_path / "seed-0" / "checkpoints")
     mnist_seeds.train_at_once(tiny_experiment, tmp_path, [0, 1], options)
@@ -108,15 +111,74 @@ def test_a_seed_that_fails_leaves_the_others(images, tmp_path, monkeypatch, caps
         return states, metrics
 
     monkeypatch.setattr(mnist_seeds.population, "train_steps", poisoned)
-    options = ["--data", images, "--bfloat16"]
-    with pytest.raises(mnist_seeds.options_lib.Stop, match="seeds 7") as raised:
-        mnist_seeds.train_at_once(tiny_experiment, tmp_path, [4, 7, 2], options)
-    assert raised.value.status == 1
-    assert "seed 7: a parameter is not finite after update 2" in capsys.readouterr().err
+    monkeypatch.setattr(mnist_seeds, "mnist", tiny_experiment)
+    options = ["--data", images, "--bfloat16", "--out", str(tmp_path)]
+    assert mnist_seeds.main(["--at-once", "--seeds", "4,7,2", *options]) == 1
+    said = capsys.readouterr().err
+    assert "seed 7: a parameter is not finite after update 2" in said
+    assert said.endswith("error: training has failed for seeds 7.\n")
     assert not (tmp_path / "seed-7" / "checkpoints").exists()
     for seed in (4, 2):
         config, state = infogan_jax.restore(tmp_path / f"seed-{seed}")
         assert state.step == 4 and config.compute_dtype == "bfloat16"
+    reports = json.loads((tmp_path / "report.json").read_text())
+    assert [report["seed"] for report in reports] == [2, 4]
+
+
+def test_a_seed_that_fails_alone_leaves_the_others(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist_seeds, "mnist", tiny_experiment)
+    seeds = ["--seeds", f"{tiny_experiment.SICK},3"]
+    argv = [*seeds, "--data", images, "--out", str(tmp_path)]
+    assert mnist_seeds.main(argv) == 1
+    [report] = json.loads((tmp_path / "report.json").read_text())
+    assert report["seed"] == 3
+
+
+def test_a_signal_saves_all_seeds(images, tmp_path, monkeypatch, capsys):
+    train_steps = mnist_seeds.population.train_steps
+
+    def interrupted(*arguments, **options):
+        signal.raise_signal(signal.SIGTERM)
+        return train_steps(*arguments, **options)
+
+    monkeypatch.setattr(mnist_seeds, "mnist", tiny_experiment)
+    argv = ["--at-once", "--seeds", "0-1", "--data", images, "--out", str(tmp_path)]
+    with monkeypatch.context() as patched:
+        patched.setattr(mnist_seeds.population, "train_steps", interrupted)
+        assert mnist_seeds.main(argv) == 128 + signal.SIGTERM
+    assert "interrupted; saved after 2 of 4 updates" in capsys.readouterr().err
+    for seed in (0, 1):
+        assert checkpoint.steps(tmp_path / f"seed-{seed}") == [2]
+    assert mnist_seeds.main(argv) == 0
+    assert checkpoint.steps(tmp_path / "seed-1") == [2, 4]
+
+
+def test_what_fails_after_the_training_costs_no_seed_its_state(
+    images, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(mnist_seeds.runs, "draw", full)
+    with pytest.raises(OSError, match="No space left"):
+        mnist_seeds.train_at_once(tiny_experiment, tmp_path, [0, 1], ["--data", images])
+    for seed in (0, 1):
+        assert checkpoint.steps(tmp_path / f"seed-{seed}") == [4]
+
+
+def test_what_is_no_killed_run_is_not_written_over(images, tmp_path):
+    out = tmp_path / "seeds"
+    for name in ("notes.txt", "metrics.jsonl"):
+        (out / "seed-1").mkdir(parents=True, exist_ok=True)
+        (out / "seed-1" / name).write_text("mine")
+    run = out / "seed-2"
+    (run / "damaged").mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    for seed in (1, 2):
+        with pytest.raises(mnist_seeds.options_lib.Stop, match="killed before its fir"):
+            mnist_seeds.train_at_once(tiny_experiment, out, [seed], ["--data", images])
+    left = {path.name for path in out.rglob("*") if path.is_file()}
+    assert left == {"notes.txt", "metrics.jsonl", "run.json"}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +186,7 @@ def test_a_seed_that_fails_leaves_the_others(images, tmp_path, monkeypatch, caps
     [
         (["--data", "bundld"], "Did you mean 'bundled'"),
         (["--data", "bundled", "--quick", "--batch-size", "1"], "at least 2"),
+        (["--data", "bundled", "--devices", "2"], "--at-once trains on one device"),
     ],
 )
 def test_nonsense_is_one_line(wish, message, tmp_path, capsys):
