@@ -9,8 +9,9 @@ regulariser from iteration 288,000 on. `--variant modified` is the same without 
 
 A fraction shortens the schedule and moves the switch in proportion. Scores follow
 InfoGAN-CR's protocols and are taken eight times on the way, and eight between switch
-and end. A killed run goes on where it was saved when the command is given again; a
-finished seed is skipped, or goes on to a larger fraction (of `modified`, which has no
+and end. Ctrl-C and SIGTERM save; an interrupted or killed run goes on where it was
+saved when the command is given again. A seed that fails leaves the others; a finished
+one is skipped, or goes on to a larger fraction (of `modified`, which has no
 switch to move). Until the switch G does not learn from the pairs, so a seed may also
 begin there, `--after` its modified run. The report of all finished seeds is written
 anew: report.md, report.json, curves.png, traversals.png.
@@ -37,6 +38,7 @@ from infogan_jax import (
     checkpoint,
     console,
     evaluation,
+    loop,
     metrics,
     plotting,
     presets,
@@ -126,7 +128,12 @@ def begin(out: Path, config, seed: int, switch: int, after: Path | None):
 
 
 def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> None:
-    """Trains a seed to its end, from where it was saved, scoring it on the way."""
+    """Trains a seed to its end, from where it was saved, scoring it on the way.
+
+    Raises:
+      Stop: training has failed (status 1), or a signal came (128 and more); the last
+        good state is saved.
+    """
     key = jax.random.key(seed)
     if checkpoint.steps(out):
         _, state = infogan_jax.restore(out)
@@ -140,16 +147,29 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     rows = records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
     scored = {row["step"] for row in rows}
     began = saved = time.monotonic()
-    with checkpoint.Writer(out, config, keep=2) as writer:
+    with (
+        checkpoint.Writer(out, config, keep=2) as writer,
+        loop.Interrupts() as interrupts,
+        interrupts.patience(),
+    ):
         for stop in stops_of(steps):
             if stop in scored or stop < done:  # Before this run went on.
                 continue
             while int(state.step) < stop:
                 n = min(AT_ONCE, stop - int(state.step))
                 state = advance(config, state, key, n)
-                if int(state.step) == stop or time.monotonic() > saved + SAVE_EVERY_S:
+                step, signal = int(state.step), interrupts.signal
+                is_due = time.monotonic() > saved + SAVE_EVERY_S
+                if step == stop or is_due or signal:
+                    loop.check_finite(state, step)
                     writer.save(state)
                     saved = time.monotonic()
+                if signal:
+                    raise options_lib.Stop(
+                        f"interrupted; saved after {step} of {steps} iterations. The "
+                        "same command goes on.",
+                        status=128 + signal,
+                    )
             line = {"step": stop, **score(config, state, votes)}
             line["seconds"] = round(time.monotonic() - began)
             with (out / "scores.jsonl").open("a") as file:
@@ -158,6 +178,25 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     last = table.lines(out, "scores.jsonl")[-1]
     where = {"machine": records.machine(), "date": time.strftime("%Y-%m-%d")}
     records.write_json(out / "finished.json", asked | last | where)
+
+
+def train_all(options, config, steps: int) -> list[int]:
+    """Trains what is missing of the seeds; returns those for which it has failed."""
+    failed = []
+    for seed in options.seeds:
+        run = options.out / f"seed-{seed}"
+        if is_finished(run, steps):
+            print(f"seed {seed}: finished before", flush=True)
+            continue
+        try:
+            with records.lock(run):
+                train(run, config, seed, steps, options.votes, options.after)
+        except options_lib.Stop as error:
+            if error.status != 1:
+                raise
+            failed.append(seed)
+            print(f"seed {seed}: {error}", file=sys.stderr)
+    return failed
 
 
 def check_same(out: Path, config, steps: int, votes: int, after=None) -> None:
@@ -257,6 +296,8 @@ def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
         for run in out.glob("seed-*")
         if is_finished(run, steps)
     }
+    if not ends:
+        return
     finished = sorted(ends, key=lambda run: ends[run]["seed"])
     ends = [ends[run] for run in finished]
     names = [name for name in SCORES if name in ends[0]]
@@ -269,17 +310,8 @@ def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
         f"schedule, on dSprites-like images; scored by {votes} votes and {20 * votes} "
         "rows; dci is by lasso, and the published table does not say by what.",
         "",
-        "| seed | " + " | ".join(names) + " | ModelCentrality | UDR |",
-        "|---" * (len(names) + 3) + "|",
+        *_table(names, ends, PUBLISHED[variant], central, ranking),
     ]
-    for i, end in enumerate(ends):
-        chosen = [f"{x[i]:.3f}" if x is not None else "" for x in (central, ranking)]
-        cells = [str(end["seed"]), *(f"{end[name]:.3f}" for name in names), *chosen]
-        lines.append("| " + " | ".join(cells) + " |")
-    means = [f"{statistics.mean(end[name] for end in ends):.3f}" for name in names]
-    lines.append("| mean | " + " | ".join(means) + " | | |")
-    published = [str(PUBLISHED[variant].get(name, "")) for name in names]
-    lines.append("| published mean | " + " | ".join(published) + " | | |")
     best = 0
     if central is not None:
         best = int(np.argmax(central))
@@ -304,6 +336,23 @@ def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
     _draw(out, curves, finished[best], steps if variant == "cr" else None)
     print("\n".join(lines))
     print(f"report and figures are in {out}")
+
+
+def _table(names, ends, published, central, ranking):
+    """A row for each run, the means, the published ones."""
+    lines = [
+        "| seed | " + " | ".join(names) + " | ModelCentrality | UDR |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for i, end in enumerate(ends):
+        chosen = [f"{x[i]:.3f}" if x is not None else "" for x in (central, ranking)]
+        cells = [str(end["seed"]), *(f"{end[name]:.3f}" for name in names), *chosen]
+        lines.append("| " + " | ".join(cells) + " |")
+    means = [f"{statistics.mean(end[name] for end in ends):.3f}" for name in names]
+    lines.append("| mean | " + " | ".join(means) + " | | |")
+    theirs = [str(published.get(name, "")) for name in names]
+    lines.append("| published mean | " + " | ".join(theirs) + " | | |")
+    return lines
 
 
 def _agreement(names, rows):
@@ -392,17 +441,14 @@ def main(argv=None) -> int:
         inputs.sklearn("svm")  # Hours before the first score asks for it.
         check_same(options.out, config, steps, options.votes, options.after)
         runs.keep_compiled_programs()
-        for seed in options.seeds:
-            run = options.out / f"seed-{seed}"
-            if is_finished(run, steps):
-                print(f"seed {seed}: finished before", flush=True)
-                continue
-            with records.lock(run):
-                train(run, config, seed, steps, options.votes, options.after)
+        failed = train_all(options, config, steps)
         write_report(options.out, options.variant, steps, options.votes)
+        if failed:
+            those = ", ".join(map(str, failed))
+            raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
     except (ValueError, OSError, ImportError, options_lib.Stop) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return getattr(error, "status", 2)
     return 0
 
 

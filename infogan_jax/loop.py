@@ -140,6 +140,11 @@ def settle(log, state, step, whose=""):
     """
     for cause in log.flush():
         print(whose + cause, file=console.ERR)
+    check_finite(state, step)
+
+
+def check_finite(state, step: int) -> None:
+    """Raises Stop (status 1) unless a state may be saved: every number is finite."""
     if not _is_finite(state):
         raise Stop(
             f"a parameter is not finite after update {step}: training has failed; what "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import chex
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sprites
+import table
 
 import infogan_jax
 from infogan_jax import networks, presets
@@ -97,6 +99,81 @@ def test_a_finished_sprites_seed_goes_on_to_a_larger_fraction(tmp_path, monkeypa
     rest_of_80, rest_of_100 = [*range(72, 79), 80], [90, 91, 93, 94, 95, 97, 98, 100]
     expected = [*range(10, 71, 10), *rest_of_80, 87, *rest_of_100]
     assert [row["step"] for row in rows] == expected
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """Sprites whose iterations cost nothing, and whose scores are given."""
+    config = infogan_jax.Config(
+        architecture=networks.Dcgan(width=2, dense=4, init_std=None)
+    )
+    monkeypatch.setattr(sprites, "configuration", lambda variant, steps: config)
+    monkeypatch.setattr(
+        sprites,
+        "score",
+        lambda config, state, votes: dict.fromkeys(
+            sprites.SCORES, int(state.step) / 100
+        ),
+    )
+    monkeypatch.setattr(sprites, "_draw", lambda *_: None)
+    monkeypatch.setattr(sprites.runs, "keep_compiled_programs", lambda: None)
+
+    def use(spoil):
+        """`spoil` is called with the state after each iteration, and may change it."""
+        monkeypatch.setattr(
+            sprites,
+            "advance",
+            lambda config, state, key, n: spoil(state.replace(step=state.step + n)),
+        )
+
+    return use
+
+
+def wish(out, *seeds):
+    fraction = str(80 / sprites.STEPS)
+    argv = ["--variant", "modified", "--fraction", fraction, "--out", str(out)]
+    return [*argv, "--seeds", ",".join(map(str, seeds))]
+
+
+def test_a_sprites_seed_that_fails_keeps_its_last_good_state_and_leaves_the_others(
+    quickly, tmp_path, capsys
+):
+    is_well = True
+
+    def spoil(state):
+        nonlocal is_well
+        if state.step > 40 and is_well:  # Once, so in the first seed.
+            is_well = False
+            nan = jax.tree.map(lambda x: x * np.nan, state.nets["q"])
+            return state.replace(nets=state.nets | {"q": nan})
+        return state
+
+    quickly(spoil)
+    assert sprites.main(wish(tmp_path, 3, 4)) == 1
+    said = capsys.readouterr().err
+    assert "seed 3: a parameter is not finite after update 50" in said
+    assert said.endswith("error: training has failed for seeds 3.\n")
+    assert max(infogan_jax.checkpoint.steps(tmp_path / "seed-3")) == 40
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [run["seed"] for run in report["runs"]] == [4]
+
+
+def test_a_signal_saves_a_sprites_seed_and_the_same_command_goes_on(
+    quickly, tmp_path, capsys
+):
+    def interrupt(state):
+        if state.step == 20:
+            signal.raise_signal(signal.SIGINT)
+        return state
+
+    quickly(interrupt)
+    assert sprites.main(wish(tmp_path, 0)) == 128 + signal.SIGINT
+    assert "interrupted; saved after 20 of 80 iterations" in capsys.readouterr().err
+    assert max(infogan_jax.checkpoint.steps(tmp_path / "seed-0")) == 20
+    quickly(lambda state: state)
+    assert sprites.main(wish(tmp_path, 0)) == 0
+    steps = [row["step"] for row in table.lines(tmp_path / "seed-0", "scores.jsonl")]
+    assert steps == [*range(10, 71, 10), *range(72, 79), 80]
 
 
 def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_path):
