@@ -324,7 +324,11 @@ def end_of(path) -> dict:
 
 
 def table(paths) -> str:
-    """Markdown: a row for each arm, all its seeds' last accuracies in order."""
+    """Markdown: a row for each arm, all its seeds' last accuracies in order.
+
+    Raises:
+      ValueError: a file is none of this script, or a row would mix experiments.
+    """
     ends = {}
     for last in map(end_of, paths):
         name = f"`{last['arm']}`"
@@ -338,6 +342,7 @@ def table(paths) -> str:
     ]
     for (name, step), lines in ends.items():
         lines.sort(key=lambda line: line["seed"])
+        check_row(name, lines)
         accuracies = [line["hungarian"] for line in lines]
         nmi = statistics.median(line["nmi"] for line in lines)
         codes = [key for key in lines[0] if key.removeprefix("info/").isdigit()]
@@ -351,6 +356,59 @@ def table(paths) -> str:
             f"{', '.join(f'{bound:.2f}' for bound in bounds)} | {lowest:.2f} |"
         )
     return "\n".join(rows)
+
+
+def check_row(name, lines) -> None:
+    """Raises unless the ends of an arm are of one setting, and of a seed each."""
+    for what in ("steps", "batch_size"):  # Older files do not tell the first.
+        if len({line.get(what, lines[0].get(what)) for line in lines}) > 1:
+            raise ValueError(f"the files of {name} differ in {what}; show them apart.")
+    seeds = [line["seed"] for line in lines]
+    if again := {seed for seed in seeds if seeds.count(seed) > 1}:
+        raise ValueError(f"{name} has several files of seed {min(again)}; give one.")
+
+
+def train(config, dataset, options, end):
+    """Trains to update `end`, printing the lines; returns the state."""
+    key = jax.random.key(options.seed)
+    state, images = infogan_jax.init(config, key), jax.device_put(dataset.train)
+    for begin in range(0, end, EVERY):
+        n = min(EVERY, end - begin)
+        state, metrics = infogan_jax.train_steps(
+            config,
+            state,
+            images,
+            key,
+            steps=n,
+            batch_size=options.batch_size,
+            at_most=EVERY,
+            donate=True,
+        )
+        found = evaluation.clustering(config, state, dataset.test)
+        line = {"arm": options.arm, "seed": options.seed, "data": dataset.name}
+        line |= {"step": begin + n, "steps": options.steps}
+        line |= {"batch_size": options.batch_size}
+        names = ("hungarian", "nmi", "image_information")
+        line |= {name: found[name] for name in names}
+        line |= {name: float(values[n - 1]) for name, values in metrics.items()}
+        print(json.dumps(line), flush=True)
+    return state
+
+
+def open_writer(directory: str, config):
+    """What will save a try's state, before its hours; where no other state is.
+
+    Raises:
+      ValueError: more lies there than a try leaves that was interrupted.
+    """
+    path = pathlib.Path(directory)
+    is_new = records.is_new(path) or (
+        {entry.name for entry in path.iterdir()} == {"checkpoints"}
+        and not checkpoint.steps(path)
+    )
+    if not is_new:
+        raise ValueError(f"{directory} exists; name a new directory by --save.")
+    return checkpoint.Writer(directory, config)
 
 
 def main(argv=None) -> int:
@@ -391,36 +449,15 @@ def main(argv=None) -> int:
         config = configuration(options.arm, options.steps, dataset.image_shape)
         if not evaluation.can_cluster(config, dataset.test):
             raise ValueError(f"{dataset.name} has no labels to compare with.")
-        if options.save and not records.is_new(pathlib.Path(options.save)):
-            raise ValueError(f"{options.save} exists; name a new directory by --save.")
-        saver = checkpoint.Writer(options.save, config) if options.save else None
+        with contextlib.ExitStack() as stack:
+            if options.save:
+                saver = stack.enter_context(open_writer(options.save, config))
+            state = train(config, dataset, options, end)
+            if options.save:
+                saver.save(state)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    key = jax.random.key(options.seed)
-    state, train = infogan_jax.init(config, key), jax.device_put(dataset.train)
-    for begin in range(0, end, EVERY):
-        n = min(EVERY, end - begin)
-        state, metrics = infogan_jax.train_steps(
-            config,
-            state,
-            train,
-            key,
-            steps=n,
-            batch_size=options.batch_size,
-            at_most=EVERY,
-            donate=True,
-        )
-        found = evaluation.clustering(config, state, dataset.test)
-        line = {"arm": options.arm, "seed": options.seed, "data": dataset.name}
-        line |= {"step": begin + n, "batch_size": options.batch_size}
-        names = ("hungarian", "nmi", "image_information")
-        line |= {name: found[name] for name in names}
-        line |= {name: float(values[n - 1]) for name, values in metrics.items()}
-        print(json.dumps(line), flush=True)
-    if saver:
-        with saver:
-            saver.save(state)
     return 0
 
 

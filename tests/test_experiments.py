@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import pathlib
 import signal
 import subprocess
@@ -224,13 +225,31 @@ def test_a_folder_without_pillow_is_one_line(name, tmp_path, monkeypatch, capsys
         (["quick", "--data", "npz:HERE/unlabelled.npz"], "no labels to compare with"),
         (["--table", "HERE/letter.txt"], "letter.txt is no file of this script"),
         (["--table", "HERE/none.jsonl"], "No such file"),
+        (["--table", *["HERE/0-64.jsonl"] * 2], "several files of seed 0"),
+        (["--table", "HERE/0-64.jsonl", "HERE/1-128.jsonl"], "differ in batch_size"),
     ],
 )
 def test_a_try_that_cannot_end_well_does_not_begin(argv, message, tmp_path, capsys):
     (tmp_path / "letter.txt").write_text("dear\n")
     images = np.zeros((20, 28, 28), np.uint8)
     np.savez(tmp_path / "unlabelled.npz", image=images)
+    for seed, batch_size in ((0, 64), (1, 128)):
+        line = {"arm": "quick", "step": 500, "steps": 500, "hungarian": 0.5, "nmi": 0.4}
+        line |= {"seed": seed, "batch_size": batch_size, "d/NonSaturating": 0.7}
+        (tmp_path / f"{seed}-{batch_size}.jsonl").write_text(json.dumps(line) + "\n")
     argv = [word.replace("HERE", str(tmp_path)) for word in argv]
     assert tries.main(argv) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and message in line
+
+
+def test_a_try_saves_where_one_was_interrupted_and_nowhere_else(tiny, state, tmp_path):
+    begun, foreign = tmp_path / "begun" / "checkpoints", tmp_path / "foreign"
+    begun.mkdir(parents=True)
+    with tries.open_writer(begun.parent, tiny) as writer:
+        writer.save(state)
+    foreign.mkdir()
+    (foreign / "notes.txt").touch()
+    for directory in (begun.parent, foreign):
+        with pytest.raises(ValueError, match="name a new directory by --save"):
+            tries.open_writer(directory, tiny)
