@@ -160,14 +160,18 @@ def sampling(config, batch):
 
 
 def pytorch(batch, width, dense, bfloat16=False, how="eager"):
-    """PyTorch's contender: "eager", "compile", or "cuda-graph" on a GPU."""
+    """PyTorch's contender: "eager", "tuned", "compile", or "cuda-graph" on a GPU."""
     import torch_infogan
 
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     images = jax.device_get(random_images()["image"])
-    gan = torch_infogan.InfoGan(images, batch, width, dense, bfloat16, device)
-    if how != "eager":
-        gan = gan.compile() if how == "compile" else gan.graph()
+    gan = torch_infogan.InfoGan(
+        images, batch, width, dense, bfloat16, device, tuned="tuned" in how
+    )
+    if "compile" in how:
+        gan = gan.compile()
+    elif "cuda-graph" in how:
+        gan = gan.graph()
 
     def run(n):
         for _ in range(n):
@@ -208,15 +212,14 @@ def compare(batch, width, dense, at_most):
         ),
     ]
     if has_torch():
-        contenders += [
-            pytorch(batch, width, dense),
-            pytorch(batch, width, dense, bfloat16=True),
-        ]
-        hows = [("compile", False)]
+        hows = ["eager", "tuned", "compile"]
         if jax.default_backend() == "gpu":  # Where launches are what a step costs.
-            hows = [("cuda-graph", False), ("cuda-graph", True)]
-        for how, bfloat16 in hows:
-            try:  # It may need a compiler, or another PyTorch.
+            hows = ["eager", "tuned", "cuda-graph", "cuda-graph-tuned"]
+        in_both = [(how, is_half) for how in hows for is_half in (False, True)]
+        for how, bfloat16 in in_both:
+            if how == "compile" and bfloat16:
+                continue
+            try:  # It may need a compiler, memory, or another PyTorch.
                 contender = pytorch(batch, width, dense, bfloat16, how)
                 contender.run(1)
             except Exception as error:
