@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import sys
 import time
 
 import benchmark
@@ -19,7 +20,7 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import checks, console, networks, population
+from infogan_jax import checks, console, networks, population, records
 
 DTYPES = ("float32", "bfloat16")
 
@@ -75,6 +76,9 @@ def main(argv=None) -> int:
         checks.check_writable(options.out)
     except OSError as error:
         parser.error(str(error))
+    out = pathlib.Path(options.out)
+    if out.exists() and out.stat().st_size:
+        parser.error(f"{out} exists; name another file by --out.")
 
     if options.quick:
         batch, steps, some, rounds, width, dense, turn = 16, 4, 2, 2, 8, 32, 2
@@ -89,9 +93,11 @@ def main(argv=None) -> int:
 
     def keep(name, value):
         found[name] = value
-        text = json.dumps(found, indent=2)
-        pathlib.Path(options.out).write_text(text + "\n")
         print(name, json.dumps(value), flush=True)
+        try:
+            records.write_json(out, found)
+        except OSError as error:  # What was measured is printed.
+            print(f"error: {error}", file=sys.stderr)
 
     of_dtype = {d: dataclasses.replace(config, compute_dtype=d) for d in DTYPES}
     for dtype, of_it in of_dtype.items():

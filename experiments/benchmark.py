@@ -41,10 +41,11 @@ def time_each(contenders, rounds, steps):
     return seen
 
 
-def ceiling(rounds=7):
-    """GFLOP/s of one large float32 matrix product: the best of a few."""
+def ceiling(rounds=7, dtype="float32"):
+    """GFLOP/s of one large matrix product: the best of a few."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
-    a = jax.random.normal(jax.random.key(0), (size, size))  # Ones would be faster.
+    # Ones would be faster.
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     product = jax.jit(jnp.matmul)
     jax.block_until_ready(product(a, a))
     seconds = []
@@ -63,7 +64,8 @@ def rows(contenders, seen, peak):
     made = []
     for contender in contenders:
         ms = medians[contender.name]
-        low, _, high = statistics.quantiles(seen[contender.name], n=4)
+        times = seen[contender.name]
+        low, _, high = statistics.quantiles(times, n=4, method="inclusive")
         gflop = contender.gflop
         if contender.name.startswith("infogan_jax") and gflop is None:
             gflop = work  # The same step; cost_analysis cannot count a loop.
@@ -91,6 +93,9 @@ def cold_start():
     """Seconds from the start of a quick run to its first update: empty and full cache.
 
     Also what importing jax, flax and optax takes, and what this package adds to it.
+
+    Raises:
+      RuntimeError: the run ended before it.
     """
     script = pathlib.Path(__file__).with_name("mnist.py")
     found = {}
@@ -99,17 +104,22 @@ def cold_start():
         for name in ("cold", "warm"):
             out = f"{folder}/{name}"
             options = ["--quick", "--data", "bundled", "--steps", "1", "--out", out]
+            command = [sys.executable, script, *options]
+            printed = pathlib.Path(folder, f"{name}.txt")
             began = time.perf_counter()
-            with subprocess.Popen(
-                [sys.executable, script, *options],
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            ) as process:
+            with (
+                printed.open("w") as file,
+                subprocess.Popen(
+                    command, env=environment, stdout=file, stderr=file
+                ) as process,
+            ):
                 metrics = pathlib.Path(out, "metrics.jsonl")
                 while not (metrics.exists() and metrics.stat().st_size):
                     if process.poll() is not None:
-                        raise RuntimeError(f"{script} ended before its first update.")
+                        raise RuntimeError(
+                            f"{script} ended before its first update: "
+                            f"{printed.read_text()}"
+                        )
                     time.sleep(0.05)
                 found[f"first_step_{name}_s"] = time.perf_counter() - began
                 process.kill()
@@ -249,12 +259,16 @@ def main(argv=None) -> int:
     except OSError as error:
         parser.error(str(error))
 
+    try:
+        started = cold_start() if options.cold_start else {}  # The device is free yet.
+    except RuntimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     if options.growth:  # Of CPU devices; they share the cores, so only costs show.
         os.environ["XLA_FLAGS"] = (
             os.environ.get("XLA_FLAGS", "")
             + " --xla_force_host_platform_device_count=8"
         )
-    started = cold_start() if options.cold_start else {}  # While the device is free.
     peak = ceiling()
     where = machine(peak) | started
     print(json.dumps(where))
@@ -267,11 +281,15 @@ def main(argv=None) -> int:
         seen = time_each(contenders, options.rounds, options.steps)
         made = rows(contenders, seen, peak)
         print_table(made)
-    if options.json:
-        text = json.dumps([row | {"machine": where} for row in made], indent=2)
-        pathlib.Path(options.json).write_text(text + "\n")
-    if options.figure:
-        draw(made, options.figure)
+    try:
+        if options.json:
+            told = [row | {"machine": where} for row in made]
+            records.write_json(pathlib.Path(options.json), told)
+        if options.figure:
+            draw(made, options.figure)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -23,7 +23,7 @@ import jax
 import mnist
 import psutil
 
-from infogan_jax import console, plotting
+from infogan_jax import console, plotting, records
 
 UNITS = {
     "host_mb": "resident memory [MB]",
@@ -149,7 +149,8 @@ def main(argv=None) -> int:
         help="(default: %(default)s)",
     )
     options, rest = parser.parse_known_args(argv)
-    if (options.out / "samples.jsonl").exists():
+    samples = options.out / "samples.jsonl"
+    if samples.exists() and samples.stat().st_size:
         parser.error(f"{options.out} holds samples already; name another by --out.")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -157,7 +158,7 @@ def main(argv=None) -> int:
         print(f"error: {error}; name another by --out.", file=sys.stderr)
         return 2
     began = time.monotonic()
-    sampler = Sampler(options.out / "samples.jsonl", options.every)
+    sampler = Sampler(samples, options.every)
     sampler.start()
     status = 0
     while not status:
@@ -171,7 +172,7 @@ def main(argv=None) -> int:
     if not sampler.samples:
         return status
     found = growth(sampler.samples)
-    (options.out / "growth.json").write_text(json.dumps(found, indent=2) + "\n")
+    records.write_json(options.out / "growth.json", found)
     draw(options.out, sampler.samples)
     for name, label in UNITS.items():
         medians = ", ".join(f"{value:g}" for value in found[name])

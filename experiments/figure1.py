@@ -97,6 +97,8 @@ def main(argv=None) -> int:
         dataset = data.load(options.data, options.data_dir)
         checks.check_images(presets.PAPER, dataset.train["image"])
         out.mkdir(parents=True, exist_ok=True)
+        if (out / "figure1.json").exists():
+            raise ValueError(f"{out} holds a figure already; name another by --out.")
         checks.check_writable(out / "figure1.json", out / "figure1.png")
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -115,10 +117,15 @@ def main(argv=None) -> int:
         "date": time.strftime("%Y-%m-%d"),
         "summary": found,
     }
-    (out / "figure1.json").write_text(json.dumps(result | {"curves": curves}) + "\n")
-    draw(curves, out / "figure1.png")
     for name, value in found.items():
         print(f"  {name}: {value}")
+    try:
+        text = json.dumps(result | {"curves": curves})
+        (out / "figure1.json").write_text(text + "\n")
+        draw(curves, out / "figure1.png")
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(f"numbers and figure are in {out}")
     return 0
 

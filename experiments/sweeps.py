@@ -12,7 +12,7 @@ Chen et al. 2016 (arXiv:1606.03657), figure 2 and section 7.2.
 """
 
 import argparse
-import json
+import pathlib
 import sys
 
 import jax
@@ -20,7 +20,16 @@ import numpy as np
 from scipy import stats
 
 import infogan_jax
-from infogan_jax import console, data, evaluation, latents, metrics
+from infogan_jax import (
+    checks,
+    console,
+    data,
+    evaluation,
+    latents,
+    metrics,
+    records,
+)
+from infogan_jax.metrics import inputs
 
 N_FAKES, N_SWEEPS, STEPS = 2000, 100, 11
 MEASURES = metrics.slant, metrics.width, metrics.stroke_area
@@ -28,7 +37,7 @@ MEASURES = metrics.slant, metrics.width, metrics.stroke_area
 
 def classifier(images, labels):
     """A function from images [N, H, W, C] in [0, 1] to labels, fitted on these."""
-    from sklearn import svm
+    svm = inputs.sklearn("svm")
 
     def flat(images):
         return np.asarray(images).reshape(len(images), -1)
@@ -141,28 +150,27 @@ def report(argv, doc, study, columns, decimals) -> int:
     try:
         dataset = data.load(options.data, options.data_dir)
         digits_of, right = judge(dataset)
-        if options.json:  # Before the work: it may not be possible.
-            open(options.json, "a").close()
+        checks.check_writable(*filter(None, [options.json]))
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for run in options.runs:
-        try:
-            rows += study(run, dataset, digits_of)
-        except (ValueError, OSError) as error:
-            failed.append(f"error: {run}: {error}")
     print(f"The judge is right on {right:.4f} of real test digits.\n")
     print(f"| {' | '.join(columns)} |")
-    print("|" + "---|" * len(columns))
-    for row in rows:
-        cells = [
-            f"{cell:.{decimals}f}" if isinstance(cell, float) else str(cell)
-            for cell in row.values()
-        ]
-        print(f"| {' | '.join(cells)} |")
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(rows, file, indent=2)
+    print("|" + "---|" * len(columns), flush=True)
+    for run in options.runs:
+        try:
+            found = study(run, dataset, digits_of)
+            rows += found
+            for row in found:
+                cells = [
+                    f"{cell:.{decimals}f}" if isinstance(cell, float) else str(cell)
+                    for cell in row.values()
+                ]
+                print(f"| {' | '.join(cells)} |", flush=True)
+            if options.json:
+                records.write_json(pathlib.Path(options.json), rows)
+        except (ValueError, OSError) as error:
+            failed.append(f"error: {run}: {error}")
     print(*failed, sep="\n", end="\n" * bool(failed), file=sys.stderr)
     return 2 if failed else 0
 

@@ -9,12 +9,15 @@ python experiments/table.py runs/seeds runs/vat --groups   # all seeds of each i
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import statistics
 import sys
 
 from infogan_jax import console
+
+_BEFORE = {"bfloat16": False}  # What runs did that do not tell it.
 
 
 def read(run, name):
@@ -67,7 +70,8 @@ def report_of(run) -> dict:
 def seconds(timings) -> float:
     """Of all the processes of a run; each counts from its own start.
 
-    At least: what a process did after its last line is not in it.
+    At least: what a process did after its last line is not in it, and all that one did
+    is not, if the next one's first line came later in its own time than its last.
     """
     times = [line["seconds"] for line in timings]
     ends = [now for now, then in zip(times, times[1:], strict=False) if then < now]
@@ -77,10 +81,10 @@ def seconds(timings) -> float:
 def differences(runs) -> str:
     """Which options, other than the seed, the runs do not share; "" for none."""
     harmless = {"seed", "data_dir", "save_every"}
-    options = [read(run, "run.json") for run in runs]
+    options = [_BEFORE | read(run, "run.json") for run in runs]
     names = [
         name
-        for name in options[0]
+        for name in dict.fromkeys(itertools.chain(*options))
         if name not in harmless and len({str(o.get(name)) for o in options}) > 1
     ]
     # What is committed of a run lacks its configuration.

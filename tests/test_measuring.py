@@ -6,10 +6,12 @@ import operator
 import time
 import types
 
+import accelerator
 import benchmark
 import contenders
 import endurance
 import fakes
+import figure1
 import jax
 import numpy as np
 import pytest
@@ -102,6 +104,16 @@ def test_the_benchmark_gives_ratios_to_pytorch_eager(tmp_path, monkeypatch, caps
         assert row["machine"]["versions"]["jax"] and f"| {name} | 128 |" in shown
 
 
+def test_what_was_measured_is_not_written_over(tmp_path, capsys):
+    numbers = tmp_path / "figure1.json"
+    numbers.write_text("[1]")
+    with pytest.raises(SystemExit):
+        accelerator.main(["--quick", "--out", str(numbers)])
+    assert figure1.main(["--out", str(tmp_path), "--data", "bundled"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("name another") == 2 and numbers.read_text() == "[1]"
+
+
 @pytest.mark.slow
 def test_the_benchmark_lets_every_form_of_the_step_race(tmp_path):
     tiny = ["--width", "4", "--dense", "8", "--batch-size", "4"]
@@ -134,6 +146,8 @@ def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(endurance, "time", clock)
     monkeypatch.setattr(endurance.mnist, "main", run)
     out = tmp_path / "out"
+    out.mkdir()
+    (out / "samples.jsonl").touch()  # As a try leaves it that failed at once.
     wish = ["--minutes", "1", "--every", "0.01", "--out", str(out), "--steps", "7"]
     assert endurance.main(wish) == 0
     assert [a[a.index("--seed") + 1] for a in seen] == ["0", "1"]

@@ -106,6 +106,12 @@ def test_a_report_over_different_settings_says_so(finished_seeds, capsys):
     path = finished_seeds / "seed-1" / "run.json"
     assert not mnist_seeds.table.differences(sorted(finished_seeds.iterdir()))
     options = json.loads(path.read_text())
+    # Which not all of them name: older runs do not.
+    path.write_text(json.dumps(options | {"bfloat16": True}))
+    differences = mnist_seeds.table.differences(sorted(finished_seeds.iterdir()))
+    assert "the runs differ in bfloat16" in differences
+    path.write_text(json.dumps(options | {"bfloat16": False}))
+    assert not mnist_seeds.table.differences(sorted(finished_seeds.iterdir()))
     path.write_text(json.dumps(options | {"steps": options["steps"] + 1}))
     assert mnist_seeds.main(["--seeds", "0", "--out", str(finished_seeds)]) == 0
     assert "Not one experiment: the runs differ in steps." in capsys.readouterr().out
