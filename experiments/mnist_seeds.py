@@ -47,14 +47,16 @@ from infogan_jax import (
 from infogan_jax import options as options_lib
 
 SAVE_EVERY_S = 300  # of seeds at once: sixteen of the paper's size are 2.5 GB
-# What such a run leaves, and a new one may write over.
-UNSAVED = {".lock", "checkpoints"} | {
-    f"{name}.{kind}"
-    for kind, names in (
-        ("json", ("config", "environment", "run")),
-        ("jsonl", ("metrics", "accuracy", "timings")),
-    )
-    for name in names
+# What a run leaves that was killed before its first save: a new one writes over it.
+UNSAVED = {
+    ".lock",
+    "accuracy.jsonl",
+    "checkpoints",
+    "config.json",
+    "environment.json",
+    "metrics.jsonl",
+    "run.json",
+    "timings.jsonl",
 }
 SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
 
