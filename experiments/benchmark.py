@@ -245,6 +245,12 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--growth", action="store_true", help="the growth table instead"
     )
+    parser.add_argument(
+        "--float32",
+        action="store_true",
+        help="leave bfloat16 out: on a CPU without products of it a step takes PyTorch "
+        "half a minute",
+    )
     parser.add_argument("--json", metavar="PATH", help="write the rows")
     parser.add_argument("--figure", metavar="PATH", help="draw the growth table")
     options = parser.parse_args(argv)
@@ -276,7 +282,11 @@ def main(argv=None) -> int:
         made = grow(options.rounds, options.steps)
     else:
         contenders = compare(
-            options.batch_size, options.width, options.dense, options.steps
+            options.batch_size,
+            options.width,
+            options.dense,
+            options.steps,
+            with_bfloat16=not options.float32,
         )
         seen = time_each(contenders, options.rounds, options.steps)
         made = rows(contenders, seen, peak)

@@ -7,6 +7,7 @@ images: what is in them costs nothing.
 import dataclasses
 import functools
 import importlib.util
+import itertools
 import sys
 import time
 from unittest import mock
@@ -198,26 +199,23 @@ def over_devices(config, batch, n):
     return Contender("pmap_step", batch, run)
 
 
-def compare(batch, width, dense, at_most):
+def compare(batch, width, dense, at_most, with_bfloat16=True):
     """The contenders of the main table."""
     config = tutorial(width=width, dense=dense)
     contenders = [
         looped("infogan_jax", config, batch),
         dispatched("infogan_jax train_steps", config, batch, at_most),
         stock(config, batch),
-        looped(
-            "infogan_jax bfloat16",
-            dataclasses.replace(config, compute_dtype="bfloat16"),
-            batch,
-        ),
     ]
+    if with_bfloat16:
+        half = dataclasses.replace(config, compute_dtype="bfloat16")
+        contenders.append(looped("infogan_jax bfloat16", half, batch))
     if has_torch():
         hows = ["eager", "tuned", "compile"]
         if jax.default_backend() == "gpu":  # Where launches are what a step costs.
             hows = ["eager", "tuned", "cuda-graph", "cuda-graph-tuned"]
-        in_both = [(how, is_half) for how in hows for is_half in (False, True)]
-        for how, bfloat16 in in_both:
-            if how == "compile" and bfloat16:
+        for how, bfloat16 in itertools.product(hows, (False, True)):
+            if bfloat16 and (how == "compile" or not with_bfloat16):
                 continue
             try:  # It may need a compiler, memory, or another PyTorch.
                 contender = pytorch(batch, width, dense, bfloat16, how)
