@@ -456,8 +456,9 @@ def main(argv=None) -> int:
             those = ", ".join(map(str, failed))
             raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
     except (options_lib.Stop, ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "status", 2)
+        status = getattr(error, "status", 2)
+        print(error if status > 128 else f"error: {error}", file=sys.stderr)
+        return status
     return 0
 
 

@@ -104,6 +104,29 @@ def test_the_benchmark_gives_ratios_to_pytorch_eager(tmp_path, monkeypatch, caps
         assert row["machine"]["versions"]["jax"] and f"| {name} | 128 |" in shown
 
 
+@pytest.mark.parametrize("with_bfloat16", [True, False])
+def test_bfloat16_may_be_left_out_of_the_race(with_bfloat16, monkeypatch):
+    def named(name, *_):
+        return contenders.Contender(name, 1, lambda n: None)
+
+    def pytorch(batch, width, dense, bfloat16, how):
+        return named(f"pytorch-{how}{'-bfloat16' * bfloat16}")
+
+    for name, made in (
+        ("looped", named),
+        ("dispatched", named),
+        ("stock", lambda *_: named("flax")),
+        ("sampling", lambda *_: []),
+        ("has_torch", lambda: True),
+        ("pytorch", pytorch),
+    ):
+        monkeypatch.setattr(contenders, name, made)
+    racing = contenders.compare(4, 4, 8, 1, with_bfloat16=with_bfloat16)
+    names = {contender.name for contender in racing}
+    assert {"infogan_jax", "flax", "pytorch-eager", "pytorch-tuned"} <= names
+    assert any("bfloat16" in name for name in names) == with_bfloat16
+
+
 def test_what_was_measured_is_not_written_over(tmp_path, capsys):
     numbers = tmp_path / "figure1.json"
     numbers.write_text("[1]")
