@@ -9,7 +9,6 @@ The README has the result.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 import time
@@ -120,8 +119,7 @@ def main(argv=None) -> int:
     for name, value in found.items():
         print(f"  {name}: {value}")
     try:
-        text = json.dumps(result | {"curves": curves})
-        (out / "figure1.json").write_text(text + "\n")
+        records.write_json(out / "figure1.json", result | {"curves": curves})
         draw(curves, out / "figure1.png")
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -47,17 +47,6 @@ from infogan_jax import (
 from infogan_jax import options as options_lib
 
 SAVE_EVERY_S = 300  # of seeds at once: sixteen of the paper's size are 2.5 GB
-# What a run leaves that was killed before its first save: a new one writes over it.
-UNSAVED = {
-    ".lock",
-    "accuracy.jsonl",
-    "checkpoints",
-    "config.json",
-    "environment.json",
-    "metrics.jsonl",
-    "run.json",
-    "timings.jsonl",
-}
 SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
 
 
@@ -148,8 +137,7 @@ def begin(held, directory: Path, config, options, dataset):
       Stop: the directory cannot be written, or holds more than a run that was killed
         before its first save.
     """
-    names = {path.name for path in directory.iterdir()} if directory.exists() else set()
-    if not records.is_new(directory) and not {"run.json"} <= names <= UNSAVED:
+    if not (records.is_new(directory) or records.is_unsaved(directory)):
         raise options_lib.Stop(
             f"{directory} exists, and is no run that was killed before its first save; "
             "name another by --out."
@@ -179,9 +167,9 @@ def lead(logged) -> list[int]:
     keys = jnp.stack([run.key for run, _ in logged])
     states, on_device = population.init(config, keys), jax.device_put(dataset.train)
     began = saved = time.monotonic()
-    failed, step = [], 0
+    failed, step, ended = [], 0, 0
     with loop.Interrupts() as interrupts, interrupts.patience():
-        while step < options.steps and not interrupts.signal:
+        while step < options.steps and not ended:
             n = min(options.evaluate_every, options.steps - step)
             states, metrics = population.train_steps(
                 config,
@@ -194,8 +182,9 @@ def lead(logged) -> list[int]:
                 donate=True,
             )
             rows, before, step = jax.device_get(metrics), step, step + n
+            ended = interrupts.signal  # One that comes later ends the next round.
             is_due = time.monotonic() - saved > SAVE_EVERY_S
-            is_due |= step == options.steps or bool(interrupts.signal)
+            is_due |= step == options.steps or bool(ended)
             for index, (run, log) in enumerate(logged):
                 if run.options.seed in failed:
                     continue
@@ -211,18 +200,37 @@ def lead(logged) -> list[int]:
                 saved = time.monotonic()
             progress = f"update {step} of {options.steps} of {len(logged)} seeds"
             print(f"{progress}, {time.monotonic() - began:.0f} s", flush=True)
-    if interrupts.signal:
-        raise options_lib.Stop(
-            f"interrupted; saved after {step} of {options.steps} updates. The same "
-            "command goes on.",
-            status=128 + interrupts.signal,
-        )
+    if number := ended or interrupts.signal:
+        raise interrupted(number, step, options.steps)
     # All are saved: what goes wrong from here on costs no other seed its training.
     for index, (run, log) in enumerate(logged):
         if run.options.seed not in failed:
             state = population.of_seed(states, index)
             runs.draw(run, state, runs.evaluate(run, state, log))
     return failed
+
+
+def interrupted(number: int, step: int, steps: int) -> options_lib.Stop:
+    """What a signal ends a command with, once everything is saved."""
+    return options_lib.Stop(
+        f"interrupted; saved after {step} of {steps} updates. The same command goes "
+        "on.",
+        status=128 + number,
+    )
+
+
+def check_none(failed: list[int]) -> None:
+    """Raises Stop, with status 1, if training has failed for some seeds."""
+    if failed:
+        those = ", ".join(map(str, failed))
+        raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
+
+
+def tell(error: Exception) -> int:
+    """Prints what ended a command; returns the exit status."""
+    status = getattr(error, "status", 2)
+    print(error if status > 128 else f"error: {error}", file=sys.stderr)
+    return status
 
 
 def record(run: loop.Run, log: records.Log, state, step: int, is_due: bool) -> None:
@@ -452,13 +460,9 @@ def main(argv=None) -> int:
                 failed.append(seed)
         if reports := collect(options.out):
             write_report(options.out, reports)
-        if failed:
-            those = ", ".join(map(str, failed))
-            raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
+        check_none(failed)
     except (options_lib.Stop, ValueError, OSError, ImportError) as error:
-        status = getattr(error, "status", 2)
-        print(error if status > 128 else f"error: {error}", file=sys.stderr)
-        return status
+        return tell(error)
     return 0
 
 

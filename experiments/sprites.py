@@ -9,12 +9,12 @@ regulariser from iteration 288,000 on. `--variant modified` is the same without 
 
 A fraction shortens the schedule and moves the switch in proportion. Scores follow
 InfoGAN-CR's protocols and are taken eight times on the way, and eight between switch
-and end. Ctrl-C and SIGTERM save; an interrupted or killed run goes on where it was
-saved when the command is given again. A seed that fails leaves the others; a finished
-one is skipped, or goes on to a larger fraction (of `modified`, which has no
-switch to move). Until the switch G does not learn from the pairs, so a seed may also
-begin there, `--after` its modified run. The report of all finished seeds is written
-anew: report.md, report.json, curves.png, traversals.png.
+and end. Ctrl-C and SIGTERM save, after a score under way; an interrupted or killed run
+goes on where it was saved when the command is given again. A seed that fails leaves the
+others; a finished one is skipped, or goes on to a larger fraction (of `modified`, which
+has no switch to move). Until the switch G does not learn from the pairs, so a seed may
+also begin there, `--after` its modified run. The report of all finished seeds is
+written anew: report.md, report.json, curves.png, traversals.png.
 """
 
 import argparse
@@ -28,9 +28,9 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import mnist_seeds
 import numpy as np
 import table
-from mnist_seeds import seeds_of
 from scipy import stats
 
 import infogan_jax
@@ -165,11 +165,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
                     writer.save(state)
                     saved = time.monotonic()
                 if signal:
-                    raise options_lib.Stop(
-                        f"interrupted; saved after {step} of {steps} iterations. The "
-                        "same command goes on.",
-                        status=128 + signal,
-                    )
+                    raise mnist_seeds.interrupted(signal, step, steps)
             line = {"step": stop, **score(config, state, votes)}
             line["seconds"] = round(time.monotonic() - began)
             with (out / "scores.jsonl").open("a") as file:
@@ -178,6 +174,8 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     last = table.lines(out, "scores.jsonl")[-1]
     where = {"machine": records.machine(), "date": time.strftime("%Y-%m-%d")}
     records.write_json(out / "finished.json", asked | last | where)
+    if interrupts.signal:  # It came in the last score.
+        raise mnist_seeds.interrupted(interrupts.signal, steps, steps)
 
 
 def train_all(options, config, steps: int) -> list[int]:
@@ -406,7 +404,10 @@ def main(argv=None) -> int:
         "--variant", choices=PUBLISHED, default="cr", help="of the paper (default: cr)"
     )
     parser.add_argument(
-        "--seeds", type=seeds_of, default=seeds_of("0-2"), help="(default: 0-2)"
+        "--seeds",
+        type=mnist_seeds.seeds_of,
+        default=mnist_seeds.seeds_of("0-2"),
+        help="(default: 0-2)",
     )
     parser.add_argument(
         "--fraction",
@@ -443,13 +444,9 @@ def main(argv=None) -> int:
         runs.keep_compiled_programs()
         failed = train_all(options, config, steps)
         write_report(options.out, options.variant, steps, options.votes)
-        if failed:
-            those = ", ".join(map(str, failed))
-            raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
+        mnist_seeds.check_none(failed)
     except (ValueError, OSError, ImportError, options_lib.Stop) as error:
-        status = getattr(error, "status", 2)
-        print(error if status > 128 else f"error: {error}", file=sys.stderr)
-        return status
+        return mnist_seeds.tell(error)
     return 0
 
 

@@ -361,7 +361,7 @@ def table(paths) -> str:
 def check_row(name, lines) -> None:
     """Raises unless the ends of an arm are of one setting, and of a seed each."""
     for what in ("steps", "batch_size"):  # Older files do not tell the first.
-        if len({line.get(what, lines[0].get(what)) for line in lines}) > 1:
+        if len({line[what] for line in lines if what in line}) > 1:
             raise ValueError(f"the files of {name} differ in {what}; show them apart.")
     seeds = [line["seed"] for line in lines]
     if again := {seed for seed in seeds if seeds.count(seed) > 1}:

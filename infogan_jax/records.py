@@ -18,6 +18,8 @@ from infogan_jax import options, watch
 
 Stop = options.Stop
 _LOCK = ".lock"
+_HEADER = {"config.json", "environment.json"}  # Then run.json.
+_LOGS = {"metrics", "accuracy", "timings"}
 
 _PACKAGES = (
     "infogan_jax",
@@ -82,9 +84,21 @@ def is_new(directory) -> bool:
     if not directory.is_dir():
         return not directory.exists()
     names = {path.name for path in directory.iterdir()}
-    header = {"config.json", "environment.json"}
-    unfinished = {f"{name}.new" for name in (*header, "run.json")}
-    return not names or {_LOCK} <= names <= {_LOCK} | header | unfinished
+    return not names or {_LOCK} <= names <= {_LOCK} | _HEADER | _unfinished()
+
+
+def is_unsaved(directory) -> bool:
+    """Whether a run was killed there before its first save; another may begin there."""
+    if not directory.is_dir():
+        return False
+    names = {path.name for path in directory.iterdir()}
+    logs = {f"{name}.jsonl" for name in _LOGS}
+    left = {_LOCK, "run.json", "checkpoints"} | _HEADER | _unfinished() | logs
+    return "run.json" in names and names <= left
+
+
+def _unfinished():
+    return {f"{name}.new" for name in (*_HEADER, "run.json")}
 
 
 def write_header(directory, config, options, dataset, resume) -> None:
@@ -177,8 +191,7 @@ class Log:
 
     def __enter__(self):
         self._files = {
-            name: (self._directory / f"{name}.jsonl").open("a")
-            for name in ("metrics", "timings", "accuracy")
+            name: (self._directory / f"{name}.jsonl").open("a") for name in _LOGS
         }
         return self
 

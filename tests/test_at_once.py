@@ -134,24 +134,32 @@ def test_a_seed_that_fails_alone_leaves_the_others(images, tmp_path, monkeypatch
     assert report["seed"] == 3
 
 
-def test_a_signal_saves_all_seeds(images, tmp_path, monkeypatch, capsys):
-    train_steps = mnist_seeds.population.train_steps
+@pytest.mark.parametrize(
+    ("place", "name", "saved"),
+    [(mnist_seeds.population, "train_steps", 2), (mnist_seeds.loop, "settle", 4)],
+)
+def test_a_signal_saves_all_seeds(
+    images, tmp_path, monkeypatch, capsys, place, name, saved
+):
+    work, numbers = getattr(place, name), [signal.SIGTERM]
 
     def interrupted(*arguments, **options):
-        signal.raise_signal(signal.SIGTERM)
-        return train_steps(*arguments, **options)
+        if numbers:  # A second signal would kill.
+            signal.raise_signal(numbers.pop())
+        return work(*arguments, **options)
 
     monkeypatch.setattr(mnist_seeds, "mnist", tiny_experiment)
     argv = ["--at-once", "--seeds", "0-1", "--data", images, "--out", str(tmp_path)]
+    argv += ["--steps", "6"]
     with monkeypatch.context() as patched:
-        patched.setattr(mnist_seeds.population, "train_steps", interrupted)
+        patched.setattr(place, name, interrupted)
         assert mnist_seeds.main(argv) == 128 + signal.SIGTERM
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("interrupted; saved after 2 of 4 updates")
+    assert line.startswith(f"interrupted; saved after {saved} of 6 updates")
     for seed in (0, 1):
-        assert checkpoint.steps(tmp_path / f"seed-{seed}") == [2]
+        assert checkpoint.steps(tmp_path / f"seed-{seed}") == [saved]
     assert mnist_seeds.main(argv) == 0
-    assert checkpoint.steps(tmp_path / "seed-1") == [2, 4]
+    assert max(checkpoint.steps(tmp_path / "seed-1")) == 6
 
 
 def test_what_fails_after_the_training_costs_no_seed_its_state(

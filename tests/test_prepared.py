@@ -10,14 +10,17 @@ tfds = pytest.importorskip("tensorflow_datasets")
 
 from infogan_jax import data  # noqa: E402
 
-DSPRITES = "label_shape label_scale label_orientation label_x_position label_y_position"
+DSPRITES = (
+    "label_shape label_scale label_orientation label_x_position label_y_position "
+    "value_shape"
+)
 SHAPES3D = (
     "label_floor_hue label_object_hue label_orientation label_scale label_shape "
     "label_wall_hue"
 )
-NORB = "label_azimuth label_category label_elevation label_lighting"
-# What TFDS's own builders declare: side or sides, channels, what else a record has,
-# splits. The names of factors are in the order in which they are to be returned.
+NORB = "instance label_azimuth label_category label_elevation label_lighting"
+# Of what TFDS's own builders declare: the images' shape, the numbers beside them, the
+# splits. The factors' names are in the order in which they are to be returned.
 NAMED = {
     "mnist": ((28, 28, 1), "label", "train test"),
     "fashion_mnist": ((28, 28, 1), "label", "train test"),
@@ -109,7 +112,7 @@ def test_the_datasets_of_the_literature_load(name, tmp_path):
         found[split] = rank = [where[image.tobytes()] for image in part["image"]]
         labels = values.get("label", np.full(n, -1))
         assert np.array_equal(part["label"], labels[rank])
-        factors = [values[c] for c in columns if c != "label"]
+        factors = [values[c] for c in columns if c.startswith("label_")]
         if factors:
             assert np.array_equal(part["factors"], np.stack(factors, 1)[rank])
         else:

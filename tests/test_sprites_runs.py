@@ -169,12 +169,29 @@ def test_a_signal_saves_a_sprites_seed_and_the_same_command_goes_on(
     quickly(interrupt)
     assert sprites.main(wish(tmp_path, 0)) == 128 + signal.SIGINT
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("interrupted; saved after 20 of 80 iterations")
+    assert line.startswith("interrupted; saved after 20 of 80 updates")
     assert max(infogan_jax.checkpoint.steps(tmp_path / "seed-0")) == 20
     quickly(lambda state: state)
     assert sprites.main(wish(tmp_path, 0)) == 0
     steps = [row["step"] for row in table.lines(tmp_path / "seed-0", "scores.jsonl")]
     assert steps == [*range(10, 71, 10), *range(72, 79), 80]
+
+
+def test_a_signal_in_the_last_score_ends_before_the_next_seed(
+    quickly, tmp_path, monkeypatch
+):
+    quickly(lambda state: state)
+    score = sprites.score
+
+    def interrupted(config, state, votes):
+        if state.step == 80:
+            signal.raise_signal(signal.SIGTERM)
+        return score(config, state, votes)
+
+    monkeypatch.setattr(sprites, "score", interrupted)
+    assert sprites.main(wish(tmp_path, 0, 1)) == 128 + signal.SIGTERM
+    assert (tmp_path / "seed-0" / "finished.json").exists()
+    assert not (tmp_path / "seed-1").exists()
 
 
 def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_path):
