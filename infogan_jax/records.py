@@ -19,7 +19,7 @@ from infogan_jax import options, watch
 Stop = options.Stop
 _LOCK = ".lock"
 _HEADER = {"config.json", "environment.json"}  # Then run.json.
-_LOGS = {"metrics", "accuracy", "timings"}
+_LOGS = ("metrics", "timings", "accuracy")  # In the order in which they appear.
 
 _PACKAGES = (
     "infogan_jax",

@@ -96,7 +96,11 @@ def newest(out):
 
 @pytest.mark.parametrize(
     ("times", "steps", "devices"),
-    [(3, 400, 1), (2, 200, 8), pytest.param(24, 6000, 1, marks=pytest.mark.slow)],
+    [
+        (3, 400, 1),
+        pytest.param(2, 200, 8, marks=pytest.mark.slow),
+        pytest.param(24, 6000, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_runs_go_on_as_if_nothing_had_happened(
     arguments, tmp_path, start, finish, times, steps, devices
