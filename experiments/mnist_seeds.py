@@ -18,7 +18,6 @@ seed that fails does not keep the others from training, nor from the report.
 import argparse
 import contextlib
 import dataclasses
-import json
 import math
 import statistics
 import sys
@@ -144,7 +143,7 @@ def begin(held, directory: Path, config, options, dataset):
         )
     held.enter_context(records.lock(directory))
     records.write_header(directory, config, options, dataset, resume=False)
-    for name in ("metrics", "accuracy", "timings"):  # Of a try that was killed.
+    for name in records.LOGS:  # Of a try that was killed.
         (directory / f"{name}.jsonl").unlink(missing_ok=True)
     key = jax.random.key(options.seed)
     run = loop.Run(directory, config, options, dataset, key, None, "")
@@ -379,7 +378,7 @@ def write_report(out: Path, reports: list[dict]) -> None:
         lines.append(f"| {report['seed']} | {merged or '-'} | {split or '-'} |")
     (out / "report.md").write_text("\n".join(lines) + "\n")
     rows = [{**report, "run": report["run"].name} for report in reports]
-    (out / "report.json").write_text(json.dumps(rows, indent=2) + "\n")
+    records.write_json(out / "report.json", rows)
     draw(out, accuracies, median, worst)
     print("\n".join(lines))
     print(f"report and figures are in {out}")

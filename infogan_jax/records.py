@@ -19,7 +19,7 @@ from infogan_jax import options, watch
 Stop = options.Stop
 _LOCK = ".lock"
 _HEADER = {"config.json", "environment.json"}  # Then run.json.
-_LOGS = ("metrics", "timings", "accuracy")  # In the order in which they appear.
+LOGS = ("metrics", "timings", "accuracy")  # In the order in which they appear.
 
 _PACKAGES = (
     "infogan_jax",
@@ -92,7 +92,7 @@ def is_unsaved(directory) -> bool:
     if not directory.is_dir():
         return False
     names = {path.name for path in directory.iterdir()}
-    logs = {f"{name}.jsonl" for name in _LOGS}
+    logs = {f"{name}.jsonl" for name in LOGS}
     left = {_LOCK, "run.json", "checkpoints"} | _HEADER | _unfinished() | logs
     return "run.json" in names and names <= left
 
@@ -191,7 +191,7 @@ class Log:
 
     def __enter__(self):
         self._files = {
-            name: (self._directory / f"{name}.jsonl").open("a") for name in _LOGS
+            name: (self._directory / f"{name}.jsonl").open("a") for name in LOGS
         }
         return self
 
