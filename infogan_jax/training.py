@@ -188,7 +188,7 @@ def check_steps(steps: int, at_most: int | None) -> int:
 
 def _steps(config, state, dataset, key, steps, batch_size, at_most):
     def one(state):
-        return _draw_and_step(config, state, dataset, key, batch_size)
+        return _inlined_step(config, state, dataset, key, batch_size)
 
     def body(i, carry):
         state, rows = carry
@@ -206,6 +206,8 @@ def _draw_and_step(config, state, dataset, key, batch_size):
 
 
 _donating_step = jax.jit(_draw_and_step, static_argnums=(0, 4), donate_argnums=1)
+# Traced once, for the names of the metrics and for the loop.
+_inlined_step = jax.jit(_draw_and_step, static_argnums=(0, 4), inline=True)
 _jitted_steps = jax.jit(_steps, static_argnums=(0, 5, 6))
 _donating_steps = jax.jit(_steps, static_argnums=(0, 5, 6), donate_argnums=1)
 
