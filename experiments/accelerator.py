@@ -73,12 +73,9 @@ def main(argv=None) -> int:
     if options.seeds < 1:
         parser.error(f"--seeds must be at least 1, not {options.seeds}.")
     try:
-        checks.check_writable(options.out)
+        checks.check_new(options.out)
     except OSError as error:
         parser.error(str(error))
-    out = pathlib.Path(options.out)
-    if out.exists() and out.stat().st_size:
-        parser.error(f"{out} exists; name another file by --out.")
 
     if options.quick:
         batch, steps, some, rounds, width, dense, turn = 16, 4, 2, 2, 8, 32, 2
@@ -95,7 +92,7 @@ def main(argv=None) -> int:
         found[name] = value
         print(name, json.dumps(value), flush=True)
         try:
-            records.write_json(out, found)
+            records.write_json(pathlib.Path(options.out), found)
         except OSError as error:  # What was measured is printed.
             print(f"error: {error}", file=sys.stderr)
 

@@ -261,7 +261,7 @@ def main(argv=None) -> int:
     if options.rounds < 2:
         parser.error(f"--rounds must be at least 2, not {options.rounds}.")
     try:
-        checks.check_writable(*filter(None, (options.json, options.figure)))
+        checks.check_new(*filter(None, (options.json, options.figure)))
     except OSError as error:
         parser.error(str(error))
 

@@ -23,7 +23,7 @@ import jax
 import mnist
 import psutil
 
-from infogan_jax import console, plotting, records
+from infogan_jax import checks, console, plotting, records
 
 UNITS = {
     "host_mb": "resident memory [MB]",
@@ -150,12 +150,11 @@ def main(argv=None) -> int:
     )
     options, rest = parser.parse_known_args(argv)
     samples = options.out / "samples.jsonl"
-    if samples.exists() and samples.stat().st_size:
-        parser.error(f"{options.out} holds samples already; name another by --out.")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
+        checks.check_new(samples)
     except OSError as error:
-        print(f"error: {error}; name another by --out.", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     began = time.monotonic()
     sampler = Sampler(samples, options.every)

@@ -96,9 +96,7 @@ def main(argv=None) -> int:
         dataset = data.load(options.data, options.data_dir)
         checks.check_images(presets.PAPER, dataset.train["image"])
         out.mkdir(parents=True, exist_ok=True)
-        if (out / "figure1.json").exists():
-            raise ValueError(f"{out} holds a figure already; name another by --out.")
-        checks.check_writable(out / "figure1.json", out / "figure1.png")
+        checks.check_new(out / "figure1.json", out / "figure1.png")
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

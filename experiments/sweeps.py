@@ -21,6 +21,7 @@ from scipy import stats
 
 import infogan_jax
 from infogan_jax import (
+    checks,
     console,
     data,
     evaluation,
@@ -147,10 +148,9 @@ def report(argv, doc, study, columns, decimals) -> int:
     options = parser.parse_args(argv)
     rows, failed = [], []
     try:
+        checks.check_new(*filter(None, [options.json]))
         dataset = data.load(options.data, options.data_dir)
         digits_of, right = judge(dataset)
-        if options.json:  # Before the work: it may not be possible.
-            records.write_json(pathlib.Path(options.json), rows)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

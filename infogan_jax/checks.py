@@ -163,14 +163,20 @@ def check_axis(images, axis_name: str | None) -> None:
         )
 
 
-def check_writable(*files) -> None:
-    """Raises an OSError unless these can be written; before the work, not after it."""
+def check_new(*files) -> None:
+    """Raises an OSError unless these can be written, and hold nothing yet.
+
+    For what a long work measures: before it, not after it.
+    """
     for path in map(Path, files):
         is_new = not path.exists()
         try:
-            path.open("a").close()
+            with path.open("a") as file:
+                size = file.tell()
         except OSError as error:
             raise OSError(f"cannot write {path}: {error.strerror}.") from error
+        if size:
+            raise FileExistsError(f"{path} exists, and is kept; name another.")
         if is_new:
             path.unlink()
 

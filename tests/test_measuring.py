@@ -1,5 +1,6 @@
 """What measures: the benchmark, endurance, sweeps of a code, and what fakes teach."""
 
+import contextlib
 import dataclasses
 import json
 import operator
@@ -128,14 +129,25 @@ def test_bfloat16_may_be_left_out_of_the_race(with_bfloat16, monkeypatch):
     assert ("pytorch-tuned-bfloat16" in names) == with_bfloat16
 
 
-def test_what_was_measured_is_not_written_over(tmp_path, capsys):
-    numbers = tmp_path / "figure1.json"
-    numbers.write_text("[1]")
-    with pytest.raises(SystemExit):
-        accelerator.main(["--quick", "--out", str(numbers)])
-    assert figure1.main(["--out", str(tmp_path), "--data", "bundled"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("name another") == 2 and numbers.read_text() == "[1]"
+@pytest.mark.parametrize(
+    ("main", "argv", "name"),
+    [
+        (accelerator.main, ["--quick", "--out", "HERE/numbers.json"], "numbers.json"),
+        (benchmark.main, ["--json", "HERE/numbers.json"], "numbers.json"),
+        (benchmark.main, ["--growth", "--figure", "HERE/growth.png"], "growth.png"),
+        (endurance.main, ["--out", "HERE"], "samples.jsonl"),
+        (fakes.main, ["a run", "--json", "HERE/numbers.json"], "numbers.json"),
+        (figure1.main, ["--out", "HERE", "--data", "bundled"], "figure1.json"),
+        (sweeps.main, ["a run", "--json", "HERE/numbers.json"], "numbers.json"),
+    ],
+)
+def test_what_was_measured_is_not_written_over(main, argv, name, tmp_path, capsys):
+    before = tmp_path / name
+    before.write_text("[1]")
+    with contextlib.suppress(SystemExit):
+        assert main([word.replace("HERE", str(tmp_path)) for word in argv]) == 2
+    assert f"{name} exists, and is kept" in capsys.readouterr().err
+    assert before.read_text() == "[1]" and list(tmp_path.iterdir()) == [before]
 
 
 @pytest.mark.slow
@@ -181,8 +193,6 @@ def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsy
     assert all(map(operator.lt, found["allocated_mb"], found["host_mb"]))
     assert (out / "endurance.png").stat().st_size > 1000
     assert "open files" in capsys.readouterr().out
-    with pytest.raises(SystemExit):  # Its samples are not mixed with others.
-        endurance.main(["--out", str(out)])
 
 
 def test_the_growth_of_a_run_is_its_median_and_its_least():
