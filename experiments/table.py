@@ -9,6 +9,7 @@ python experiments/table.py runs/seeds runs/vat --groups   # all seeds of each i
 """
 
 import argparse
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -16,8 +17,14 @@ import statistics
 import sys
 
 from infogan_jax import console
+from infogan_jax import options as options_lib
 
-_BEFORE = {"bfloat16": False}  # What runs did that do not tell it.
+# What runs did that do not tell it: older ones lack the newer options.
+_BEFORE = {
+    field.name: field.default
+    for field in dataclasses.fields(options_lib.Options)
+    if field.default is not dataclasses.MISSING
+}
 
 
 def read(run, name):

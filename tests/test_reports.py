@@ -8,7 +8,9 @@ import shutil
 import mnist
 import mnist_seeds
 import mnist_vat
+import numpy as np
 import pytest
+import seeds_report
 import table
 
 QUICK = pathlib.Path(mnist_seeds.__file__).parent / "results" / "quick"
@@ -55,7 +57,7 @@ def test_seeds_are_numbers_and_ranges():
 
 def test_merged_and_split_digits_are_named():
     confusion = [[50, 40, 0], [48, 0, 2], [2, 10, 98]]
-    found = mnist_seeds.failures(confusion)
+    found = seeds_report.failures(confusion)
     # Category 0 holds digits 0 and 1; digit 0 lies in categories 0 and 1, 1 in 0 and 2.
     assert found == {"merged": [[0, 1]], "split": {0: [0, 1], 1: [0, 2]}}
 
@@ -102,16 +104,26 @@ def test_seeds_of_another_experiment_are_not_taken_for_finished(
     assert mnist_seeds.main(asked) == 0
 
 
+@pytest.mark.parametrize("way", [[], ["--at-once"]])
+def test_images_without_labels_are_refused_before_the_first_seed(way, tmp_path, capsys):
+    images, out = tmp_path / "images.npz", tmp_path / "out"
+    np.savez(images, image=np.zeros((20, 28, 28), np.uint8))
+    argv = ["--data", f"npz:{images}", "--seeds", "0", "--out", str(out), *way]
+    assert mnist_seeds.main(argv) == 2
+    assert "images.npz has no labels" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_report_over_different_settings_says_so(finished_seeds, capsys):
     path = finished_seeds / "seed-1" / "run.json"
-    assert not mnist_seeds.table.differences(sorted(finished_seeds.iterdir()))
+    assert not table.differences(sorted(finished_seeds.iterdir()))
     options = json.loads(path.read_text())
     # Which not all of them name: older runs do not.
     path.write_text(json.dumps(options | {"bfloat16": True}))
-    differences = mnist_seeds.table.differences(sorted(finished_seeds.iterdir()))
+    differences = table.differences(sorted(finished_seeds.iterdir()))
     assert "the runs differ in bfloat16" in differences
     path.write_text(json.dumps(options | {"bfloat16": False}))
-    assert not mnist_seeds.table.differences(sorted(finished_seeds.iterdir()))
+    assert not table.differences(sorted(finished_seeds.iterdir()))
     path.write_text(json.dumps(options | {"steps": options["steps"] + 1}))
     assert mnist_seeds.main(["--seeds", "0", "--out", str(finished_seeds)]) == 0
     assert "Not one experiment: the runs differ in steps." in capsys.readouterr().out
@@ -217,10 +229,10 @@ def test_the_surest_run_is_chosen_and_its_place_among_all_is_told():
         {"seed": 5, "accuracy": 0.8, "image_information": 2.2},
         {"seed": 6, "accuracy": 0.9, "image_information": 2.1},
     ]
-    text = mnist_seeds.chosen(reports)
+    text = seeds_report.chosen(reports)
     assert "seed 5, accuracy 0.8000, number 2 of 3." in text
     assert text.endswith("over the seeds: 0.50.")  # Ranks 1, 3, 2 beside 1, 2, 3.
-    rows = mnist_seeds.of_every(reports)
+    rows = seeds_report.of_every(reports)
     # Of the pairs 4 and 5, 4 and 6, 5 and 6 the surest have .8, .9, .8.
     assert rows[2:] == [
         "| 1 | 0.8000 | 0.7000 |",
@@ -228,8 +240,8 @@ def test_the_surest_run_is_chosen_and_its_place_among_all_is_told():
         "| 3 | 0.8000 | 0.8000 |",
     ]
     del reports[1]["image_information"]  # As runs of before it have none.
-    assert mnist_seeds.chosen(reports).startswith("None is chosen")
-    assert not mnist_seeds.of_every(reports)
+    assert seeds_report.chosen(reports).startswith("None is chosen")
+    assert not seeds_report.of_every(reports)
 
 
 @pytest.mark.parametrize("option", ["--seed=3", "--resume"])
