@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import mnist
 import mnist_vat
+import seeds
 import seeds_report
 
 from infogan_jax import (
@@ -41,23 +42,6 @@ from infogan_jax import (
 from infogan_jax import options as options_lib
 
 SAVE_EVERY_S = 300  # of seeds at once: sixteen of the paper's size are 2.5 GB
-
-
-def seeds_of(text: str) -> list[int]:
-    """Seeds from text such as "0-3,7", each once."""
-    found = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        try:
-            begin, end = map(options_lib.seed, (first, last or first))
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} names no seeds; write numbers and ranges, such as 0-3,7."
-            ) from None
-        found += range(begin, end + 1)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is an empty range of seeds.")
-    return list(dict.fromkeys(found))
 
 
 def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
@@ -85,9 +69,9 @@ def given_options(experiment, rest: list[str]) -> dict:
 
 
 def train_at_once(
-    experiment, out: Path, seeds: list[int], rest: list[str]
+    experiment, out: Path, wanted: list[int], rest: list[str]
 ) -> list[int]:
-    """Trains those of the seeds that have not begun, in one program.
+    """Trains those of the wanted seeds that have not begun, in one program.
 
     Returns:
       The seeds for which training has failed; the others are finished.
@@ -96,7 +80,7 @@ def train_at_once(
       Stop, ValueError, OSError, ImportError: an option is wrong, the data cannot be
         read, a directory cannot be written, or a signal came (status 128 and more).
     """
-    fresh = [seed for seed in seeds if not has_begun(out / f"seed-{seed}")]
+    fresh = [seed for seed in wanted if not has_begun(out / f"seed-{seed}")]
     if not fresh:
         return []
     given = given_options(experiment, rest)
@@ -204,36 +188,13 @@ def lead(logged) -> list[int]:
             progress = f"update {step} of {options.steps} of {len(logged)} seeds"
             print(f"{progress}, {time.monotonic() - began:.0f} s", flush=True)
     if number := ended or interrupts.signal:
-        raise interrupted(number, step, options.steps)
+        raise seeds.interrupted(number, step, options.steps)
     # All are saved: what goes wrong from here on costs no other seed its training.
     for index, (run, log) in enumerate(logged):
         if run.options.seed not in failed:
             state = population.of_seed(states, index)
             runs.draw(run, state, runs.evaluate(run, state, log))
     return failed
-
-
-def interrupted(number: int, step: int, steps: int) -> options_lib.Stop:
-    """What a signal ends a command with, once everything is saved."""
-    return options_lib.Stop(
-        f"interrupted; saved after {step} of {steps} updates. The same command goes "
-        "on.",
-        status=128 + number,
-    )
-
-
-def check_none(failed: list[int]) -> None:
-    """Raises Stop, with status 1, if training has failed for some seeds."""
-    if failed:
-        those = ", ".join(map(str, failed))
-        raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
-
-
-def tell(error: Exception) -> int:
-    """Prints what ended a command; returns the exit status."""
-    status = getattr(error, "status", 2)
-    print(error if status > 128 else f"error: {error}", file=sys.stderr)
-    return status
 
 
 def record(run: loop.Run, log: records.Log, state, step: int, is_due: bool) -> None:
@@ -280,7 +241,7 @@ def main(argv=None) -> int:
         allow_abbrev=False,  # `--seed` is mnist.py's, and no short form of `--seeds`.
     )
     parser.add_argument(
-        "--seeds", type=seeds_of, default=seeds_of("0-9"), help="(default: 0-9)"
+        "--seeds", type=seeds.parse, default=seeds.parse("0-9"), help="(default: 0-9)"
     )
     parser.add_argument(
         "--vat", action="store_true", help="the seeds of mnist_vat.py instead"
@@ -320,9 +281,9 @@ def main(argv=None) -> int:
                 failed.append(seed)
         if reports := seeds_report.collect(options.out):
             seeds_report.write(options.out, reports)
-        check_none(failed)
+        seeds.check_none_failed(failed)
     except (options_lib.Stop, ValueError, OSError, ImportError) as error:
-        return tell(error)
+        return seeds.tell(error)
     return 0
 
 

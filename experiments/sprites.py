@@ -28,8 +28,8 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import mnist_seeds
 import numpy as np
+import seeds
 import table
 from scipy import stats
 
@@ -165,7 +165,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
                     writer.save(state)
                     saved = time.monotonic()
                 if signal:
-                    raise mnist_seeds.interrupted(signal, step, steps)
+                    raise seeds.interrupted(signal, step, steps)
             line = {"step": stop, **score(config, state, votes)}
             line["seconds"] = round(time.monotonic() - began)
             with (out / "scores.jsonl").open("a") as file:
@@ -175,7 +175,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     where = {"machine": records.machine(), "date": time.strftime("%Y-%m-%d")}
     records.write_json(out / "finished.json", asked | last | where)
     if interrupts.signal:  # It came in the last score.
-        raise mnist_seeds.interrupted(interrupts.signal, steps, steps)
+        raise seeds.interrupted(interrupts.signal, steps, steps)
 
 
 def train_all(options, config, steps: int) -> list[int]:
@@ -405,8 +405,8 @@ def main(argv=None) -> int:
     )
     parser.add_argument(
         "--seeds",
-        type=mnist_seeds.seeds_of,
-        default=mnist_seeds.seeds_of("0-2"),
+        type=seeds.parse,
+        default=seeds.parse("0-2"),
         help="(default: 0-2)",
     )
     parser.add_argument(
@@ -444,9 +444,9 @@ def main(argv=None) -> int:
         runs.keep_compiled_programs()
         failed = train_all(options, config, steps)
         write_report(options.out, options.variant, steps, options.votes)
-        mnist_seeds.check_none(failed)
+        seeds.check_none_failed(failed)
     except (ValueError, OSError, ImportError, options_lib.Stop) as error:
-        return mnist_seeds.tell(error)
+        return seeds.tell(error)
     return 0
 
 

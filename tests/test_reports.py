@@ -10,6 +10,7 @@ import mnist_seeds
 import mnist_vat
 import numpy as np
 import pytest
+import seeds
 import seeds_report
 import table
 
@@ -48,11 +49,10 @@ def test_table_shows_every_run_and_the_median(tmp_path, capsys):
 
 
 def test_seeds_are_numbers_and_ranges():
-    seeds_of = mnist_seeds.seeds_of
-    assert seeds_of("0-3,7,2") == [0, 1, 2, 3, 7]
+    assert seeds.parse("0-3,7,2") == [0, 1, 2, 3, 7]
     for text in ("", "a", "3-1", "1-2-3", "0-4294967296"):
         with pytest.raises(argparse.ArgumentTypeError):
-            seeds_of(text)
+            seeds.parse(text)
 
 
 def test_merged_and_split_digits_are_named():

@@ -1,0 +1,46 @@
+"""What commands over many seeds share: which seeds, and how a command ends."""
+
+import argparse
+import sys
+
+from infogan_jax import options as options_lib
+
+
+def parse(text: str) -> list[int]:
+    """Seeds from text such as "0-3,7", each once."""
+    found = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        try:
+            begin, end = map(options_lib.seed, (first, last or first))
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} names no seeds; write numbers and ranges, such as 0-3,7."
+            ) from None
+        found += range(begin, end + 1)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is an empty range of seeds.")
+    return list(dict.fromkeys(found))
+
+
+def interrupted(number: int, step: int, steps: int) -> options_lib.Stop:
+    """What a signal ends a command with, once everything is saved."""
+    return options_lib.Stop(
+        f"interrupted; saved after {step} of {steps} updates. The same command goes "
+        "on.",
+        status=128 + number,
+    )
+
+
+def check_none_failed(failed: list[int]) -> None:
+    """Raises Stop, with status 1, if training has failed for some seeds."""
+    if failed:
+        those = ", ".join(map(str, failed))
+        raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
+
+
+def tell(error: Exception) -> int:
+    """Prints what ended a command; returns the exit status."""
+    status = getattr(error, "status", 2)
+    print(error if status > 128 else f"error: {error}", file=sys.stderr)
+    return status
