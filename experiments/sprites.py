@@ -143,6 +143,8 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     asked = {"seed": seed, "steps": steps, "votes": votes}
     begun = asked | {"at_the_switch": after is not None}
     records.write_json(out / "begun.json", begun)
+    # Of a shorter run: its state goes on, and no report may take it for that one.
+    (out / "finished.json").unlink(missing_ok=True)
     done = int(state.step)
     rows = records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
     scored = {row["step"] for row in rows}

@@ -85,11 +85,12 @@ def test_a_finished_sprites_seed_goes_on_to_a_larger_fraction(tmp_path, monkeypa
     )
     run = tmp_path / "seed-0"
     monkeypatch.setattr(sprites, "score", lambda config, state, votes: {"mig": 0.5})
-    monkeypatch.setattr(
-        sprites,
-        "advance",
-        lambda config, state, key, n: dataclasses.replace(state, step=state.step + n),
-    )
+
+    def advance(config, state, key, n):
+        assert not sprites.is_finished(run, 80)  # Its state is another by now.
+        return state.replace(step=state.step + n)
+
+    monkeypatch.setattr(sprites, "advance", advance)
     sprites.train(run, config, 0, 80, 10)
     assert sprites.is_finished(run, 80)
     assert not sprites.is_finished(run, 100)
