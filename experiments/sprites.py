@@ -380,7 +380,7 @@ def _draw(out, curves, run, steps):
             axes.axvline(switch_of(steps), color="gray", linestyle=":")
         axes.set(title=name, xlabel="iteration", ylim=(0, 1))
         axes.locator_params(axis="x", nbins=4)
-    panels[0].legend(loc="lower right")
+    panels[0].legend()  # Where it hides least.
     drawing.savefig(out / "curves.png")
 
     config, state = infogan_jax.restore(run)
