@@ -58,13 +58,18 @@ def can_choose(reports: list[dict]) -> bool:
     return all("image_information" in report for report in reports)
 
 
+def by_information(reports: list[dict]) -> list[dict]:
+    """The least sure run first."""
+    return sorted(reports, key=lambda report: report["image_information"])
+
+
 def chosen(reports: list[dict]) -> str:
     """The run that would be taken without labels, and where it stands among all."""
     accuracies = [report["accuracy"] for report in reports]
     if not can_choose(reports):
         return "None is chosen without labels: some runs lack the information of Q."
     information = [report["image_information"] for report in reports]
-    taken = reports[int(np.argmax(information))]
+    taken = by_information(reports)[-1]
     better = sum(accuracy > taken["accuracy"] for accuracy in accuracies)
     text = (
         f"Chosen without labels, by the information of Q on the test images: seed "
@@ -84,8 +89,7 @@ def of_every(reports: list[dict]) -> list[str]:
     """
     if not can_choose(reports):
         return []
-    ordered = sorted(reports, key=lambda report: report["image_information"])
-    accuracies = [report["accuracy"] for report in ordered]
+    accuracies = [report["accuracy"] for report in by_information(reports)]
     rows = [
         "| seeds trained, the surest kept | mean accuracy | worst |",
         "|---|---|---|",

@@ -258,12 +258,17 @@ def score(config, state, votes: int) -> dict:
 
 
 def centrality(finished: list[Path], votes: int):
-    """ModelCentrality and UDR of every run: how well the others agree with it."""
+    """ModelCentrality and UDR of every run: how well the others agree with it.
+
+    A run's votes fix each of its codes in turn. (InfoGAN-CR's code takes the spread of
+    the codes from other fakes than the votes'.)
+    """
     states = [infogan_jax.restore(run) for run in finished]
     agreement = np.zeros((len(finished), len(finished)))
     for i, (config, state) in enumerate(states):
-        fixed = np.random.default_rng(i).integers(len(config.codes.parts), size=votes)
-        key = jax.random.key(i)
+        fixed = np.arange(votes) % len(config.codes.parts)
+        # The same votes whichever other runs have finished.
+        key = jax.random.key(table.read(finished[i], "finished.json")["seed"])
         images = []
         for number, code in enumerate(fixed):
             of_c, of_z, of_shared = jax.random.split(jax.random.fold_in(key, number), 3)

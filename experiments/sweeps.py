@@ -48,14 +48,19 @@ def classifier(images, labels):
 
 def judge(dataset, n=5000):
     """The classifier of n real digits, and its test accuracy."""
-    train, test = dataset.train, dataset.test
-    if len(np.unique(train["label"][:n])) < 2 or test["label"].max() < 0:
+
+    def known(split, n=None):
+        rows = np.flatnonzero(split["label"] >= 0)[:n]
+        return split["image"][rows] / 255, split["label"][rows]
+
+    (images, labels), (test, truth) = known(dataset.train, n), known(dataset.test)
+    if len(np.unique(labels)) < 2 or not len(truth):
         raise ValueError(
             f"{dataset.name} has no labels of two classes; name labelled digits by "
             "--data."
         )
-    digits_of = classifier(train["image"][:n] / 255, train["label"][:n])
-    return digits_of, float(np.mean(digits_of(test["image"] / 255) == test["label"]))
+    digits_of = classifier(images, labels)
+    return digits_of, float(np.mean(digits_of(test) == truth))
 
 
 def restore(run, dataset):

@@ -18,7 +18,7 @@ _FAKES = 10_000
 
 
 def read(config: Config, state: TrainState, images) -> np.ndarray:
-    """Q's parameters for any number of images, [N, n_params], a thousand at a time.
+    """Q's parameters for many images, [N, n_params], a thousand at a time.
 
     Args:
       config: the configuration.

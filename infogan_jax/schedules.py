@@ -98,6 +98,9 @@ class Switch:
     at: int
 
     def __post_init__(self):
+        for name in ("before", "after"):
+            if not _is_schedule(getattr(self, name)):
+                _check_finite(self, name)
         _check_finite(self, "at")
         if self.at < 0:
             raise ValueError(f"Switch needs a step of at least 0, not {self.at}.")
@@ -119,13 +122,30 @@ def _check_finite(schedule, *names):
 
 
 def check(name: str, value, hint: str = "") -> None:
-    """Raises a ValueError unless it is a finite number of at least 0, or a schedule."""
-    is_schedule = callable(value) and not isinstance(value, type)
-    if not is_schedule and not (isinstance(value, Real) and 0 <= value < math.inf):
+    """Raises a ValueError unless it is a finite number of at least 0, or a schedule.
+
+    Those of this module may not fall below 0 either; others cannot be asked.
+    """
+    is_known = isinstance(value, Real) and value < math.inf or _is_schedule(value)
+    if not is_known or min(_ends(value), default=0) < 0:
         raise ValueError(
             f"{name} must be a finite number of at least 0, or a schedule, such as "
-            f"Linear(0.0, 1.0, begin=0, finish=1000), not {value!r}{hint}."
+            f"Linear(0.0, 1.0, begin=0, finish=1000), that stays so, not {value!r}"
+            f"{hint}."
         )
+
+
+def _is_schedule(value):
+    return callable(value) and not isinstance(value, type)
+
+
+def _ends(value):
+    """The numbers between which a value lies, if it is known."""
+    if isinstance(value, Switch):
+        return [*_ends(value.before), *_ends(value.after)]
+    if isinstance(value, Cosine | Linear | Exponential):
+        return [value.start, value.end]
+    return [] if callable(value) else [value]
 
 
 def at(value, step: jax.Array):

@@ -8,7 +8,8 @@
 An alarm is a function of the metrics alone, so a resumed run gives the ones that an
 uninterrupted run gives. It judges the means of `WINDOW` updates at a time, but for the
 first in which D, or G, takes part, and is given once: it says that something should be
-looked at, and stops nothing. Numbers that are not finite are told at once.
+looked at, and stops nothing. A number that is not finite is told at once, and is the
+last alarm.
 A code is dead below a tenth of the way from what the best blind Q reaches to an exact
 one (`bounds` of a latent). It is not judged at weight 0, nor while a schedule gives it
 next to none and for `PATIENCE` updates after.
@@ -47,7 +48,7 @@ class _Sign:
 
         No start is judged: it is like nothing that comes after.
         """
-        if step - 2 * WINDOW < self.begin:
+        if (step - 1) // WINDOW <= self.begin // WINDOW:
             return False
         if not callable(self.weight):
             return self.weight > 0
@@ -79,8 +80,10 @@ class Watch:
         self._seen += 1
         bad = [name for name, value in row.items() if not math.isfinite(value)]
         if bad and self._is_finite:
-            self._is_finite = False  # Means are not finite either from here on.
+            self._is_finite = False
             return [f"training has failed: {bad[0]} is {float(row[bad[0]])}"]
+        if not self._is_finite:  # Means tell nothing from here on.
+            return []
         for metric in wanted:
             self._sums[metric] += row[metric] / WINDOW
         if self._seen % WINDOW:

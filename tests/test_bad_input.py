@@ -212,7 +212,7 @@ FUNCTIONS = [
     (
         lambda w: rates(schedules.Switch(jnp.float32(1), 2.0, at=0)),
         ValueError,
-        "must be hashable",
+        "before must be a finite number",
     ),
     (lambda w: Update("d", ("d",), 1.0, begin=1.5), ValueError, "whole, .* not 1.5"),
     (lambda w: Update("d", ("d",), 1.0, begin=-1), ValueError, "at least 0, not -1"),
@@ -242,6 +242,18 @@ FUNCTIONS = [
     (lambda w: schedules.Linear(np.nan, 0.0, 0, 5), ValueError, "start .* not nan"),
     (lambda w: schedules.Exponential(1.0, np.inf, 0, 5), ValueError, "end .* not inf"),
     (lambda w: schedules.Switch(0.0, 1.0, at="x"), ValueError, "at must be .* not 'x'"),
+    (lambda w: schedules.Switch(np.nan, 1.0, 5), ValueError, "before .* not nan"),
+    (lambda w: schedules.Switch(0.0, schedules.Linear, 5), ValueError, "after .* <cl"),
+    (lambda w: rates(schedules.Linear(1.0, -1.0, 0, 5)), ValueError, "end=-1.0"),
+    (
+        lambda w: on_images(
+            VirtualAdversarial(
+                weight=schedules.Switch(1.0, schedules.Cosine(-2.0, 5), at=3)
+            )
+        ),
+        ValueError,
+        "a schedule, .* that stays so, not Switch",
+    ),
     (lambda w: networks.Dcgan(leak=np.nan), ValueError, "leak .* not nan"),
     (lambda w: networks.Dcgan(init_std=0.0), ValueError, "above 0, or None, not 0.0"),
     (lambda w: networks.Spectral(leak="x"), ValueError, "leak .* not 'x'"),

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn import linear_model, svm
+from sklearn import ensemble, linear_model, svm
 from sklearn import metrics as sk
 
 from infogan_jax import metrics
@@ -358,6 +358,40 @@ def test_a_dead_code_completes_no_factor():
     factors = np.arange(60).reshape(-1, 1) % 3
     assert metrics.dci(np.ones((60, 1)), factors).completeness == 0
     assert metrics.dci(factors * 1.0, factors).completeness == 1
+
+
+def test_a_forest_has_ten_trees_of_a_depth():
+    codes, factors = sampled(0, 300, sizes=(4,))
+    (train, _), x = thirds(300), stats.zscore(codes)
+    forest = ensemble.RandomForestRegressor(10, max_depth=3, random_state=1)
+    forest.fit(x[train], stats.zscore(factors[:, 0])[train])
+    found = metrics.dci(codes, factors, regressor="forest", depth=3, seed=1)
+    np.testing.assert_allclose(found.importance[:, 0], forest.feature_importances_)
+
+
+def test_a_lone_code_is_ahead_of_nothing():
+    factors = np.arange(60).reshape(-1, 1) % 3
+    assert metrics.sap(factors, factors) == pytest.approx(1)
+    assert metrics.mig(factors, factors) == pytest.approx(1)
+
+
+def test_a_factor_whose_values_train_or_are_scored_but_never_both_is_refused():
+    (train, scored), factors = thirds(30), np.zeros((30, 1), int)
+    factors[train, 0], factors[scored, 0] = np.arange(20) % 2, 2 + np.arange(10) % 2
+    with pytest.raises(ValueError, match="factor 0: none of its values is both"):
+        metrics.explicitness(factors, factors, protocol="disentanglement-lib")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, np.float32("nan")])
+def test_what_is_no_value_is_seen_in_a_table_of_objects_too(bad):
+    codes, factors = sampled(0, 80, sizes=(3,))
+    factors = factors.astype(object)
+    factors[7, 0] = bad
+    for metric in (metrics.mig, metrics.sap, metrics.dci, metrics.explicitness):
+        with pytest.raises(ValueError, match="factors hold NaN or infinity"):
+            metric(codes, factors)
+    with pytest.raises(ValueError, match="as numbers, not NaN"):
+        metrics.sap(codes, factors.astype(str))
 
 
 def test_a_shallow_tree_keeps_each_factors_best_code_alone():

@@ -52,6 +52,20 @@ def test_a_judge_needs_labels():
         sweeps.judge(dataclasses.replace(dataset, train=unlabelled))
 
 
+def test_a_judge_learns_from_labels_alone():
+    dataset = data.load("bundled")
+    some = {name: x[:900] for name, x in dataset.train.items()}
+    hidden = some | {"label": np.where(np.arange(900) % 3, some["label"], -1)}
+    known = {name: x[np.arange(900) % 3 > 0] for name, x in some.items()}
+    (_, expected), (digits_of, found) = (
+        sweeps.judge(dataclasses.replace(dataset, train=train), 500)
+        for train in (known, hidden)
+    )
+    assert found == expected > 0.8
+    test = dataset.test | {"label": np.where(np.arange(2000) % 2, 10, -1)}
+    assert sweeps.judge(dataclasses.replace(dataset, train=some, test=test))[1] == 0
+
+
 def test_fakes_that_are_real_digits_teach_what_digits_teach(monkeypatch):
     dataset = data.load("bundled")
     images, digits = dataset.train["image"][:600] / 255, dataset.train["label"][:600]

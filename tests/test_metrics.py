@@ -52,6 +52,10 @@ def test_clustering_figures_agree_with_scikit_learn(seed):
     )
 
 
+def test_one_cluster_of_one_label_agrees_wholly():
+    assert metrics.nmi([[7]]) == metrics.ari([[7]]) == 1
+
+
 def test_accuracy_does_not_depend_on_the_names_of_clusters():
     labels = np.arange(100) % 10
     counts = metrics.contingency((labels + 3) % 10, labels, 10, 10)
@@ -121,6 +125,8 @@ def test_correlation_is_numpys_and_zero_for_a_constant():
     assert metrics.correlation(a, np.ones(50)) == 0.0
     for other in ([1.0, 2.0, 3.0], [1.0, 1.0, 1.0]):
         assert np.isnan(metrics.correlation([1.0, 2.0, np.nan], other))
+    for scale in (1e160, 1e-170):  # Their squares are no float64.
+        assert metrics.correlation(scale * a, a) == pytest.approx(1)
     # Their means are rounded: what is left of them is not 0.
     assert metrics.correlation(np.full(3, 0.1), np.full(3, 0.7)) == 0.0
 

@@ -23,7 +23,7 @@ def test_table_of_what_is_no_run_is_status_two(tmp_path, capsys):
 
 
 def test_table_shows_every_run_and_the_median(tmp_path, capsys):
-    for seed, accuracy in enumerate((0.5, 0.9, 0.7)):
+    for seed, accuracy in enumerate((0.5, 0.9, 0.8)):
         run = tmp_path / f"run-{seed}"
         run.mkdir()
         code = {"information": 2.0, "recovered": 0.99}
@@ -45,7 +45,15 @@ def test_table_shows_every_run_and_the_median(tmp_path, capsys):
     assert table.main([str(run) for run in sorted(tmp_path.iterdir())]) == 0
     shown = capsys.readouterr().out
     assert "| 0 | 0.5000 |" in shown and "| 1 | 0.9000 |" in shown
-    assert "Median accuracy 0.7000 of 3 runs" in shown
+    assert "Median accuracy 0.8000 of 3 runs" in shown
+
+
+def test_the_seconds_of_a_run_are_those_of_all_its_processes():
+    def of(*seconds):
+        return table.seconds([{"seconds": value} for value in seconds])
+
+    assert of(10.0) == 10 and of(10.0, 50.0) == 50
+    assert of(10.0, 50.0, 5.0, 30.0, 8.0) == 50 + 30 + 8  # A resumed one begins anew.
 
 
 def test_seeds_are_numbers_and_ranges():
@@ -129,6 +137,28 @@ def test_a_report_over_different_settings_says_so(finished_seeds, capsys):
     assert "Not one experiment: the runs differ in steps." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch_size", 7), ("data", "mnist"), ("quick", False)]
+)
+def test_what_runs_differ_in_is_named(name, value, finished_seeds):
+    edit(finished_seeds / "seed-1" / "run.json", lambda run: run.update({name: value}))
+    found = table.differences(sorted(finished_seeds.iterdir()))
+    assert f"the runs differ in {name}." in found
+
+
+def test_the_confusions_shown_are_the_median_runs_and_the_worst_ones(
+    finished_seeds, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(seeds_report, "draw", lambda *args: drawn.append(args))
+    reports = seeds_report.collect(finished_seeds)
+    seeds_report.write(finished_seeds, reports)
+    [(_, accuracies, median, worst)] = drawn
+    assert len(accuracies) == 3
+    assert median["accuracy"] == sorted(accuracies)[1]
+    assert worst["accuracy"] == min(accuracies)
+
+
 def test_a_copy_of_a_run_is_counted_once(finished_seeds, capsys):
     shutil.copytree(finished_seeds / "seed-1", finished_seeds / "seed-1 copy")
     argv = ["--seeds", "0", "--out", str(finished_seeds)]
@@ -175,6 +205,7 @@ def test_groups_have_a_row_for_each_directory(finished_seeds, capsys):
     assert row[0] == f"| `{finished_seeds}`"
     data, versions = environment["dataset"], environment["versions"]
     assert row[1:4] == [f"0{sorted(by_seed)[place]}" for place in (1, 0, 2)]
+    assert row[4] == f"{sorted(report['nmi'] for report in reports)[1]:.3f}"
     assert row[5:7] == ["0 to 2", " ".join(by_seed)]
     assert row[8] == f"{data['name']} {data['sha256'][:12]}"
     assert row[9] == "Z80, cpu"  # The other runs recorded no model.

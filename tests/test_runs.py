@@ -210,7 +210,7 @@ def test_a_directory_that_is_no_run_is_not_to_be_resumed(tmp_path, images, capsy
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     images, tmp_path, capsys, monkeypatch
 ):
-    blown = schedules.Switch(1e-3, float("inf"), at=2)
+    blown = schedules.Switch(1e-3, tiny_experiment.Infinite(), at=2)
     d, g = tiny_experiment.CONFIG.updates
     updates = dataclasses.replace(d, lr=blown), g
     wild = dataclasses.replace(tiny_experiment.CONFIG, updates=updates)

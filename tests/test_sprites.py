@@ -30,6 +30,28 @@ def test_areas_are_those_of_the_square_and_the_ellipse(scale):
     assert drawn(1, scale).sum() == pytest.approx(ellipse, rel=0.05)
 
 
+@pytest.mark.parametrize("turn", [0.4, np.pi / 4, 1.2])
+def test_a_turned_shape_keeps_its_area_and_the_ellipse_points_along_the_turn(turn):
+    areas = 19.2**2, np.pi * 12.8 * 7.2, drawn(2).sum()
+    for shape, area in enumerate(areas):
+        assert drawn(shape, turn=turn).sum() == pytest.approx(area, rel=0.03)
+    for image, sign in ((drawn(1, turn=turn), -1), (drawn(1, turn=-turn), 1)):
+        rows, columns = np.nonzero(image)
+        _, axes = np.linalg.eigh(np.cov(columns, rows))
+        x, y = axes[:, 1]
+        assert y / x == pytest.approx(sign * np.tan(turn), rel=0.05)
+
+
+def test_the_ellipse_lies_and_the_heart_is_as_wide_as_the_square():
+    rows, columns = np.nonzero(drawn(1))
+    assert np.ptp(columns) + 1 == pytest.approx(2 * 12.8, abs=1)
+    assert np.ptp(rows) + 1 == pytest.approx(2 * 7.2, abs=1)
+    for scale in (0.5, 1.0):
+        _, columns = np.nonzero(drawn(2, scale))
+        assert np.ptp(columns) + 1 == pytest.approx(19.25 * scale, abs=1)
+    assert 4 * drawn(2, 0.5).sum() == pytest.approx(drawn(2).sum(), rel=0.06)
+
+
 def test_the_square_returns_after_90_degrees_the_ellipse_after_180_the_heart_never():
     degrees = np.pi / 180
     assert (drawn(0) != drawn(0, turn=90 * degrees)).sum() <= 2

@@ -13,7 +13,7 @@ import sprites
 import table
 
 import infogan_jax
-from infogan_jax import networks, presets
+from infogan_jax import latents, metrics, networks, presets, records
 
 
 def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
@@ -49,6 +49,106 @@ def test_sprites_scores_of_the_factors_themselves_are_the_highest(monkeypatch):
     found = sprites.score(None, None, 60)
     assert found["factor_vae"] == 1
     assert min(found[name] for name in ("dci", "dci_forest", "sap")) > 0.9, found
+
+
+def test_sprites_scores_are_each_metric_by_infogan_crs_protocol(monkeypatch):
+    mixing = np.random.default_rng(0).normal(size=(5, 4)) / [[1], [3], [20], [16], [16]]
+
+    def represent(config, state, indices):
+        return (
+            np.asarray(indices) @ mixing
+            + 0.1 * np.sin(1e3 * np.asarray(indices))[:, :4]
+        )
+
+    monkeypatch.setattr(sprites, "represent", represent)
+    votes, space = 60, sprites.SPACE
+    keys = jax.random.split(jax.random.key(99), votes + 1)
+    factors = np.asarray(space.sample(keys[0], 20 * votes))
+    codes = represent(None, None, factors)
+    fixed = np.random.default_rng(0).integers(5, size=votes)
+    groups = [
+        represent(None, None, space.sample_fixed(key, 100, factor))
+        for key, factor in zip(keys[1:], fixed, strict=True)
+    ]
+    drawn = metrics.Votes(np.stack(groups), fixed)
+    forest = metrics.dci(codes, factors, regressor="forest", depth=(4, 5, 2, 5, 5))
+    expected = {
+        "factor_vae": metrics.factor_vae_score(drawn, codes.std(0)),
+        "dci": metrics.dci(codes, factors, regressor="lasso").disentanglement,
+        "dci_forest": forest.disentanglement,
+        "sap": metrics.sap(codes, factors, discrete=(0,)),
+        "explicitness": metrics.explicitness(codes, factors),
+        "modularity": metrics.modularity(codes, factors),
+        "mig": metrics.mig(codes, factors),
+        "beta_vae": metrics.beta_vae_score(drawn),
+    }
+    found = sprites.score(None, None, votes)
+    assert found == pytest.approx(expected)
+    assert len(set(found.values())) == 8 and tuple(found) == sprites.SCORES
+
+
+def test_a_run_that_no_other_agrees_with_is_the_least_central(tmp_path, monkeypatch):
+    """Two runs read every code of any run's fakes; a third sees noise."""
+    config = infogan_jax.Config(
+        codes=latents.Product(3 * (latents.Uniform(sigma=1.0),)),
+        architecture=networks.Dcgan(width=2, dense=4, init_std=None),
+    )
+    runs, rng = [tmp_path / name for name in "abc"], np.random.default_rng(0)
+    for run, seed in zip(runs, (4, 2, 9), strict=True):
+        run.mkdir()
+        records.write_json(run / "finished.json", {"seed": seed})
+
+    def read(config, run, c):
+        return rng.normal(size=c.shape) if run == runs[2] else np.asarray(c)
+
+    monkeypatch.setattr(sprites.infogan_jax, "restore", lambda run: (config, run))
+    monkeypatch.setattr(
+        sprites.infogan_jax, "generate", lambda config, run, z, c: np.asarray(c)
+    )
+    monkeypatch.setattr(sprites.evaluation, "read", read)
+    monkeypatch.setattr(
+        sprites, "represent", lambda config, run, rows: read(config, run, rows[:, 2:])
+    )
+    central, ranking = sprites.centrality(runs, 90)
+    # Of the third's fakes they read every code, and it none of theirs.
+    agreed = 2 * central[0] - 1
+    assert central == pytest.approx([(1 + agreed) / 2] * 2 + [agreed], abs=0.1)
+    assert 1 / 3 <= 2 * agreed - 1 < 0.6
+    assert ranking.argmin() == 2 and min(ranking[:2]) > 0.4
+
+
+def test_centrality_does_not_depend_on_the_order_of_the_runs(tmp_path):
+    config = infogan_jax.Config(
+        codes=latents.Product(2 * (latents.Uniform(sigma=1.0),)),
+        architecture=networks.Dcgan((64, 64, 1), width=2, dense=4, init_std=None),
+    )
+    runs = [tmp_path / name for name in "abc"]
+    for run, seed in zip(runs, (4, 2, 9), strict=True):
+        infogan_jax.save(run, config, infogan_jax.init(config, jax.random.key(seed)))
+        records.write_json(run / "finished.json", {"seed": seed})
+    forwards, backwards = (sprites.centrality(x, 4) for x in (runs, runs[::-1]))
+    for one, other in zip(forwards, backwards, strict=True):
+        assert one == pytest.approx(other[::-1]) and len(set(one)) > 1
+
+
+def test_every_iteration_draws_sprites_of_its_own_wherever_a_run_is_cut(
+    tiny, state, monkeypatch
+):
+    def step(config, state, batch, key):
+        """Notes what it is given."""
+        seen = state.nets.at[state.step].set(batch["factors"].sum())
+        return state.replace(nets=seen, step=state.step + 1), {}
+
+    monkeypatch.setattr(sprites.infogan_jax, "step", step)
+    key = jax.random.key(1)
+
+    def after(*lengths):
+        run = state.replace(step=jnp.int32(0), nets=jnp.zeros(4, jnp.int32))
+        for n in lengths:
+            run = sprites.advance(tiny, jax.tree.map(jnp.copy, run), key, n)
+        return run.nets.tolist()
+
+    assert after(4) == after(1, 3) and len(set(after(4))) == 4
 
 
 def test_two_processes_do_not_train_one_sprites_seed(tmp_path, capsys):

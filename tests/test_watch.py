@@ -66,6 +66,13 @@ def test_what_is_not_finite_is_told_at_once_and_once(tiny):
     assert step == 6 and "g/spread is nan" in cause
 
 
+def test_nothing_is_judged_after_what_is_not_finite(tiny):
+    bad = HEALTHY | {"d/NonSaturating": np.inf}  # For once, at the end of a window.
+    rows = [HEALTHY] * (2 * watch.WINDOW - 1) + [bad] + [HEALTHY] * 3 * watch.WINDOW
+    [(step, cause)] = alarms(tiny, rows)
+    assert step == 2 * watch.WINDOW and "d/NonSaturating is inf" in cause
+
+
 def test_a_row_without_a_watched_metric_is_refused(tiny):
     row = dict.fromkeys(HEALTHY, 0.5)
     del row["info/1"]
@@ -92,7 +99,7 @@ def test_updates_that_wait_are_not_judged(tiny):
     assert alarms(waiting, rows) == []
     # Dead from its beginning on: told at the end of the first window that is judged.
     dead = alarms(waiting, [idle] * 8 * watch.WINDOW)
-    assert {step for step, _ in dead} == {6 * watch.WINDOW}
+    assert {step for step, _ in dead} == {5 * watch.WINDOW}
 
 
 def test_a_run_that_learns_sets_off_nothing(tiny, dataset):

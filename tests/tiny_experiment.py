@@ -3,7 +3,9 @@
 import dataclasses
 import sys
 
-from infogan_jax import Config, Update, latents, networks, runs, schedules
+import jax.numpy as jnp
+
+from infogan_jax import Config, Update, latents, networks, registry, runs
 
 CONFIG = Config(
     codes=latents.Product(
@@ -15,7 +17,19 @@ CONFIG = Config(
     ),
     ema_decay=0.9,
 )
-INFINITE = Update("g", ("g", "q"), lr=schedules.Switch(0.0, float("inf"), at=0))
+
+
+@registry.register
+@dataclasses.dataclass(frozen=True)
+class Infinite:
+    """A rate that no parameter survives."""
+
+    def __call__(self, step):
+        """Infinity."""
+        return jnp.inf
+
+
+INFINITE = Update("g", ("g", "q"), lr=Infinite())
 SICK = 666  # the seed that trains with it
 
 

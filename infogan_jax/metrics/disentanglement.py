@@ -184,7 +184,7 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
     if protocol == "disentanglement-lib":
         codes = inputs.standardise(codes, by=codes[train])
     areas = []
-    for labels in numbered.T:
+    for k, labels in enumerate(numbered.T):
         model = inputs.logistic_regression()
         model.fit(codes[train], labels[train])
         shares = model.predict_proba(codes[scored])
@@ -198,6 +198,11 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
             for value, share in present
             if 0 < (truth == value).sum() < len(truth)
         ]
+        if not of_values:
+            raise ValueError(
+                f"factor {k}: none of its values is both among the rows that train and "
+                "among those that are scored; give more rows of each."
+            )
         areas.append(np.mean(of_values))
     return float(np.mean(areas))
 

@@ -39,6 +39,14 @@ def correlation(a, b) -> float:
         return math.nan
     if np.ptp(a) == 0 or np.ptp(b) == 0:  # A rounded mean leaves more than 0.
         return 0.0
-    a, b = a - a.mean(), b - b.mean()
-    norm = np.sqrt((a**2).sum() * (b**2).sum())
-    return 0.0 if norm == 0 else float((a * b).sum() / norm)
+    a, b = (_unit(x - x.mean()) for x in (a, b))
+    return float((a * b).sum())
+
+
+def _unit(x):
+    """`x` of length 1, or of 0 as it is; scaled first: squares leave the range."""
+    largest = np.abs(x).max()
+    if largest == 0:
+        return x
+    x = x / largest
+    return x / np.sqrt((x**2).sum())

@@ -34,7 +34,10 @@ def check(codes, factors, rows: int = 2):
     if not np.isfinite(codes).all():
         bad = int((~np.isfinite(codes)).any(1).sum())
         raise ValueError(f"codes hold NaN or infinity in {bad} of {len(codes)} rows.")
-    if np.issubdtype(factors.dtype, np.inexact) and not np.isfinite(factors).all():
+    floats = factors if np.issubdtype(factors.dtype, np.inexact) else 0.0
+    if factors.dtype == object:  # As a table of numbers and words is.
+        floats = [x for x in factors.flat if isinstance(x, float | np.floating)]
+    if not np.isfinite(floats).all():
         raise ValueError("factors hold NaN or infinity.")
     numbered = number_values(factors)
     for k, n_values in enumerate(numbered.max(0) + 1):
@@ -70,11 +73,14 @@ def numbers(factors, metric: str) -> np.ndarray:
       ValueError: they are not numbers.
     """
     try:
-        return np.asarray(factors, np.float64)
+        found = np.asarray(factors, np.float64)
     except ValueError as error:
         raise ValueError(
             f"{metric} takes the values of factors as numbers ({error}); number them."
         ) from error
+    if not np.isfinite(found).all():  # Of words, such as "nan".
+        raise ValueError(f"{metric} takes the values of factors as numbers, not NaN.")
+    return found
 
 
 def number_values(factors) -> np.ndarray:
