@@ -189,11 +189,11 @@ def restore(
     folder, known = _find(directory), steps(directory)
     nets = None if nets is None else tuple(nets)
     if not known or (step is not None and step not in known):
-        what = "no checkpoint" if not known else f"no step {step}, only {known}"
+        what = "no checkpoint" if not known else f"no step {step!r}, only {known}"
         raise FileNotFoundError(
             f"{folder} holds {what}; give a run's directory or its {_FOLDER} folder."
         )
-    chosen = known[-1] if step is None else step
+    chosen = known[-1 if step is None else known.index(step)]
     try:
         return _read(folder, chosen, nets)
     except (OSError, ValueError):

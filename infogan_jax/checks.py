@@ -47,7 +47,8 @@ def check_images(config: Config, images) -> None:
         raise ValueError(
             f"images must be float32 in [0, 1] or uint8, not {images.dtype}."
         )
-    if images.ndim != 4 or images.shape[1:] != config.image_shape or not len(images):
+    fits = images.ndim == 4 and images.shape[1:] == config.image_shape
+    if not fits or images.shape[0] == 0:
         raise ValueError(
             f"images of shape {images.shape} do not fit this config; give "
             f"[B, {', '.join(map(str, config.image_shape))}], B at least 1."

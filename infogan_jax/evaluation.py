@@ -18,7 +18,7 @@ _FAKES = 10_000
 
 
 def read(config: Config, state: TrainState, images) -> np.ndarray:
-    """Q's parameters for many images, [N, n_params], a thousand at a time.
+    """Q's parameters for any number of images, [N, n_params], a thousand at a time.
 
     Args:
       config: the configuration.
@@ -28,7 +28,7 @@ def read(config: Config, state: TrainState, images) -> np.ndarray:
     Raises:
       ValueError: the images do not fit the config.
     """
-    chunks = range(0, len(images), _CHUNK)
+    chunks = range(0, max(1, len(images)), _CHUNK)  # None is for `infer` to refuse.
     parts = [inference.infer(config, state, images[i : i + _CHUNK]) for i in chunks]
     return np.concatenate([np.asarray(part) for part in parts])
 
@@ -45,7 +45,8 @@ def category(config: Config, q) -> np.ndarray:
 def can_cluster(config: Config, split: dict) -> bool:
     """Whether there are a categorical code and labels to compare it with."""
     categorical = any(isinstance(p, latents.Categorical) for p in config.codes.parts)
-    return categorical and bool((split["label"] >= 0).any())
+    labels = split.get("label")
+    return categorical and labels is not None and bool((np.asarray(labels) >= 0).any())
 
 
 def clustering(
@@ -65,8 +66,9 @@ def clustering(
       "image_information": `metrics.image_information` in nats.
     """
     logits = _logits(config, read(config, state, split["image"]))
-    n, n_labels = logits.shape[1], n_labels or split["label"].max() + 1
-    counts = metrics.contingency(logits.argmax(1), split["label"], n, n_labels)
+    labels = np.asarray(split["label"])
+    n, n_labels = logits.shape[1], n_labels or labels.max() + 1
+    counts = metrics.contingency(logits.argmax(1), labels, n, n_labels)
     return {
         "image_information": metrics.image_information(jax.nn.softmax(logits)),
         "confusion": counts.tolist(),
@@ -135,7 +137,7 @@ def evaluate(
     }
     if can_cluster(config, train) and can_cluster(config, test):
         # Either split may lack the labels of few images.
-        n_labels = 1 + int(max(split["label"].max() for split in (train, test)))
+        n_labels = 1 + int(max(np.max(split["label"]) for split in (train, test)))
         of_train, of_test = (
             clustering(config, state, split, n_labels=n_labels)
             for split in (train, test)
@@ -145,7 +147,7 @@ def evaluate(
         report["code"] = _code(config)
         report["label_of"] = label_of.tolist()
         report["accuracy"] = metrics.accuracy(of_test["confusion"], label_of)
-        report["test_images"] = int((test["label"] >= 0).sum())
+        report["test_images"] = int((np.asarray(test["label"]) >= 0).sum())
     return report
 
 

@@ -42,7 +42,8 @@ def generate(
     Raises:
       ValueError: z or c of another width, or a state without G or of another config.
     """
-    wanted = ((len(z), config.noise.dim), (len(z), config.codes.dim))
+    n = z.shape[0]  # Which is a symbol where `jax.export` has one.
+    wanted = ((n, config.noise.dim), (n, config.codes.dim))
     if (z.shape, c.shape) != wanted:
         raise ValueError(f"z and c have shapes {z.shape}, {c.shape}; give {wanted}.")
     checks.check_nets(state, "g")

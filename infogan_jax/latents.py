@@ -21,7 +21,7 @@ per code, its `assign` encodes, and `bounds` are for its parts to say.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import ClassVar
 
 import chex
@@ -114,7 +114,7 @@ class Bernoulli:
 
     def __post_init__(self):
         _check_size(self)
-        if not 0 < self.p < 1:
+        if not isinstance(self.p, Real) or not 0 < self.p < 1:
             raise ValueError(f"Bernoulli p must lie strictly in (0, 1), not {self.p}.")
 
     @property
@@ -184,11 +184,11 @@ class _NormalQ:
 
     def __post_init__(self):
         _check_size(self)
-        if self.sigma is not None and not 0 < self.sigma < math.inf:
+        if self.sigma is not None and not _is_positive(self.sigma):
             raise ValueError(
                 f"sigma must be positive or None, and finite, not {self.sigma}."
             )
-        if not 0 < self.sigma_min < math.inf:
+        if not _is_positive(self.sigma_min):
             raise ValueError(
                 f"sigma_min must be positive and finite, not {self.sigma_min}."
             )
@@ -401,10 +401,12 @@ class Product:
         parts = self.split(c)
         for index, value in values.items():
             self.check_index(index)
-            if isinstance(value, str) or np.ndim(value):
+            is_array = isinstance(value, np.ndarray | jax.Array) and not value.ndim
+            is_traced = isinstance(value, jax.core.Tracer)
+            if is_traced or not (is_array or isinstance(value, Real)):
                 raise ValueError(
                     f"code {index}: {value!r} is not one number; give the codes of "
-                    "single dimensions as an array."
+                    "single dimensions, or what is traced, as an array."
                 )
             try:
                 encoded = self.parts[index].encode(value)
@@ -419,6 +421,10 @@ class Product:
             raise ValueError(
                 f"there is no code {index!r}; the codes are 0 .. {len(self.parts) - 1}."
             )
+
+
+def _is_positive(value):
+    return isinstance(value, Real) and 0 < value < math.inf
 
 
 def _check_size(latent) -> None:

@@ -323,6 +323,11 @@ def _check_weight(weight, codes):
 
 def _check_updates(term, config):
     known = {update.name for update in config.updates}
+    if not isinstance(term.updates, tuple):
+        raise ValueError(
+            f"{type(term).__name__} updates must be a tuple, such as ('g',), not "
+            f"{term.updates!r}."
+        )
     if not set(term.updates) <= known:
         raise ValueError(
             f"{type(term).__name__} is told to teach {term.updates}, but the updates "

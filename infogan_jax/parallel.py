@@ -136,6 +136,8 @@ def _place(tree, sharding):
     """Arrays that every process has whole, on the devices of all processes."""
 
     def one(x):
+        if isinstance(x, jax.core.Tracer):  # In a jit of the user's own.
+            return jax.lax.with_sharding_constraint(x, sharding)
         if isinstance(x, jax.Array) and x.sharding == sharding:
             return x
         if sharding.is_fully_addressable:

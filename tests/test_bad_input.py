@@ -25,6 +25,7 @@ from infogan_jax import (
     checkpoint,
     contrastive,
     data,
+    evaluation,
     latents,
     metrics,
     networks,
@@ -243,6 +244,42 @@ FUNCTIONS = [
     (lambda w: schedules.Exponential(1.0, np.inf, 0, 5), ValueError, "end .* not inf"),
     (lambda w: schedules.Switch(0.0, 1.0, at="x"), ValueError, "at must be .* not 'x'"),
     (lambda w: schedules.Switch(np.nan, 1.0, 5), ValueError, "before .* not nan"),
+    (lambda w: latents.Uniform(sigma="a"), ValueError, "sigma must be .* not a"),
+    (lambda w: latents.Uniform(sigma_min=None), ValueError, "sigma_min .* not None"),
+    (lambda w: latents.Bernoulli(p=[0.1, 0.2]), ValueError, r"strictly .* not \[0.1"),
+    (lambda w: networks.Dcgan(image_shape=("28", 28, 1)), ValueError, "not .'28', 28"),
+    (lambda w: networks.Dcgan(image_shape=(8.0, 8, 1)), ValueError, "whole numbers"),
+    (
+        lambda w: Config(objective=(NonSaturating(), MutualInformation(updates="g"))),
+        ValueError,
+        "updates must be a tuple, such as .'g',., not 'g'",
+    ),
+    (
+        lambda w: Config(objective=(NonSaturating(), MutualInformation(updates=None))),
+        ValueError,
+        "updates must be a tuple",
+    ),
+    (
+        lambda w: infogan_jax.sample(w["config"], w["state"], w["key"], 2, c={1: None}),
+        ValueError,
+        "code 1: None is not one number",
+    ),
+    (
+        lambda w: jax.jit(
+            lambda d: (
+                infogan_jax.sample(w["config"], w["state"], w["key"], 2, c={0: d}).c
+            )
+        )(2),
+        ValueError,
+        "what is traced, as an array",
+    ),
+    (
+        lambda w: evaluation.read(
+            w["config"], w["state"], np.zeros((0, 8, 8, 1), "f4")
+        ),
+        ValueError,
+        "B at least 1",
+    ),
     (lambda w: schedules.Switch(0.0, schedules.Linear, 5), ValueError, "after .* <cl"),
     (lambda w: rates(schedules.Linear(1.0, -1.0, 0, 5)), ValueError, "end=-1.0"),
     (

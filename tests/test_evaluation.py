@@ -109,11 +109,24 @@ def test_only_labelled_images_are_counted(model):
     assert "on 3 labelled test images" in evaluation.describe(report)
 
 
-def test_without_labels_there_is_no_accuracy_but_the_rest(model):
-    unknown = pictures([0, 1, 2], [-1, -1, -1])
+@pytest.mark.parametrize("labels", [[-1, -1, -1], None, "left out"])
+def test_without_labels_there_is_no_accuracy_but_the_rest(model, labels):
+    unknown = pictures([0, 1, 2], [-1, -1, -1]) | {"label": labels}
+    if labels == "left out":
+        del unknown["label"]
     report = evaluation.evaluate(*model, unknown, unknown, jax.random.key(0))
     assert "accuracy" not in report and len(report["codes"]) == 2
     assert "accuracy" not in evaluation.describe(report)
+
+
+def test_labels_may_be_a_list(model):
+    known = pictures([0, 1, 2, 2], [0, 1, 2, 2])
+    listed = known | {"label": [0, 1, 2, 2]}
+    of_both = [
+        evaluation.evaluate(*model, x, x, jax.random.key(0)) for x in (known, listed)
+    ]
+    assert of_both[0]["accuracy"] == of_both[1]["accuracy"] == 1
+    assert of_both[0]["test_images"] == of_both[1]["test_images"] == 4
 
 
 def test_long_inputs_are_read_in_pieces(model):

@@ -39,6 +39,23 @@ def test_infer_reads_one_image_like_many(tiny, state, dataset):
     np.testing.assert_allclose(one[0], many[3], rtol=1e-4, atol=1e-6)
 
 
+def test_a_server_may_export_g_and_q_for_batches_of_any_size(tiny, state, key):
+    (n,) = jax.export.symbolic_shape("n")
+    images, z, c = infogan_jax.sample(tiny, state, key, 5)
+    for function, inputs in (
+        (lambda z, c: infogan_jax.generate(tiny, state, z, c), (z, c)),
+        (lambda x: infogan_jax.infer(tiny, state, x), (images,)),
+        (lambda x: infogan_jax.infer(tiny, state, x), (np.uint8(255 * images),)),
+    ):
+        kinds = [jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype) for x in inputs]
+        served = jax.export.export(jax.jit(function))(*kinds)
+        for rows in (slice(5), slice(2)):
+            some = [x[rows] for x in inputs]
+            np.testing.assert_allclose(
+                served.call(*some), function(*some), rtol=1e-4, atol=1e-6
+            )
+
+
 @pytest.mark.parametrize("own", [None, [-1.0, 0.25, 1.5]])
 def test_along_a_traversal_only_one_code_moves(tiny, state, key, own):
     drawn = infogan_jax.sample(tiny, state, key, 2)

@@ -103,6 +103,23 @@ def test_an_update_waits_on_all_devices(back_end, tiny, batch, key):
     assert seen["d/NonSaturating"] > 0
 
 
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_a_split_step_may_lie_in_a_jit_and_a_scan_of_ones_own(
+    back_end, tiny, state, batch, key
+):
+    step = back_end(tiny, devices=jax.devices()[:2])
+    alone, _ = step(*step(state, batch, key)[:1], batch, key)
+
+    @jax.jit
+    def twice(state, batch, key):
+        return jax.lax.scan(lambda s, _: step(s, batch, key), state, length=2)
+
+    together, metrics = twice(state, batch, key)
+    assert int(together.step) == 2 and metrics["info/0"].shape == (2,)
+    agreement.assert_same_arrays(together, alone)
+    agreement.assert_same_moments(together, alone)
+
+
 @pytest.mark.parametrize("checks", [False, True])
 def test_a_shard_map_of_ones_own_averages_or_is_refused(checks, tiny, batch, key):
     mesh = jax.make_mesh((4,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))

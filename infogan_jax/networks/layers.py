@@ -126,8 +126,11 @@ def leave(x, output):
 
 def check_image_shape(shape, multiple):
     """Raises unless it is (H, W, C) with sides that are multiples, C 1 or 3."""
-    if not isinstance(shape, tuple) or len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"image_shape must be a tuple (H, W, C), not {shape!r}.")
+    fits = isinstance(shape, tuple) and len(shape) == 3
+    if not fits or not all(map(_is_positive, shape)):
+        raise ValueError(
+            f"image_shape must be a tuple (H, W, C) of whole numbers, not {shape!r}."
+        )
     height, width, channels = shape
     if height % multiple or width % multiple:
         raise ValueError(
