@@ -401,9 +401,10 @@ class Product:
         parts = self.split(c)
         for index, value in values.items():
             self.check_index(index)
-            is_array = isinstance(value, np.ndarray | jax.Array) and not value.ndim
+            arrays = np.ndarray | np.bool_ | jax.Array
+            is_scalar = isinstance(value, arrays) and not value.ndim
             is_traced = isinstance(value, jax.core.Tracer)
-            if is_traced or not (is_array or isinstance(value, Real)):
+            if is_traced or not (is_scalar or isinstance(value, Real)):
                 raise ValueError(
                     f"code {index}: {value!r} is not one number; give the codes of "
                     "single dimensions, or what is traced, as an array."

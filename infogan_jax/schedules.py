@@ -126,8 +126,8 @@ def check(name: str, value, hint: str = "") -> None:
 
     Those of this module may not fall below 0 either; others cannot be asked.
     """
-    is_known = isinstance(value, Real) and value < math.inf or _is_schedule(value)
-    if not is_known or min(_ends(value), default=0) < 0:
+    is_number = isinstance(value, Real) and value < math.inf
+    if not (is_number or _is_schedule(value)) or min(_ends(value), default=0) < 0:
         raise ValueError(
             f"{name} must be a finite number of at least 0, or a schedule, such as "
             f"Linear(0.0, 1.0, begin=0, finish=1000), that stays so, not {value!r}"
