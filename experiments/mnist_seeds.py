@@ -267,7 +267,8 @@ def main(argv=None) -> int:
     experiment, failed = mnist_vat if options.vat else mnist, []
     try:
         given = given_options(experiment, rest)
-        if ":" in given.get("data", ""):  # The others, by name, have labels.
+        is_new = not all(has_begun(options.out / f"seed-{s}") for s in options.seeds)
+        if is_new and ":" in given.get("data", ""):  # The others, by name, have labels.
             check_labels(data.load(given["data"], given.get("data_dir")))
         if options.at_once:
             failed = train_at_once(experiment, options.out, options.seeds, rest)

@@ -36,7 +36,7 @@ def failures(confusion) -> dict:
 
 
 def collect(out: Path) -> list[dict]:
-    """The finished runs' reports, by seed; of the directories `train` has named alone.
+    """The finished runs' reports, by seed; of directories named by their seed.
 
     Raises:
       ValueError: one is damaged, or had no labels.

@@ -119,8 +119,9 @@ def evaluate(
     Args:
       config: the configuration.
       state: the state.
-      train: {"image", "label"}; fits the map from categories to labels.
-      test: {"image", "label"}; is measured.
+      train: {"image", "label"}; fits the map from categories to labels. A label is -1
+        where it is unknown; all may be None, or missing.
+      test: the same; is measured.
       key: of the fakes.
 
     Returns:

@@ -396,7 +396,8 @@ class Product:
             of its dimensions.
 
         Raises:
-          ValueError: no such code, or a value outside its prior.
+          ValueError: no such code, a value outside its prior, or one that is no single
+            number known by now, such as an array or what is traced.
         """
         parts = self.split(c)
         for index, value in values.items():

@@ -100,7 +100,7 @@ class Switch:
     def __post_init__(self):
         for name in ("before", "after"):
             if not _is_schedule(getattr(self, name)):
-                _check_finite(self, name)
+                _check_finite(self, name, or_else=" or a schedule")
         _check_finite(self, "at")
         if self.at < 0:
             raise ValueError(f"Switch needs a step of at least 0, not {self.at}.")
@@ -111,13 +111,13 @@ class Switch:
         return jnp.where(step < self.at, before, after)
 
 
-def _check_finite(schedule, *names):
+def _check_finite(schedule, *names, or_else=""):
     for name in names:
         value = getattr(schedule, name)
         if not (isinstance(value, Real) and math.isfinite(value)):
             raise ValueError(
-                f"{type(schedule).__name__} {name} must be a finite number, not "
-                f"{value!r}."
+                f"{type(schedule).__name__} {name} must be a finite number{or_else}, "
+                f"not {value!r}."
             )
 
 

@@ -99,7 +99,8 @@ def edited(config, **fields):
         ({"ema_decay": 2.0}, "ema_decay"),
         ({"codes": 7}, "Product"),
         ({"noise": {"kind": "Uniform", "size": "many"}}, "whole .* not many"),
-        ({"noise": {"kind": "Uniform", "sigma": "x"}}, "cannot be rebuilt"),
+        ({"noise": {"kind": "Uniform", "sigma": "x"}}, "sigma must be .* not x"),
+        ({"noise": {"kind": "Categorical"}}, "Categorical cannot be rebuilt"),
         ({"kind": "Uniform"}, "no field"),
     ],
 )

@@ -127,6 +127,8 @@ def test_correlation_is_numpys_and_zero_for_a_constant():
         assert np.isnan(metrics.correlation([1.0, 2.0, np.nan], other))
     for scale in (1e160, 1e-170):  # Their squares are no float64.
         assert metrics.correlation(scale * a, a) == pytest.approx(1)
+    for own in rng.normal(size=(100, 50)):  # Rounding takes none past 1.
+        assert metrics.correlation(own, own) <= 1
     # Their means are rounded: what is left of them is not 0.
     assert metrics.correlation(np.full(3, 0.1), np.full(3, 0.7)) == 0.0
 

@@ -174,6 +174,10 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
       Mean over the values of a factor, one against the rest, then over factors: 0.5
       at chance, 1 at best.
 
+    Raises:
+      ValueError: no value of a factor is both among the rows that train and among those
+        that are scored.
+
     Source: Ridgeway and Mozer 2018 (arXiv:1802.05312), section 3.
     """
     inputs.check_protocol(protocol)

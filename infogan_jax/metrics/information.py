@@ -39,14 +39,12 @@ def correlation(a, b) -> float:
         return math.nan
     if np.ptp(a) == 0 or np.ptp(b) == 0:  # A rounded mean leaves more than 0.
         return 0.0
-    a, b = (_unit(x - x.mean()) for x in (a, b))
-    return float((a * b).sum())
+    a, b = (_scaled(x - x.mean()) for x in (a, b))
+    norm = np.sqrt((a**2).sum() * (b**2).sum())
+    return 0.0 if norm == 0 else float((a * b).sum() / norm)
 
 
-def _unit(x):
-    """`x` of length 1, or of 0 as it is; scaled first: squares leave the range."""
+def _scaled(x):
+    """`x` within [-1, 1]: squares of others may leave the range of float64."""
     largest = np.abs(x).max()
-    if largest == 0:
-        return x
-    x = x / largest
-    return x / np.sqrt((x**2).sum())
+    return x if largest == 0 else x / largest
