@@ -34,6 +34,7 @@ from infogan_jax import (
     checkpoint,
     console,
     data,
+    evaluation,
     loop,
     population,
     records,
@@ -91,6 +92,7 @@ def train_at_once(
         raise options_lib.Stop("--at-once trains on one device; leave --devices out.")
     runs.keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
+    check_labels(dataset)
     print(f"data: {dataset.note}", flush=True)
     options = dataclasses.replace(options, data=dataset.name)
     config = runs.configuration(experiment.build, options, dataset.image_shape)
@@ -104,12 +106,11 @@ def train_at_once(
 
 def check_labels(dataset: data.Dataset) -> None:
     """Raises Stop where the report could not tell how well a seed did."""
-    for split in (dataset.train, dataset.test):
-        if not (split["label"] >= 0).any():
-            raise options_lib.Stop(
-                f"{dataset.name} has no labels, by which seeds are compared; train "
-                "each by the experiment itself."
-            )
+    if not all(map(evaluation.has_labels, (dataset.train, dataset.test))):
+        raise options_lib.Stop(
+            f"{dataset.name} has no labels, by which seeds are compared; train each by "
+            "the experiment itself."
+        )
 
 
 def has_begun(run: Path) -> bool:
@@ -266,12 +267,12 @@ def main(argv=None) -> int:
         )
     experiment, failed = mnist_vat if options.vat else mnist, []
     try:
-        given = given_options(experiment, rest)
-        is_new = not all(has_begun(options.out / f"seed-{s}") for s in options.seeds)
-        if is_new and ":" in given.get("data", ""):  # The others, by name, have labels.
-            check_labels(data.load(given["data"], given.get("data_dir")))
         if options.at_once:
             failed = train_at_once(experiment, options.out, options.seeds, rest)
+        elif not all(has_begun(options.out / f"seed-{s}") for s in options.seeds):
+            given = given_options(experiment, rest)
+            if ":" in given.get("data", ""):  # The others, by name, have labels.
+                check_labels(data.load(given["data"], given.get("data_dir")))
         for seed in options.seeds:
             if seed in failed:
                 continue

@@ -42,11 +42,16 @@ def category(config: Config, q) -> np.ndarray:
     return _logits(config, q).argmax(1)
 
 
+def has_labels(split: dict) -> bool:
+    """Whether the label of any image of a split is known."""
+    labels = split.get("label")
+    return labels is not None and bool((np.asarray(labels) >= 0).any())
+
+
 def can_cluster(config: Config, split: dict) -> bool:
     """Whether there are a categorical code and labels to compare it with."""
     categorical = any(isinstance(p, latents.Categorical) for p in config.codes.parts)
-    labels = split.get("label")
-    return categorical and labels is not None and bool((np.asarray(labels) >= 0).any())
+    return categorical and has_labels(split)
 
 
 def clustering(

@@ -77,13 +77,13 @@ class Watch:
                 f"a row lacks {missing}, which alarms of this config are about; give "
                 "all metrics of a step."
             )
+        if not self._is_finite:  # Means tell nothing from there on.
+            return []
         self._seen += 1
         bad = [name for name, value in row.items() if not math.isfinite(value)]
-        if bad and self._is_finite:
+        if bad:
             self._is_finite = False
             return [f"training has failed: {bad[0]} is {float(row[bad[0]])}"]
-        if not self._is_finite:  # Means tell nothing from here on.
-            return []
         for metric in wanted:
             self._sums[metric] += row[metric] / WINDOW
         if self._seen % WINDOW:
