@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import checks, forward, training
+from infogan_jax import checks, forward, sharding, training
 from infogan_jax import config as config_lib
 
 Config, TrainState = config_lib.Config, training.TrainState
@@ -48,7 +48,13 @@ def generate(
         raise ValueError(f"z and c have shapes {z.shape}, {c.shape}; give {wanted}.")
     checks.check_nets(state, "g")
     net = state.ema.get("g", state.nets["g"])
-    return _apply(config, "g", net, jnp.concatenate([z, c], -1))
+
+    def run(net, z, c):
+        return _apply(config, "g", net, jnp.concatenate([z, c], -1))
+
+    return sharding.split_by_xla(
+        run, net, z, c, out=lambda mesh: sharding.as_rows(mesh, z, c)
+    )
 
 
 def sample(
@@ -160,9 +166,14 @@ def _draw_latents(config, key, n):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _infer(config, state, images):
-    images = checks.to_float(images)
-    features = _apply(config, "trunk", state.nets["trunk"], images)
-    return _apply(config, "q", state.nets["q"], features, images)
+    def run(nets, images):
+        images = checks.to_float(images)
+        features = _apply(config, "trunk", nets["trunk"], images)
+        return _apply(config, "q", nets["q"], features, images)
+
+    return sharding.split_by_xla(
+        run, state.nets, images, out=lambda mesh: sharding.as_rows(mesh, images)
+    )
 
 
 def _apply(config, name, net, *inputs):

@@ -1,6 +1,8 @@
 """Many seeds at once: what makes a distribution over seeds cheap.
 
 States and keys carry a leading axis of seeds. Each seed is its single run, to rounding.
+Where keys, and the states that `init` makes of them, are split over a mesh, every
+device trains its seeds.
 """
 
 import functools
@@ -8,7 +10,7 @@ import operator
 
 import jax
 
-from infogan_jax import checks, training
+from infogan_jax import checks, sharding, training
 from infogan_jax import config as config_lib
 
 Config, TrainState = config_lib.Config, training.TrainState
@@ -19,7 +21,10 @@ _WAYS = ("map", "vmap")
 @functools.partial(jax.jit, static_argnums=0)
 def init(config: Config, keys: jax.Array) -> TrainState:
     """Fresh states [S, ...], one for each of keys [S]."""
-    return jax.vmap(functools.partial(training.init, config))(keys)
+    create = jax.vmap(functools.partial(training.init, config))
+    return sharding.split_by_xla(
+        create, keys, out=lambda mesh: sharding.as_rows(mesh, keys)
+    )
 
 
 def train_steps(
@@ -78,8 +83,7 @@ def _check_seeds(states, keys):
 
 
 def _train(config, states, dataset, keys, steps, batch_size, at_most, how):
-    def one(seed):
-        state, key = seed
+    def one(state, dataset, key):
         return training.train_steps(
             config,
             state,
@@ -90,9 +94,18 @@ def _train(config, states, dataset, keys, steps, batch_size, at_most, how):
             at_most=at_most,
         )
 
-    if how == "map":
-        return jax.lax.map(one, (states, keys))
-    return jax.vmap(one)((states, keys))
+    def every(states, dataset, keys):
+        if how == "map":
+            return jax.lax.map(
+                lambda seed: one(seed[0], dataset, seed[1]), (states, keys)
+            )
+        return jax.vmap(one, (0, None, 0))(states, dataset, keys)
+
+    def as_seeds(mesh):
+        seeds = sharding.as_rows(mesh, states.step, keys)
+        return sharding.as_it_lies(mesh, states), seeds
+
+    return sharding.split_by_xla(every, states, dataset, keys, out=as_seeds)
 
 
 _jitted_train = jax.jit(_train, static_argnums=(0, 5, 6, 7))
@@ -108,4 +121,8 @@ def of_seed(states, index: int):
     n, is_traced = len(jax.tree.leaves(states)[0]), isinstance(index, jax.core.Tracer)
     if not is_traced and not 0 <= operator.index(index) < n:
         raise ValueError(f"there is no seed {index}; the states are 0 .. {n - 1}.")
-    return jax.tree.map(lambda array: array[index], states)
+
+    def one(states):
+        return jax.tree.map(lambda array: array[index], states)
+
+    return sharding.split_by_xla(one, states, out=sharding.whole)

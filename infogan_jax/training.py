@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from infogan_jax import checks, data, forward, ops
+from infogan_jax import checks, data, forward, ops, sharding
 from infogan_jax import config as config_lib
 
 Config, Net = config_lib.Config, forward.Net
@@ -94,7 +94,7 @@ def step(
     batch |= {"image": checks.to_float(batch["image"])}
     checks.check_axis(batch["image"], axis_name)
     run = functools.partial(_step, config, axis_name)
-    return _split_by_xla(run, state, batch, key)
+    return sharding.split_by_xla(run, state, batch, key, out=_as_it_lay(state))
 
 
 def _step(config, axis_name, state, batch, key):
@@ -202,7 +202,11 @@ def _steps(config, state, dataset, key, steps, batch_size, at_most):
 
 def _draw_and_step(config, state, dataset, key, batch_size):
     checks.check_single(state)  # `draw` wants one step; the rest is `step`'s to check.
-    return step(config, state, draw(dataset, key, state.step, batch_size), key)
+
+    def run(state, dataset, key):
+        return step(config, state, draw(dataset, key, state.step, batch_size), key)
+
+    return sharding.split_by_xla(run, state, dataset, key, out=_as_it_lay(state))
 
 
 _donating_step = jax.jit(_draw_and_step, static_argnums=(0, 4), donate_argnums=1)
@@ -353,22 +357,9 @@ def _from(begin, apply, state, metrics):
     return jax.lax.cond(state.step >= begin, apply, idle, state)
 
 
-def _split_by_xla(run, state, batch, key):
-    """`run(state, batch, key)`; a mesh's explicit axes are XLA's to split inside.
-
-    The state comes back as it lay, the metrics whole.
-    """
-    mesh = jax.typeof(batch["image"]).sharding.mesh
-    if jax.sharding.AxisType.Explicit not in mesh.axis_types:
-        return run(state, batch, key)
-    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-
-    def as_it_lay(x):
-        sharding = jax.typeof(x).sharding
-        return sharding if sharding.mesh == mesh else whole
-
-    out = jax.tree.map(as_it_lay, state), whole
-    return jax.sharding.auto_axes(run, out_sharding=out)(state, batch, key)
+def _as_it_lay(state):
+    """Where a step's results lie on a mesh: the state as before, the metrics whole."""
+    return lambda mesh: (sharding.as_it_lies(mesh, state), sharding.whole(mesh))
 
 
 def _apply_update(config, update, state, batch, key, axis_name):

@@ -13,6 +13,7 @@ RANKS = {
     "console": 0,
     "metrics": 0,
     "ops": 0,
+    "sharding": 0,
     "data": 0,
     "latents": 1,
     "networks": 1,
