@@ -24,7 +24,7 @@ def full(steps: int, late: float = 0.3) -> Config:
     weight, until the middle. Continuous codes that weigh something from the start take
     over a part of what tells digits apart, and categories that share two digits then
     keep them. In the second half they come with the weight `late`: at .1 they stay
-    dead, and at 1 one of them took digits over in two seeds of three at this size.
+    dead, and at 1 one of them took digits over in two runs of three at this size.
     """
     category, continuous = (
         schedules.Switch(before, after, at=steps // 2)
