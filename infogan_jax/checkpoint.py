@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from infogan_jax import checks, forward, training
+from infogan_jax import checks, forward, rules, training
 from infogan_jax import config as config_lib
 
 Config, TrainState = config_lib.Config, training.TrainState
@@ -54,7 +54,7 @@ class Writer:
     ):
         checks.check_path(directory)
         if keep is not None:
-            checks.check_counts(keep=keep)
+            rules.check_counts(keep=keep)
         self._keep, self._config, self._is_closed = keep, config, False
         self._stored = json.loads(config.to_json())
         folder = checks.to_path(directory) / _FOLDER

@@ -1,6 +1,5 @@
-"""Images, batches, states, counts and paths, checked where users bring them in."""
+"""Images, batches, states and paths, checked where users bring them in."""
 
-import operator
 import os
 import re
 from collections.abc import Mapping
@@ -70,17 +69,6 @@ def check_rows(config: Config, rows: dict, wait: bool = False) -> None:
         )
     check_images(config, image)
     check_range(image, wait)
-
-
-def check_counts(**counts) -> None:
-    """Raises unless each is a whole number, at least 1."""
-    for name, count in counts.items():
-        try:
-            is_count = operator.index(count) >= 1
-        except TypeError:
-            is_count = False
-        if not is_count:
-            raise ValueError(f"{name} must be whole and at least 1, not {count!r}.")
 
 
 def check_single(state) -> None:

@@ -7,12 +7,11 @@ checkpoint.
 import json
 from dataclasses import dataclass
 from importlib import metadata
-from numbers import Integral, Real
 from typing import Any
 
 import optax
 
-from infogan_jax import latents, networks, objectives, registry, schedules
+from infogan_jax import latents, networks, objectives, registry, rules, schedules
 
 
 @registry.register
@@ -60,16 +59,11 @@ class Update:
             )
         for rate in self.lr if isinstance(self.lr, tuple) else (self.lr,):
             schedules.check("lr", rate)
-        if not isinstance(self.begin, Integral) or self.begin < 0:
-            raise ValueError(f"begin must be whole, at least 0, not {self.begin!r}.")
-        restarts = self.restart is not None
-        if restarts and (not isinstance(self.restart, Integral) or self.restart < 1):
-            raise ValueError(
-                f"restart must be whole, at least 1, or None, not {self.restart!r}."
-            )
-        for beta in (self.beta1, self.beta2):
-            if not (isinstance(beta, Real) and 0 <= beta < 1):
-                raise ValueError(f"Adam's betas must lie in [0, 1), not {beta!r}.")
+        rules.check_whole("begin", self.begin, 0)
+        if self.restart is not None:
+            rules.check_whole("restart", self.restart, or_else=", or None")
+        for name in ("beta1", "beta2"):
+            rules.check_share(name, getattr(self, name))
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam's direction, of length 1; `rates` gives the length."""
@@ -133,10 +127,7 @@ class Config:
                 "architecture must be an instance, such as Dcgan(), not "
                 f"{architecture!r}."
             )
-        if not (isinstance(self.ema_decay, Real) and 0 <= self.ema_decay < 1):
-            raise ValueError(
-                f"ema_decay must be a number in [0, 1), not {self.ema_decay!r}."
-            )
+        rules.check_share("ema_decay", self.ema_decay)
         if self.compute_dtype not in ("float32", "bfloat16"):
             raise ValueError(
                 "compute_dtype must be 'float32' or 'bfloat16', not "

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import checks, forward, sharding, training
+from infogan_jax import checks, forward, rules, sharding, training
 from infogan_jax import config as config_lib
 
 Config, TrainState = config_lib.Config, training.TrainState
@@ -79,7 +79,7 @@ def sample(
     Raises:
       ValueError: no such code or value, or a wrong shape.
     """
-    checks.check_counts(n=n)
+    rules.check_counts(n=n)
     z, drawn = _draw_latents(config, key, operator.index(n))
     if isinstance(c, Mapping):
         c = config.codes.assign(drawn, c)
@@ -138,7 +138,7 @@ def traverse(
       ValueError: no such code, a number below 1, or values of another width.
     """
     config.codes.check_index(code)
-    checks.check_counts(rows=rows, steps=steps)
+    rules.check_counts(rows=rows, steps=steps)
     rows = operator.index(rows)
     part = config.codes.parts[code]
     values = part.grid(steps) if values is None else jnp.asarray(values, jnp.float32)

@@ -29,10 +29,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infogan_jax import registry
+from infogan_jax import registry, rules
 
-# raw log-sigma is squashed to +-LIMIT, so that exp and its gradient stay finite.
-LIMIT = 10.0
+# raw log-sigma is squashed to +-_LIMIT, so that exp and its gradient stay finite.
+_LIMIT = 10.0
 
 
 @registry.register
@@ -43,10 +43,7 @@ class Categorical:
     n: int
 
     def __post_init__(self):
-        if not isinstance(self.n, Integral) or self.n < 2:
-            raise ValueError(
-                f"Categorical needs a whole number of at least 2 values, not {self.n}."
-            )
+        rules.check_whole("n", self.n, 2)
 
     @property
     def dim(self) -> int:
@@ -113,7 +110,7 @@ class Bernoulli:
     p: float = 0.5
 
     def __post_init__(self):
-        _check_size(self)
+        rules.check_whole("size", self.size)
         if not isinstance(self.p, Real) or not 0 < self.p < 1:
             raise ValueError(f"Bernoulli p must lie strictly in (0, 1), not {self.p}.")
 
@@ -175,7 +172,7 @@ class _NormalQ:
       sigma: None to learn it, or a fixed standard deviation of Q. The mean squared
         error is the fixed case: -log Q = r^2 / (2 sigma^2) + const; mind the half.
       sigma_min: lower bound of a learned sigma. Without one the bound has no ceiling,
-        since differential entropy is none: L_I grows without end as sigma shrinks.
+        for differential entropy sets none: L_I grows without end as sigma shrinks.
     """
 
     size: int = 1
@@ -183,15 +180,10 @@ class _NormalQ:
     sigma_min: float = 0.1
 
     def __post_init__(self):
-        _check_size(self)
-        if self.sigma is not None and not _is_positive(self.sigma):
-            raise ValueError(
-                f"sigma must be positive or None, and finite, not {self.sigma}."
-            )
-        if not _is_positive(self.sigma_min):
-            raise ValueError(
-                f"sigma_min must be positive and finite, not {self.sigma_min}."
-            )
+        rules.check_whole("size", self.size)
+        if self.sigma is not None:
+            rules.check_positive("sigma", self.sigma, ", or None")
+        rules.check_positive("sigma_min", self.sigma_min)
 
     @property
     def dim(self) -> int:
@@ -213,7 +205,7 @@ class _NormalQ:
         if self.sigma is not None:
             return q, jnp.full_like(q, self.sigma)
         mean, raw = jnp.split(q, 2, -1)
-        return mean, self.sigma_min + jnp.exp(LIMIT * jnp.tanh(raw / LIMIT))
+        return mean, self.sigma_min + jnp.exp(_LIMIT * jnp.tanh(raw / _LIMIT))
 
     def log_q(self, q: jax.Array, c: jax.Array) -> jax.Array:
         """Log Q(c|x) of `c` [B, size] under parameters `q` [B, n_params]; [B]."""
@@ -423,15 +415,6 @@ class Product:
             raise ValueError(
                 f"there is no code {index!r}; the codes are 0 .. {len(self.parts) - 1}."
             )
-
-
-def _is_positive(value):
-    return isinstance(value, Real) and 0 < value < math.inf
-
-
-def _check_size(latent) -> None:
-    if not isinstance(latent.size, Integral) or latent.size < 1:
-        raise ValueError(f"size must be whole and at least 1, not {latent.size}.")
 
 
 def _log_normal(x, mean, sigma):

@@ -17,17 +17,15 @@ list them, and the term calls them by `p.apply(name, *inputs)`.
             return {"d": self.weight / 2 * (gradient**2).sum((1, 2, 3)).mean()}
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import latents, registry, schedules
+from infogan_jax import latents, registry, rules, schedules
 
 
 @dataclass(frozen=True)
@@ -262,8 +260,7 @@ class VirtualAdversarial:
         schedules.check("radius", self.radius)
         if self.radius == 0:
             raise ValueError("radius must be above 0: nothing is compared at 0.")
-        if not (isinstance(self.probe, Real) and 0 < self.probe < math.inf):
-            raise ValueError(f"probe must be finite and above 0, not {self.probe!r}.")
+        rules.check_positive("probe", self.probe)
 
     def __call__(self, p: Pass) -> dict:
         """The same loss, in nats, for every update in `updates`."""

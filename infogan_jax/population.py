@@ -6,7 +6,6 @@ device trains its seeds.
 """
 
 import functools
-import operator
 
 import jax
 
@@ -119,7 +118,7 @@ def of_seed(states, index: int):
       ValueError: there is no such seed.
     """
     n, is_traced = len(jax.tree.leaves(states)[0]), isinstance(index, jax.core.Tracer)
-    if not is_traced and not 0 <= operator.index(index) < n:
+    if not is_traced and index not in range(n):
         raise ValueError(f"there is no seed {index}; the states are 0 .. {n - 1}.")
 
     def one(states):

@@ -4,15 +4,13 @@ Wherever a rate or a weight is asked for, a frozen dataclass with `__call__(step
 stand instead of the float.
 """
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import registry
+from infogan_jax import registry, rules
 
 
 @registry.register
@@ -38,10 +36,9 @@ class Cosine:
         return self.end + (self.start - self.end) * (1 + jnp.cos(jnp.pi * done)) / 2
 
 
-@registry.register
 @dataclass(frozen=True)
-class Linear:
-    """`start` until step `begin`, straight to `end` at step `finish`, then constant."""
+class _Ramp:
+    """`start` until step `begin`, `end` from step `finish` on."""
 
     start: float
     end: float
@@ -52,40 +49,41 @@ class Linear:
         _check_finite(self, "start", "end", "begin", "finish")
         if not 0 <= self.begin < self.finish:
             raise ValueError(
-                f"Linear needs 0 <= begin < finish, not {self.begin}, {self.finish}."
+                f"{type(self).__name__} needs 0 <= begin < finish, not {self.begin}, "
+                f"{self.finish}."
             )
 
-    def __call__(self, step: jax.Array) -> jax.Array:
-        """The value at `step`."""
-        done = (step - self.begin) / (self.finish - self.begin)
-        return self.start + (self.end - self.start) * jnp.clip(done, 0.0, 1.0)
+    def _done(self, step):
+        """The share of the way, in [0, 1]."""
+        return jnp.clip((step - self.begin) / (self.finish - self.begin), 0.0, 1.0)
 
 
 @registry.register
 @dataclass(frozen=True)
-class Exponential:
+class Linear(_Ramp):
+    """`start` until step `begin`, straight to `end` at step `finish`, then constant."""
+
+    def __call__(self, step: jax.Array) -> jax.Array:
+        """The value at `step`."""
+        return self.start + (self.end - self.start) * self._done(step)
+
+
+@registry.register
+@dataclass(frozen=True)
+class Exponential(_Ramp):
     """`start` until step `begin`, by equal factors to `end` at `finish`, then constant.
 
     Both must be above 0.
     """
 
-    start: float
-    end: float
-    begin: int
-    finish: int
-
     def __post_init__(self):
-        _check_finite(self, "start", "end", "begin", "finish")
-        if not 0 <= self.begin < self.finish or not min(self.start, self.end) > 0:
-            raise ValueError(
-                "Exponential needs start and end above 0 and 0 <= begin < finish, not "
-                f"{self.start}, {self.end}, {self.begin}, {self.finish}."
-            )
+        super().__post_init__()
+        for name in ("start", "end"):
+            rules.check_positive(f"Exponential {name}", getattr(self, name))
 
     def __call__(self, step: jax.Array) -> jax.Array:
         """The value at `step`."""
-        done = (step - self.begin) / (self.finish - self.begin)
-        return self.start * (self.end / self.start) ** jnp.clip(done, 0.0, 1.0)
+        return self.start * (self.end / self.start) ** self._done(step)
 
 
 @registry.register
@@ -113,12 +111,8 @@ class Switch:
 
 def _check_finite(schedule, *names, or_else=""):
     for name in names:
-        value = getattr(schedule, name)
-        if not (isinstance(value, Real) and math.isfinite(value)):
-            raise ValueError(
-                f"{type(schedule).__name__} {name} must be a finite number{or_else}, "
-                f"not {value!r}."
-            )
+        label = f"{type(schedule).__name__} {name}"
+        rules.check_finite(label, getattr(schedule, name), or_else)
 
 
 def check(name: str, value, hint: str = "") -> None:
@@ -126,8 +120,8 @@ def check(name: str, value, hint: str = "") -> None:
 
     Those of this module may not fall below 0 either; others cannot be asked.
     """
-    is_number = isinstance(value, Real) and value < math.inf
-    if not (is_number or _is_schedule(value)) or min(_ends(value), default=0) < 0:
+    fits = rules.is_finite(value) or _is_schedule(value)
+    if not fits or min(_ends(value), default=0) < 0:
         raise ValueError(
             f"{name} must be a finite number of at least 0, or a schedule, such as "
             f"Linear(0.0, 1.0, begin=0, finish=1000), that stays so, not {value!r}"
@@ -143,7 +137,7 @@ def _ends(value):
     """The numbers between which a value lies, if it is known."""
     if isinstance(value, Switch):
         return [*_ends(value.before), *_ends(value.after)]
-    if isinstance(value, Cosine | Linear | Exponential):
+    if isinstance(value, Cosine | _Ramp):
         return [value.start, value.end]
     return [] if callable(value) else [value]
 

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from infogan_jax import checks, data, forward, ops, sharding
+from infogan_jax import checks, data, forward, ops, rules, sharding
 from infogan_jax import config as config_lib
 
 Config, Net = config_lib.Config, forward.Net
@@ -161,7 +161,7 @@ def train_steps(
       ValueError: the data or the state do not fit the config, or a number is out of
         range.
     """
-    checks.check_counts(batch_size=batch_size)
+    rules.check_counts(batch_size=batch_size)
     at_most = check_steps(steps, at_most)
     checks.check_rows(config, dataset, wait=True)
     run = _donating_steps if donate else _jitted_steps
@@ -176,13 +176,13 @@ def check_steps(steps: int, at_most: int | None) -> int:
       ValueError: steps are out of 1 .. at_most, or traced and without it.
     """
     if not isinstance(steps, jax.core.Tracer):
-        checks.check_counts(steps=steps)
+        rules.check_counts(steps=steps)
         at_most = operator.index(steps) if at_most is None else at_most
         if steps > at_most:
             raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
     elif at_most is None:
         raise ValueError("a traced number of steps needs at_most, its limit.")
-    checks.check_counts(at_most=at_most)
+    rules.check_counts(at_most=at_most)
     return operator.index(at_most)
 
 
@@ -263,7 +263,7 @@ def train(
     Raises:
       ValueError: the data do not fit the config; at the first `next`.
     """
-    checks.check_counts(batch_size=batch_size)
+    rules.check_counts(batch_size=batch_size)
     checks.check_rows(config, dataset, wait=True)
     if state is not None:
         checks.check_single(state)

@@ -142,17 +142,41 @@ def image(w):
 factors = np.arange(40).reshape(20, 2) % 4
 FUNCTIONS = [
     # configurations
-    (lambda w: latents.Categorical(1), ValueError, "at least 2 values, not 1"),
+    (
+        lambda w: latents.Categorical(1),
+        ValueError,
+        "n must be whole, at least 2, not 1",
+    ),
     (lambda w: latents.Bernoulli(p=1.0), ValueError, r"in \(0, 1\), not 1.0"),
-    (lambda w: latents.Uniform(sigma=-1.0), ValueError, "and finite, not -1.0"),
+    (
+        lambda w: latents.Uniform(sigma=-1.0),
+        ValueError,
+        "sigma must be finite, above 0, or None, not -1.0",
+    ),
     (lambda w: latents.Gaussian(size=0), ValueError, "at least 1"),
     (lambda w: latents.Product(()), ValueError, "needs a tuple"),
-    (lambda w: latents.Categorical(2.5), ValueError, "whole number .* not 2.5"),
-    (lambda w: latents.Uniform(size=1.5), ValueError, "whole .* not 1.5"),
+    (
+        lambda w: latents.Categorical(2.5),
+        ValueError,
+        "n must be whole, at least 2, not 2.5",
+    ),
+    (
+        lambda w: latents.Uniform(size=1.5),
+        ValueError,
+        "size must be whole, at least 1, not 1.5",
+    ),
     (lambda w: latents.Product((1, 2)), ValueError, "1 in a Product is no single"),
     (lambda w: latents.Product((latents.Uniform,)), ValueError, r"such as Uniform\(\)"),
-    (lambda w: latents.Uniform(sigma_min=np.inf), ValueError, "finite, not inf"),
-    (lambda w: latents.Gaussian(sigma=np.inf), ValueError, "and finite, not inf"),
+    (
+        lambda w: latents.Uniform(sigma_min=np.inf),
+        ValueError,
+        "sigma_min must be finite, above 0, not inf",
+    ),
+    (
+        lambda w: latents.Gaussian(sigma=np.inf),
+        ValueError,
+        "finite, above 0, or None, not inf",
+    ),
     (
         lambda w: latents.Product((latents.Product((latents.Uniform(),)),)),
         ValueError,
@@ -209,7 +233,11 @@ FUNCTIONS = [
     (lambda w: Config(noise=latents.Uniform), ValueError, "a latent, such as"),
     (lambda w: Config(architecture=networks.Mlp), ValueError, "an instance, such as"),
     (lambda w: Config(architecture=5), ValueError, "Dcgan.., not 5"),
-    (lambda w: Config(ema_decay=jnp.float32(0.9)), ValueError, r"a number in \[0, 1\)"),
+    (
+        lambda w: Config(ema_decay=jnp.float32(0.9)),
+        ValueError,
+        r"ema_decay must lie in \[0, 1\)",
+    ),
     (
         lambda w: rates(schedules.Switch(jnp.float32(1), 2.0, at=0)),
         ValueError,
@@ -235,7 +263,11 @@ FUNCTIONS = [
     (lambda w: Update("d", ("d",), lr="1e-3"), ValueError, "schedule, .* not '1e-3'"),
     (lambda w: Update("d", ("d",), lr=np.inf), ValueError, "a finite number .* inf"),
     (lambda w: Update("d", ("d",), lr=schedules.Linear), ValueError, "not <class"),
-    (lambda w: Update("d", ("d",), 1.0, beta1="x"), ValueError, "betas .* not 'x'"),
+    (
+        lambda w: Update("d", ("d",), 1.0, beta1="x"),
+        ValueError,
+        "beta1 must lie .* not 'x'",
+    ),
     (lambda w: Update(3, ("d",), 1.0), ValueError, "a string, not 3"),
     (lambda w: Config(ema_decay="x"), ValueError, r"\[0, 1\), not 'x'"),
     (lambda w: schedules.Cosine(1.0, "a"), ValueError, "a finite number, not 'a'"),
@@ -244,7 +276,7 @@ FUNCTIONS = [
     (lambda w: schedules.Exponential(1.0, np.inf, 0, 5), ValueError, "end .* not inf"),
     (lambda w: schedules.Switch(0.0, 1.0, at="x"), ValueError, "at must be .* not 'x'"),
     (lambda w: schedules.Switch(np.nan, 1.0, 5), ValueError, "before .* not nan"),
-    (lambda w: latents.Uniform(sigma="a"), ValueError, "sigma must be .* not a"),
+    (lambda w: latents.Uniform(sigma="a"), ValueError, "sigma must be .* not 'a'"),
     (lambda w: latents.Uniform(sigma_min=None), ValueError, "sigma_min .* not None"),
     (lambda w: latents.Bernoulli(p=[0.1, 0.2]), ValueError, r"strictly .* not \[0.1"),
     (lambda w: networks.Dcgan(image_shape=("28", 28, 1)), ValueError, "not .'28', 28"),
@@ -398,9 +430,13 @@ FUNCTIONS = [
         "at least 1, not .*'image': 0",
     ),
     (lambda w: data.draw(w["data"], w["key"], 0), ValueError, "at least 1, not 0"),
-    (lambda w: data.draw(w["data"], w["key"], 2.5), ValueError, "whole, not 2.5"),
+    (
+        lambda w: data.draw(w["data"], w["key"], 2.5),
+        ValueError,
+        "batch_size must be whole, .* not 2.5",
+    ),
     (lambda w: steps_of(w, batch_size=0), ValueError, "at least 1, not 0"),
-    (lambda w: steps_of(w, steps=1.5), ValueError, "steps must be whole .* not 1.5"),
+    (lambda w: steps_of(w, steps=1.5), ValueError, "steps must be whole, .* not 1.5"),
     (
         lambda w: infogan_jax.train_step(
             w["config"], w["state"].replace(opt={}), w["batch"], w["key"]
@@ -540,7 +576,7 @@ FUNCTIONS = [
     (
         lambda w: checkpoint.Writer(w["folder"] / "new", w["config"], keep=0),
         ValueError,
-        "keep must be whole and at least 1",
+        "keep must be whole, at least 1",
     ),
     (
         lambda w: checkpoint.Writer(w["folder"] / "caf\udce9", w["config"]),
@@ -550,7 +586,7 @@ FUNCTIONS = [
     (lambda w: parallel.join("here"), ValueError, "HOST:PORT,PROCESSES,INDEX"),
     # sampling and reading
     (lambda w: sample_of(w, 0), ValueError, "at least 1, not 0"),
-    (lambda w: sample_of(w, 2.5), ValueError, "n must be whole .* not 2.5"),
+    (lambda w: sample_of(w, 2.5), ValueError, "n must be whole, .* not 2.5"),
     (lambda w: sample_of(w, c={7: 0}), ValueError, "no code 7"),
     (lambda w: sample_of(w, c={"0": 1}), ValueError, "no code '0'; the codes are 0"),
     (lambda w: sample_of(w, c={0.0: 1}), ValueError, "no code 0.0"),
@@ -574,7 +610,7 @@ FUNCTIONS = [
             w["config"], w["state"], w["key"], 0, rows=-1, steps=2
         ),
         ValueError,
-        "rows must be whole and at least 1, not -1",
+        "rows must be whole, at least 1, not -1",
     ),
     (
         lambda w: infogan_jax.traverse(
@@ -752,7 +788,7 @@ WISHES = [
     (["sample", "W/empty"], ["no checkpoint"]),
     (["sample", "W/file"], ["no checkpoint"]),
     (["sample", "W/saved", "--digit", "7"], ["evaluation.json"]),
-    (["sample", "W/saved", "--n", "0"], ["n must be whole and at least 1"]),
+    (["sample", "W/saved", "--n", "0"], ["n must be whole, at least 1"]),
     (["sample", "W/saved", "--set", "9=0"], ["no code 9"]),
     (["sample", "W/saved", "--set", "1=0", "--set", "1=1"], ["names a code twice"]),
     (["traverse", "W/saved", "--code", "5"], ["no code 5"]),

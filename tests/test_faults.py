@@ -334,7 +334,10 @@ def edited(path, **changes):
         (lambda out: (out / "config.json").unlink(), "config.json is missing"),
         (lambda out: edited(out / "config.json", kind="Confg"), "unknown kind 'Confg'"),
         (lambda out: edited(out / "config.json", ema=1), "has no field ['ema']"),
-        (lambda out: edited(out / "config.json", ema_decay=7), "a number in [0, 1)"),
+        (
+            lambda out: edited(out / "config.json", ema_decay=7),
+            "ema_decay must lie in [0, 1)",
+        ),
         (lambda out: edited(out / "config.json", ema_decay=0.5), "is not the config"),
         (
             lambda out: (out / "environment.json").unlink(),

@@ -9,12 +9,13 @@ import infogan_jax
 
 ROOT = pathlib.Path(infogan_jax.__file__).parent
 RANKS = {
+    "rules": 0,
     "registry": 0,
     "console": 0,
-    "metrics": 0,
+    "metrics": 1,
     "ops": 0,
     "sharding": 0,
-    "data": 0,
+    "data": 1,
     "latents": 1,
     "networks": 1,
     "progress": 1,

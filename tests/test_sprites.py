@@ -108,12 +108,12 @@ def test_a_subset_of_factors_varies_alone():
     ("field", "value", "message"),
     [
         ("shape", (3,), "shapes are"),
-        ("scale", (0.0,), "positive"),
+        ("scale", (0.0,), "scale must be finite, above 0, not 0.0"),
         ("x", (), "tuple of values"),
         ("y", [0.5], "tuple of values"),
         ("y", (0.5, 5.0), "y must lie in"),
         ("x", (np.nan,), "x must lie in"),
-        ("orientation", (np.inf,), "finite, not"),
+        ("orientation", (np.inf,), "orientation must be a finite number, not inf"),
     ],
 )
 def test_impossible_spaces_are_refused(field, value, message):

@@ -236,7 +236,7 @@ def test_one_kind_of_vote_cannot_be_told_apart():
     codes = np.random.default_rng(0).normal(size=(500, 3))
     with pytest.raises(ValueError, match="same factor"):
         metrics.factor_vae(codes, np.arange(500)[:, None] % 5)
-    with pytest.raises(ValueError, match="at least 1 vote"):
+    with pytest.raises(ValueError, match="n must be whole, at least 1"):
         metrics.draw_votes(*[random_factors(0, 60)] * 2, n=0, size=2, seed=0)
 
 

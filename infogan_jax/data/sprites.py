@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from infogan_jax import rules
+
 FACTORS = ("shape", "scale", "orientation", "x", "y")
 SIDE = 64
 
@@ -50,10 +52,10 @@ class Space:
                 raise ValueError(f"{name} must be a tuple of values, not {values!r}.")
         if not set(self.shape) <= {0, 1, 2}:
             raise ValueError(f"shapes are 0, 1 and 2, not {self.shape}.")
-        if not all(0 < scale < math.inf for scale in self.scale):
-            raise ValueError(f"scales must be positive, and finite, not {self.scale}.")
-        if not all(math.isfinite(turn) for turn in self.orientation):
-            raise ValueError(f"orientations must be finite, not {self.orientation}.")
+        for scale in self.scale:
+            rules.check_positive("every scale", scale)
+        for turn in self.orientation:
+            rules.check_finite("every orientation", turn)
         for name in ("x", "y"):
             values = getattr(self, name)
             if not all(0 <= place <= 1 for place in values):
@@ -145,12 +147,5 @@ def _heart_radius():
     y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
     y = (y - 2.5) * 9.625 / 14.5 + 0.2
     angles = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
-    radius = np.interp(
-        angles, *_ordered(np.arctan2(y, x), np.hypot(x, y)), period=2 * np.pi
-    )
+    radius = np.interp(angles, np.arctan2(y, x), np.hypot(x, y), period=2 * np.pi)
     return radius.astype(np.float32)
-
-
-def _ordered(angles, radii):
-    order = np.argsort(angles)
-    return angles[order], radii[order]

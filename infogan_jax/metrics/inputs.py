@@ -1,8 +1,8 @@
 """What every disentanglement metric asks of its arrays, and of scikit-learn."""
 
-from numbers import Integral
-
 import numpy as np
+
+from infogan_jax import rules
 
 BINS = 20
 PROTOCOLS = ("infogan-cr", "disentanglement-lib")
@@ -97,8 +97,7 @@ def bin_codes(codes, bins: int) -> np.ndarray:
     By NumPy's edges, as disentanglement_lib has it: a value that lies on one must not
     fall to either side by rounding.
     """
-    if not isinstance(bins, Integral) or bins < 2:
-        raise ValueError(f"bins must be whole and at least 2, not {bins!r}.")
+    rules.check_whole("bins", bins, 2)
     binned = [
         np.digitize(code, np.histogram_bin_edges(code, bins)[:-1]) - 1
         for code in codes.T

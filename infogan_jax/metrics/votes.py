@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from infogan_jax import rules
 from infogan_jax.metrics import inputs
 
 
@@ -48,8 +49,8 @@ def draw_votes(
     """
     codes, factors = inputs.check(codes, factors)
     inputs.check_names(factors)
-    if n < 1 or size < 2:
-        raise ValueError(f"give at least 1 vote of 2 images, not {n} of {size}.")
+    rules.check_whole("n", n)
+    rules.check_whole("size", size, 2)
     if by_pairs and size % 2:
         raise ValueError(f"votes of pairs need an even size, not {size}.")
     rng = np.random.default_rng(seed)
@@ -159,8 +160,10 @@ def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
     """
     model = inputs.logistic_regression()
 
+    n_codes = np.shape(train.codes)[-1]
+
     def points(votes):
-        _check_votes(votes, votes.codes.shape[-1])
+        _check_votes(votes, n_codes)
         codes = np.asarray(votes.codes, np.float64)
         even = codes.shape[1] // 2 * 2
         return np.abs(codes[:, 0:even:2] - codes[:, 1:even:2]).mean(1)

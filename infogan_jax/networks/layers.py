@@ -1,15 +1,13 @@
 """Layers that the architectures share, and the checks of their settings."""
 
-import math
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from infogan_jax import ops
+from infogan_jax import ops, rules
 
 _OUTPUTS = ("sigmoid", "tanh")
 
@@ -127,7 +125,7 @@ def leave(x, output):
 def check_image_shape(shape, multiple):
     """Raises unless it is (H, W, C) with sides that are multiples, C 1 or 3."""
     fits = isinstance(shape, tuple) and len(shape) == 3
-    if not fits or not all(map(_is_positive, shape)):
+    if not fits or not all(map(rules.is_whole, shape)):
         raise ValueError(
             f"image_shape must be a tuple (H, W, C) of whole numbers, not {shape!r}."
         )
@@ -144,20 +142,14 @@ def check_image_shape(shape, multiple):
 def check_positive(architecture, *names):
     """Raises unless these fields are whole numbers from 1 on."""
     for name in names:
-        value = getattr(architecture, name)
-        if not _is_positive(value):
-            raise ValueError(f"{name} must be whole, at least 1, not {value!r}.")
+        rules.check_whole(name, getattr(architecture, name))
 
 
 def check_scales(architecture):
     """Raises unless `leak` is finite, and `init_std` above 0 too, or None."""
-    leak, init_std = architecture.leak, architecture.init_std
-    if not _is_finite(leak):
-        raise ValueError(f"leak must be a finite number, not {leak!r}.")
-    if init_std is not None and not (_is_finite(init_std) and init_std > 0):
-        raise ValueError(
-            f"init_std must be finite and above 0, or None, not {init_std!r}."
-        )
+    rules.check_finite("leak", architecture.leak)
+    if architecture.init_std is not None:
+        rules.check_positive("init_std", architecture.init_std, ", or None")
 
 
 def check_tuples(architecture, *names, may_be_empty=False):
@@ -165,19 +157,11 @@ def check_tuples(architecture, *names, may_be_empty=False):
     for name in names:
         value = getattr(architecture, name)
         fits = isinstance(value, tuple) and (value or may_be_empty)
-        if not fits or not all(map(_is_positive, value)):
+        if not fits or not all(map(rules.is_whole, value)):
             raise ValueError(
                 f"{name} must be a tuple of whole numbers of at least 1, such as "
                 f"(256, 128), not {value!r}."
             )
-
-
-def _is_finite(value):
-    return isinstance(value, Real) and math.isfinite(value)
-
-
-def _is_positive(value):
-    return isinstance(value, Integral) and value >= 1
 
 
 def check_output(output):

@@ -1,11 +1,10 @@
 """Dense networks, as tutorials have them."""
 
 from dataclasses import dataclass
-from numbers import Real
 
 from flax import linen as nn
 
-from infogan_jax import registry
+from infogan_jax import registry, rules
 from infogan_jax.networks import layers
 
 
@@ -32,8 +31,7 @@ class Mlp:
         layers.check_image_shape(self.image_shape, 1)
         layers.check_output(self.output)
         layers.check_tuples(self, "g_widths", "d_widths", may_be_empty=True)
-        if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
-            raise ValueError(f"dropout must lie in [0, 1), not {self.dropout!r}.")
+        rules.check_share("dropout", self.dropout)
 
     def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
         """The four modules by name; `axis_name` spans the norms' batch."""

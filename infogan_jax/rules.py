@@ -1,0 +1,50 @@
+"""What a number may be: every rule once, with its message."""
+
+import contextlib
+import math
+import operator
+from numbers import Integral, Real
+
+
+def is_whole(value, least: int = 1) -> bool:
+    """Whether it is a whole number from `least` on."""
+    return isinstance(value, Integral) and value >= least
+
+
+def is_finite(value) -> bool:
+    """Whether it is a number, neither infinite nor NaN."""
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def check_whole(name: str, value, least: int = 1, or_else: str = "") -> None:
+    """Raises a ValueError unless `is_whole`; `or_else` is what it may be besides."""
+    if not is_whole(value, least):
+        raise ValueError(
+            f"{name} must be whole, at least {least}{or_else}, not {value!r}."
+        )
+
+
+def check_finite(name: str, value, or_else: str = "") -> None:
+    """Raises a ValueError unless `is_finite`; `or_else` is what it may be besides."""
+    if not is_finite(value):
+        raise ValueError(f"{name} must be a finite number{or_else}, not {value!r}.")
+
+
+def check_positive(name: str, value, or_else: str = "") -> None:
+    """Raises a ValueError unless it is finite and above 0."""
+    if not (is_finite(value) and value > 0):
+        raise ValueError(f"{name} must be finite, above 0{or_else}, not {value!r}.")
+
+
+def check_share(name: str, value) -> None:
+    """Raises a ValueError unless it is a number in [0, 1)."""
+    if not (is_finite(value) and 0 <= value < 1):
+        raise ValueError(f"{name} must lie in [0, 1), not {value!r}.")
+
+
+def check_counts(**counts) -> None:
+    """Raises a ValueError unless each is a whole number from 1 on, or such an array."""
+    for name, count in counts.items():
+        with contextlib.suppress(TypeError):  # What is not whole, `check_whole` says.
+            count = operator.index(count)
+        check_whole(name, count)
