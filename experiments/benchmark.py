@@ -268,8 +268,7 @@ def main(argv=None) -> int:
     try:
         started = cold_start() if options.cold_start else {}  # The device is free yet.
     except RuntimeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     if options.growth:  # Of CPU devices; they share the cores, so only costs show.
         os.environ["XLA_FLAGS"] = (
             os.environ.get("XLA_FLAGS", "")
@@ -298,8 +297,7 @@ def main(argv=None) -> int:
         if options.figure:
             draw(made, options.figure)
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     return 0
 
 

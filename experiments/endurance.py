@@ -14,7 +14,6 @@ import contextlib
 import ctypes
 import json
 import statistics
-import sys
 import threading
 import time
 from pathlib import Path
@@ -154,8 +153,7 @@ def main(argv=None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         checks.check_new(samples)
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     began = time.monotonic()
     sampler = Sampler(samples, options.every)
     sampler.start()

@@ -10,7 +10,6 @@ The README has the result.
 
 import argparse
 import pathlib
-import sys
 import time
 
 import jax
@@ -98,8 +97,7 @@ def main(argv=None) -> int:
         out.mkdir(parents=True, exist_ok=True)
         checks.check_new(out / "figure1.json", out / "figure1.png")
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     print(f"data: {dataset.note}")
     curves = {
         name: information(config, dataset.train, options.steps, options.seed, name)
@@ -120,8 +118,7 @@ def main(argv=None) -> int:
         records.write_json(out / "figure1.json", result | {"curves": curves})
         draw(curves, out / "figure1.png")
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     print(f"numbers and figure are in {out}")
     return 0
 

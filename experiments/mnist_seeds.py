@@ -53,8 +53,7 @@ def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
     try:
         has_all = has_all_steps(experiment, run, rest)
     except (options_lib.Stop, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     if has_all and (run / "evaluation.json").exists():
         print(f"seed {seed}: finished before", flush=True)
         return 0
@@ -285,7 +284,7 @@ def main(argv=None) -> int:
             seeds_report.write(options.out, reports)
         seeds.check_none_failed(failed)
     except (options_lib.Stop, ValueError, OSError, ImportError) as error:
-        return seeds.tell(error)
+        return console.tell(error)
     return 0
 
 

@@ -1,7 +1,6 @@
 """What commands over many seeds share: which seeds, and how a command ends."""
 
 import argparse
-import sys
 
 from infogan_jax import options as options_lib
 
@@ -10,9 +9,9 @@ def parse(text: str) -> list[int]:
     """Seeds from text such as "0-3,7", each once."""
     found = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
+        first, dash, last = part.partition("-")
         try:
-            begin, end = map(options_lib.seed, (first, last or first))
+            begin, end = map(options_lib.seed, (first, last if dash else first))
         except ValueError:
             raise argparse.ArgumentTypeError(
                 f"{text!r} names no seeds; write numbers and ranges, such as 0-3,7."
@@ -37,10 +36,3 @@ def check_none_failed(failed: list[int]) -> None:
     if failed:
         those = ", ".join(map(str, failed))
         raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
-
-
-def tell(error: Exception) -> int:
-    """Prints what ended a command; returns the exit status."""
-    status = getattr(error, "status", 2)
-    print(error if status > 128 else f"error: {error}", file=sys.stderr)
-    return status

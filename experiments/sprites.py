@@ -453,7 +453,7 @@ def main(argv=None) -> int:
         write_report(options.out, options.variant, steps, options.votes)
         seeds.check_none_failed(failed)
     except (ValueError, OSError, ImportError, options_lib.Stop) as error:
-        return seeds.tell(error)
+        return console.tell(error)
     return 0
 
 

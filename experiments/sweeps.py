@@ -157,8 +157,7 @@ def report(argv, doc, study, columns, decimals) -> int:
         dataset = data.load(options.data, options.data_dir)
         digits_of, right = judge(dataset)
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     print(f"The judge is right on {right:.4f} of real test digits.\n")
     print(f"| {' | '.join(columns)} |")
     print("|" + "---|" * len(columns), flush=True)

@@ -14,7 +14,6 @@ import itertools
 import json
 import pathlib
 import statistics
-import sys
 
 from infogan_jax import console
 from infogan_jax import options as options_lib
@@ -249,8 +248,7 @@ def main(argv=None) -> int:
         else:
             print((groups if options.groups else summary)(options.runs))
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     return 0
 
 

@@ -17,7 +17,6 @@ import dataclasses
 import json
 import pathlib
 import statistics
-import sys
 
 import jax
 import mnist
@@ -456,8 +455,7 @@ def main(argv=None) -> int:
             if options.save:
                 saver.save(state)
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     return 0
 
 

@@ -4,18 +4,19 @@ import argparse
 import csv
 import importlib
 import json
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from infogan_jax import console
+import infogan_jax
+from infogan_jax import console, evaluation, inference, latents, plotting, records
+from infogan_jax import data as data_lib
 from infogan_jax import options as options_lib
 
 
 def main(argv=None) -> int:
-    """Runs one command; returns the exit status: 2, with one line, for a wrong wish."""
+    """Runs one command; returns the exit status: 2, with a line, if it cannot."""
     arguments = vars(_parser().parse_args(argv))
     command, modules = arguments.pop("command"), arguments.pop("modules")
     try:
@@ -23,16 +24,13 @@ def main(argv=None) -> int:
             importlib.import_module(module)
         command(**arguments)
     except (ValueError, OSError, ImportError, options_lib.Stop) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return console.tell(error)
     return 0
 
 
 def sample(run, n, seed, digit, values, out):
     """A grid of n images; or their arrays, if `out` ends in .npz."""
-    from infogan_jax import inference
-
-    config, state = _restore(run, ("g",))
+    config, state = infogan_jax.restore(run, nets=("g",))
     if len(dict(values)) < len(values):
         raise ValueError("--set names a code twice; give each a single value.")
     values = dict(values)
@@ -57,9 +55,7 @@ def sample(run, n, seed, digit, values, out):
 
 def traverse(run, code, rows, steps, seed, out):
     """A grid in which one code moves along each row."""
-    from infogan_jax import inference, latents
-
-    config, state = _restore(run, ("g",))
+    config, state = infogan_jax.restore(run, nets=("g",))
     key = jax.random.key(seed)
     images = inference.traverse(config, state, key, code, rows=rows, steps=steps)
     part = config.codes.parts[code]
@@ -72,15 +68,13 @@ def traverse(run, code, rows, steps, seed, out):
 
 def infer(run, images, out):
     """Mean of Q(c|x) for every image, a line with its name; or arrays in an .npz."""
-    from infogan_jax import data, evaluation
-
-    config, state = _restore(run, ("trunk", "q"))
-    pictures = data.read_images(images)
+    config, state = infogan_jax.restore(run, nets=("trunk", "q"))
+    pictures = data_lib.read_images(images)
     means = np.asarray(config.codes.mean(evaluation.read(config, state, pictures)))
     folder = Path(images).expanduser()
     names = [str(index) for index in range(len(means))]
     if folder.is_dir():
-        paths = data.files.list_images(folder)
+        paths = data_lib.list_images(folder)
         names = [path.relative_to(folder).as_posix() for path in paths]
     if Path(out).suffix == ".npz":
         _write(out, lambda: np.savez_compressed(out, image=names, codes=means))
@@ -98,23 +92,16 @@ def infer(run, images, out):
 
 def evaluate(run, data, data_dir, seed):
     """Prints how well Q recovers the codes and, with labels, the digits."""
-    from infogan_jax import data as data_lib
-    from infogan_jax import evaluation, records
-
-    config, state = _restore(run, None)
+    config, state = infogan_jax.restore(run)
     is_its_own = data is None
     if is_its_own:
-        options = _read_json(run, "run.json", "data", "data_dir")
-        data, data_dir = options["data"], data_dir or options["data_dir"]
+        options = options_lib.read(_file(run, "run.json"))
+        data, data_dir = options.data, data_dir or options.data_dir
     loaded = data_lib.load(data, data_dir)
     if is_its_own:
-        began_with = records.data_hash(run, _read_json(run, "environment.json"))
-        if loaded.sha256 != began_with:
-            raise ValueError(
-                f"{loaded.name} is not what the run was trained on any more: SHA-256 "
-                f"{loaded.sha256[:12]}, then {began_with[:12]}; give --data "
-                "to evaluate it on other images."
-            )
+        environment = _read_json(_file(run, "environment.json"))
+        fix = "; give --data to evaluate it on other images"
+        records.check_data(run, environment, loaded, fix)
     key = jax.random.key(seed)
     report = evaluation.evaluate(config, state, loaded.train, loaded.test, key)
     print(f"{loaded.name}: {loaded.note}")
@@ -197,38 +184,41 @@ def _assignment(text):
         ) from None
 
 
-def _restore(run, nets):
-    from infogan_jax import checkpoint
-
-    return checkpoint.restore(run, nets=nets)
-
-
 def _category_of(run, digit):
-    report = _read_json(run, "evaluation.json")
+    """Which code and which of its values a run's report has for a digit."""
+    path = _file(run, "evaluation.json")
+    report = _read_json(path)
     labels = report.get("label_of", [])
     if digit not in labels:
         raise ValueError(
             f"no category of {run} is digit {digit}; its categories are {labels}."
         )
     category = labels.index(digit)
-    found = report["confusion"][category]
+    try:
+        code, found = report["code"], report["confusion"][category]
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged: it has no {error}.") from error
     share = found[digit] / max(sum(found), 1)
     print(f"category {category}: {share:.0%} of its test images are a {digit}")
-    return report["code"], category
+    return code, category
 
 
-def _read_json(run, name, *keys):
-    """A run's file, which has to have these keys."""
+def _file(run, name):
+    """A file of a run, which may be named by its checkpoints."""
     folder = Path(run).resolve()
     path = (folder.parent if folder.name == "checkpoints" else folder) / name
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} is missing: the run was not finished, or this is no run directory."
         )
+    return path
+
+
+def _read_json(path):
     try:
         found = json.loads(path.read_text())
-        if not isinstance(found, dict) or not set(keys) <= set(found):
-            raise ValueError("it lacks what a run writes")
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}.") from error
     return found
@@ -244,8 +234,6 @@ def _columns(codes):
 
 
 def _save_grid(images, title, out, columns=()):
-    from infogan_jax import plotting
-
     figure = plotting.grid(images, columns=columns, title=title)
     _write(out, lambda: figure.savefig(out))
 

@@ -52,6 +52,17 @@ class Stream:
 OUT, ERR = Stream("stdout"), Stream("stderr")
 
 
+def tell(error: Exception) -> int:
+    """Prints what ended a program, in one line; returns its exit status.
+
+    That is the error's `status`, or 2; above 128 a signal has ended it, which is no
+    error.
+    """
+    status = getattr(error, "status", 2)
+    print(error if status > 128 else f"error: {error}", file=ERR, flush=True)
+    return status
+
+
 def run(main) -> NoReturn:
     """Ends the process with the status that `main()` returns.
 

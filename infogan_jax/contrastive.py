@@ -31,7 +31,7 @@ class ContrastivePairs:
       gap: least distance of the codes that a pair does not share, in [0, 2); a number
         or a schedule, whose values are taken into this range. More than 0 needs uniform
         codes of one dimension.
-      update: the update that trains H.
+      update: the update that trains H; any but "g".
     """
 
     weight: Any = 1.0
@@ -46,6 +46,11 @@ class ContrastivePairs:
             raise ValueError(
                 f"{type(config.architecture).__name__} has no pair_network for "
                 "ContrastivePairs; use Dcgan or Spectral."
+            )
+        if self.update == "g":
+            raise ValueError(
+                "ContrastivePairs trains H in an update of its own, not in 'g'; name "
+                "another."
             )
         owners = {u.name for u in config.updates if "h" in u.nets}
         if owners != {self.update}:

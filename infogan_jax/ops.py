@@ -43,8 +43,7 @@ def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Raises:
       ValueError: an odd height or width.
     """
-    if x.shape[1] % 2 or x.shape[2] % 2:
-        raise ValueError(f"sides must be even to be halved, not {x.shape[1:3]}.")
+    _check_even(x)
     return _by_platform(_conv, _plain_conv, x, kernel)
 
 
@@ -60,6 +59,11 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
       [B, 2H, 2W, F].
     """
     return _by_platform(_transpose_by_blocks, _plain_transpose, x, kernel)
+
+
+def _check_even(x):
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        raise ValueError(f"sides must be even to be halved, not {x.shape[1:3]}.")
 
 
 def _by_platform(ours, plain, *arrays):
@@ -84,6 +88,7 @@ def _learning_conv(x, kernel):
 
 
 def _conv_forward(x, kernel):
+    _check_even(x)
     return _learning_conv(x, kernel), (x, kernel)
 
 

@@ -134,11 +134,12 @@ def check(options: Options) -> None:
         raise Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
 
 
-def resumed(directory: Path, given: dict) -> Options:
-    """The options that a run began with; of those given, only a few may differ."""
-    path = directory / "run.json"
-    if not path.is_file():
-        raise Stop(f"{directory} holds no run to resume (no run.json).")
+def read(path: Path) -> Options:
+    """The options in a run's run.json.
+
+    Raises:
+      Stop: they are damaged.
+    """
     try:
         options = Options(**json.loads(path.read_text()))
         for name, kind in typing.get_type_hints(Options).items():
@@ -146,6 +147,19 @@ def resumed(directory: Path, given: dict) -> Options:
                 raise TypeError(f"{name} is {getattr(options, name)!r}.")
     except (ValueError, TypeError) as error:
         raise Stop(f"{path} is damaged: {error}") from error
+    return options
+
+
+def resumed(directory: Path, given: dict) -> Options:
+    """The options that a run began with; of those given, only a few may differ.
+
+    Raises:
+      Stop: it is no run, it is damaged, or options differ that must not.
+    """
+    path = directory / "run.json"
+    if not path.is_file():
+        raise Stop(f"{directory} holds no run to resume (no run.json).")
+    options = read(path)
     for name, value in given.items():
         stored = getattr(options, name)
         if value == stored or (name == "data" and value == "auto"):

@@ -148,16 +148,24 @@ def _environment(options, dataset):
     }
 
 
-def data_hash(directory, environment) -> str:
-    """The SHA-256 of the data that a run began with, by what `write_header` left.
+def check_data(directory, environment, dataset, fix: str = "") -> None:
+    """Raises Stop unless the dataset is the one that a run began with.
 
-    Raises:
-      Stop: it names none.
+    Args:
+      directory: the run's.
+      environment: what `write_header` left there in environment.json.
+      dataset: a `data.Dataset`.
+      fix: what to do about another one.
     """
     try:
-        return environment["dataset"]["sha256"]
+        began_with = str(environment["dataset"]["sha256"])
     except (KeyError, TypeError):
         raise Stop(f"{directory}/environment.json names no dataset's hash.") from None
+    if dataset.sha256 != began_with:
+        raise Stop(
+            f"{dataset.name} is not the data that this run began with: SHA-256 "
+            f"{dataset.sha256[:12]}, then {began_with[:12]}{fix}."
+        )
 
 
 def _cpus() -> int:

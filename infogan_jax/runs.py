@@ -78,12 +78,8 @@ def main(
         begun = (directory / "run.json").exists()
         _say(f"interrupted. {_command(directory, build) if begun else ''}")
         return 128 + interrupted.signal
-    except Stop as stop:
-        _say(f"error: {stop}")
-        return stop.status
-    except (ValueError, OSError, ImportError) as error:
-        _say(f"error: {error}")
-        return 2
+    except (Stop, ValueError, OSError, ImportError) as error:
+        return console.tell(error)
 
 
 def _start(directory, resume, given, defaults, build, interrupts):
@@ -163,12 +159,7 @@ def _check_new(directory):
 
 def _resumed_config(directory, dataset):
     environment = _read(directory / "environment.json", json.loads)
-    began_with = records.data_hash(directory, environment)
-    if began_with != dataset.sha256:
-        raise Stop(
-            f"{dataset.name} is not the data that this run began with: SHA-256 "
-            f"{dataset.sha256[:12]}, then {began_with[:12]}."
-        )
+    records.check_data(directory, environment, dataset)
     return _read(directory / "config.json", config_lib.Config.from_json)
 
 
@@ -351,7 +342,6 @@ def keep_compiled_programs() -> None:
 
 
 def _say(text):
-    """Prints a line; of several processes only the first, unless it is an error."""
-    is_error = text.startswith("error")
-    if is_error or parallel.is_first():
-        print(text, file=console.ERR if is_error else console.OUT, flush=True)
+    """Prints a line; of several processes only the first."""
+    if parallel.is_first():
+        print(text, file=console.OUT, flush=True)

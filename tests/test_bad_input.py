@@ -356,6 +356,15 @@ FUNCTIONS = [
         ValueError,
         "weight must be a finite number .* not 'x'",
     ),
+    (
+        lambda w: dataclasses.replace(
+            presets.infogan_cr(),
+            objective=(contrastive.ContrastivePairs(update="g"),),
+            updates=(Update("d", ("trunk", "d"), 1.0), Update("g", ("g", "h"), 1.0)),
+        ),
+        ValueError,
+        "an update of its own, not in 'g'",
+    ),
     (lambda w: Config.from_json("nonsense"), ValueError, "must be JSON"),
     (
         lambda w: Config.from_json('{"kind": "Confg"}'),
@@ -573,6 +582,7 @@ FUNCTIONS = [
     ),
     (lambda w: population.of_seed(w["many"], 3), ValueError, "no seed 3"),
     (lambda w: population.of_seed(w["many"], jnp.int32(9)), ValueError, "no seed 9"),
+    (lambda w: population.of_seed(w["many"], 1.5), ValueError, "no seed 1.5"),
     (
         lambda w: checkpoint.Writer(w["folder"] / "new", w["config"], keep=0),
         ValueError,

@@ -58,7 +58,7 @@ def test_the_seconds_of_a_run_are_those_of_all_its_processes():
 
 def test_seeds_are_numbers_and_ranges():
     assert seeds.parse("0-3,7,2") == [0, 1, 2, 3, 7]
-    for text in ("", "a", "3-1", "1-2-3", "0-4294967296"):
+    for text in ("", "a", "3-1", "5-", "1-2-3", "0-4294967296"):
         with pytest.raises(argparse.ArgumentTypeError):
             seeds.parse(text)
 

@@ -301,12 +301,21 @@ def test_wrong_options_of_a_command_are_told_at_once(option, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["[1]", "{}", '{"data": '])
+@pytest.mark.parametrize("text", ["[1]", "{}", '{"data": ', '{"data": 5}'])
 def test_a_damaged_file_of_a_run_is_named_by_evaluate(finished, tmp_path, text, capsys):
     out = copy_run(finished, tmp_path)
     (out / "run.json").write_text(text)
     assert cli.main(["evaluate", str(out)]) == 2
     assert f"{out}/run.json is damaged" in capsys.readouterr().err
+
+
+def test_a_report_without_its_confusion_is_named_by_sample(finished, tmp_path, capsys):
+    out = copy_run(finished, tmp_path)
+    report = json.loads((out / "evaluation.json").read_text())
+    del report["confusion"]
+    (out / "evaluation.json").write_text(json.dumps(report))
+    assert cli.main(["sample", str(out), "--digit", str(report["label_of"][0])]) == 2
+    assert "evaluation.json is damaged: it has no 'conf" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ['{"dataset": {}}', '{"dataset": 3}', "{}"])
@@ -325,7 +334,12 @@ def test_evaluate_refuses_data_that_have_changed(images, finished, tmp_path, cap
     options = json.loads((out / "run.json").read_text())
     (out / "run.json").write_text(json.dumps(options | {"data": f"npz:{changed}"}))
     assert cli.main(["evaluate", str(out)]) == 2
-    assert "not what the run was trained on" in capsys.readouterr().err
+    assert "not the data that this run began with" in capsys.readouterr().err
+    environment = json.loads((out / "environment.json").read_text())
+    environment["dataset"]["sha256"] = 5
+    (out / "environment.json").write_text(json.dumps(environment))
+    assert cli.main(["evaluate", str(out)]) == 2
+    assert "then 5; give --data to evaluate" in capsys.readouterr().err
     assert cli.main(["evaluate", str(out), "--data", f"npz:{changed}"]) == 0
 
 

@@ -236,8 +236,35 @@ def test_one_kind_of_vote_cannot_be_told_apart():
     codes = np.random.default_rng(0).normal(size=(500, 3))
     with pytest.raises(ValueError, match="same factor"):
         metrics.factor_vae(codes, np.arange(500)[:, None] % 5)
-    with pytest.raises(ValueError, match="n must be whole, at least 1"):
-        metrics.draw_votes(*[random_factors(0, 60)] * 2, n=0, size=2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"n": 0}, "n must be whole, at least 1, not 0"),
+        ({"n": 2.5}, "n must be whole, at least 1, not 2.5"),
+        ({"size": 1}, "size must be whole, at least 2, not 1"),
+        ({"size": 4.0}, "size must be whole, at least 2, not 4.0"),
+    ],
+)
+def test_numbers_of_votes_are_whole(numbers, message):
+    factors = random_factors(0, 60)
+    with pytest.raises(ValueError, match=message):
+        metrics.draw_votes(
+            factors, factors, **({"n": 3, "size": 2, "seed": 0} | numbers)
+        )
+
+
+def test_votes_of_beta_vae_are_of_one_width():
+    rng = np.random.default_rng(0)
+    train, test = (
+        metrics.Votes(rng.normal(size=(6, 4, width)), np.arange(6) % 2)
+        for width in (2, 3)
+    )
+    with pytest.raises(ValueError, match=r"\[V, M, 2\] .* not \(6, 4, 3\)"):
+        metrics.beta_vae_score(train, test)
+    lists = metrics.Votes(train.codes.tolist(), train.fixed)
+    assert metrics.beta_vae_score(lists) == metrics.beta_vae_score(train)
 
 
 def test_image_information_is_0_for_no_opinion_and_log_n_for_certain_even_ones():

@@ -6,7 +6,7 @@ them where the images' factors are known. `sprites` renders such images on deman
 """
 
 from infogan_jax.data import sprites
-from infogan_jax.data.files import read_images
+from infogan_jax.data.files import list_images, read_images
 from infogan_jax.data.loading import NAMES, Dataset, default_dir, load
 from infogan_jax.data.sampling import draw
 
@@ -15,6 +15,7 @@ __all__ = [
     "Dataset",
     "default_dir",
     "draw",
+    "list_images",
     "load",
     "read_images",
     "sprites",
