@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import sys
 import time
+from collections.abc import Callable
 from unittest import mock
 
 import jax
@@ -28,7 +29,7 @@ class Contender:
 
     name: str
     batch: int
-    run: object
+    run: Callable[[int], None]
     images: int = 1  # batches' worth of images per step
     gflop: float | None = None
     compile_s: float | None = None

@@ -45,7 +45,7 @@ def information(config, dataset, steps, seed, name):
 
 
 def summary(curves) -> dict:
-    """The figures of row by row comparison; None for what takes more updates."""
+    """The numbers that the README has; None where the run was too short."""
 
     def mean(name, first, last):
         part = curves[name][first - 1 : last]

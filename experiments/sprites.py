@@ -44,6 +44,7 @@ from infogan_jax import (
     presets,
     records,
     runs,
+    training,
 )
 from infogan_jax import options as options_lib
 from infogan_jax.data import sprites
@@ -101,8 +102,7 @@ def advance(config, state, key, n):
     """The state after n steps, each on images rendered for it."""
 
     def one(_, state):
-        stream = jax.random.fold_in(jax.random.fold_in(key, state.step), 0)
-        batch = SPACE.draw(stream, BATCH)
+        batch = SPACE.draw(training.batch_key(key, state.step), BATCH)
         return infogan_jax.step(config, state, batch, key)[0]
 
     return jax.lax.fori_loop(0, n, one, state)

@@ -35,16 +35,7 @@ class InfoGan:
       tuned: Adam in one pass over each array, and channels last.
     """
 
-    def __init__(
-        self,
-        images,
-        batch,
-        width=64,
-        dense=1024,
-        bfloat16=False,
-        device="cpu",
-        tuned=False,
-    ):
+    def __init__(self, images, batch, width, dense, bfloat16, device, tuned):
         self.batch, self.bfloat16, self.device = batch, bfloat16, device
         self.images = torch.from_numpy(np.array(images)).to(device)
         # As XLA does without being asked: TF32 products, and the fastest algorithms.

@@ -23,12 +23,17 @@ class Update:
       name: what the terms call it.
       nets: the networks that learn in it, if a term has a loss for it; nothing else
         moves.
-      lr: Adam's rate, a number or a schedule, or a tuple with one for each net. Any
-        function of the step will do, but only one of a registered class can be saved.
-      beta1, beta2: Adam's decay rates.
-      begin: the step from which on it is done. Until then its networks stay as they
-        are, its metrics are 0, and it costs no time but under `vmap`.
-      restart: the step at which its networks and its optimizer start afresh, if any.
+      lr: Adam's rate, a number of at least 0 or a schedule, or a tuple with one for
+        each net. Any function of the step will do, but only one of a registered class
+        can be saved.
+      beta1, beta2: Adam's decay rates, in [0, 1).
+      begin: the step from which on it is done, at least 0. Until then its networks stay
+        as they are, its metrics are 0, and it costs no time but under `vmap`.
+      restart: the step at which its networks and its optimizer start afresh, at least
+        1, or None.
+
+    Raises:
+      ValueError: a setting out of its range or of another type.
     """
 
     name: str
@@ -99,6 +104,10 @@ class Config:
         train; parameters, statistics, losses and optimizers are float32 with both.
         A GPU or TPU may still multiply float32 at less than its precision; JAX's option
         `jax_default_matmul_precision` = "highest" forbids it.
+
+    Raises:
+      ValueError: a setting out of its range or of another type, one that a term's own
+        `check` refuses, or settings that do not go together.
     """
 
     codes: Any = latents.Product(
@@ -115,6 +124,11 @@ class Config:
     compute_dtype: str = "float32"
 
     def __post_init__(self):
+        self._check_types()
+        self._check_terms()
+        self._check_updates()
+
+    def _check_types(self):
         if not isinstance(self.codes, latents.Product):
             raise ValueError(f"codes must be a Product of latents, not {self.codes!r}.")
         if isinstance(self.noise, type) or not hasattr(self.noise, "sample"):
@@ -146,6 +160,8 @@ class Config:
         for update in self.updates:
             if not isinstance(update, Update):
                 raise ValueError(f"updates must hold Updates, not {update!r}.")
+
+    def _check_terms(self):
         names = [term_name(term) for term in self.objective]
         if len(set(names)) < len(names):
             raise ValueError(
@@ -160,6 +176,8 @@ class Config:
             raise ValueError(
                 f"a config must be hashable, of numbers, strings and tuples: {error}."
             ) from None
+
+    def _check_updates(self):
         known, by_name = set(self.networks()), {}
         for update in self.updates:
             if by_name.setdefault(update.name, update) != update:

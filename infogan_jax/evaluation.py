@@ -1,4 +1,6 @@
-"""What a trained model has learned, in numbers. Labels are used here and only here.
+"""What a trained model has learned, in numbers.
+
+No term of the library reads a label; only these measures do.
 
 Everything goes through Q with running statistics and the last ("live") parameters; the
 recovery of codes from fakes goes through G's running average where there is one.
@@ -28,7 +30,7 @@ def read(config: Config, state: TrainState, images) -> np.ndarray:
     Raises:
       ValueError: the images do not fit the config.
     """
-    chunks = range(0, max(1, len(images)), _CHUNK)  # None is for `infer` to refuse.
+    chunks = range(0, max(1, len(images)), _CHUNK)  # That there are any, `infer` asks.
     parts = [inference.infer(config, state, images[i : i + _CHUNK]) for i in chunks]
     return np.concatenate([np.asarray(part) for part in parts])
 
@@ -69,6 +71,10 @@ def clustering(
       "confusion" [categories, labels], and of it "hungarian" accuracy (the matching is
       fitted on these very images), "nmi" and "ari"; and, for which no label is read,
       "image_information": `metrics.image_information` in nats.
+
+    Raises:
+      ValueError: no categorical code, no known label, labels that are no integers or
+        not below `n_labels`, or images or a state that do not fit the config.
     """
     logits = _logits(config, read(config, state, split["image"]))
     labels = np.asarray(split["label"])
@@ -135,6 +141,9 @@ def evaluate(
       of `clustering` on the test split, "code" (which one it is), "label_of" (of each
       category, fitted on the training split), "accuracy" by it, and "test_images", how
       many have a label.
+
+    Raises:
+      ValueError: images or a state that do not fit the config.
     """
     report = {
         "step": int(state.step),

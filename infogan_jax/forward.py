@@ -142,6 +142,12 @@ def fitting(name):
         ) from error
 
 
+def example_keys(key: jax.Array, n: int, axis_name: str | None = None) -> jax.Array:
+    """[n] keys, one per example, by its index in the global batch."""
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n))
+
+
 def _trace():
     """What is being transformed just now: equal only outside of any further `grad`."""
     return jax.extend.core.get_opaque_trace_state(convention="flax")
@@ -151,9 +157,3 @@ def _cast(tree, dtype):
     """Between float32 and bfloat16; other dtypes, such as a test's float64, stay."""
     between = (jnp.float32, jnp.bfloat16)
     return jax.tree.map(lambda x: x.astype(dtype) if x.dtype in between else x, tree)
-
-
-def example_keys(key: jax.Array, n: int, axis_name: str | None = None) -> jax.Array:
-    """[n] keys, one per example, by its index in the global batch."""
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n))

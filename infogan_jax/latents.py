@@ -233,6 +233,11 @@ class _NormalQ:
         """Mean of Q(c|x), [B, size]."""
         return self.moments(q)[0]
 
+    def grid(self, n: int) -> jax.Array:
+        """`n` values across the prior, the same in every dimension; [n, size]."""
+        values = jnp.linspace(-self._reach, self._reach, n, dtype=jnp.float32)
+        return jnp.repeat(values[:, None], self.size, 1)
+
 
 @registry.register
 @dataclass(frozen=True)
@@ -245,6 +250,7 @@ class Uniform(_NormalQ):
     """
 
     _variance: ClassVar[float] = 1 / 3
+    _reach: ClassVar[float] = 1.0  # of `grid`
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw from U(-1, 1), [size]."""
@@ -257,12 +263,6 @@ class Uniform(_NormalQ):
     def entropy(self) -> float:
         """H(c) = size ln 2 (differential)."""
         return self.size * math.log(2)
-
-    def grid(self, n: int) -> jax.Array:
-        """`n` values from -1 to 1, the same in every dimension; [n, size]."""
-        return jnp.repeat(
-            jnp.linspace(-1, 1, n, dtype=jnp.float32)[:, None], self.size, 1
-        )
 
     def encode(self, value: float) -> np.ndarray:
         """The same value, in [-1, 1], for every dimension."""
@@ -277,6 +277,7 @@ class Gaussian(_NormalQ):
     """`size` standard normal dimensions, under a normal Q(c|x)."""
 
     _variance: ClassVar[float] = 1.0
+    _reach: ClassVar[float] = 2.0  # of `grid`, standard deviations
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw from N(0, 1), [size]."""
@@ -289,12 +290,6 @@ class Gaussian(_NormalQ):
     def entropy(self) -> float:
         """H(c) = size ln(2 pi e) / 2 (differential)."""
         return self.size * (math.log(2 * math.pi) + 1) / 2
-
-    def grid(self, n: int) -> jax.Array:
-        """`n` values from -2 to 2 standard deviations; [n, size]."""
-        return jnp.repeat(
-            jnp.linspace(-2, 2, n, dtype=jnp.float32)[:, None], self.size, 1
-        )
 
     def encode(self, value: float) -> np.ndarray:
         """The same value, a finite number, for every dimension."""

@@ -2,7 +2,9 @@
 
 A term is a registered frozen dataclass. Called on a `Pass` it returns a scalar loss for
 each update that it has something to say to, by the update's name; a name that is
-missing counts as 0. An optional `check(config)` raises on a setting that cannot work.
+missing counts as 0. An optional `check(config)` raises on a setting that cannot work;
+an optional `name` is what metrics call it, its class's name by default; an optional
+`updates`, or `update`, names those that it has losses for, as far as it says.
 A term may bring networks: `networks(config, axis_name)` gives modules by name, and
 `examples(config)` the shapes of each one's inputs, without the batch; an update has to
 list them, and the term calls them by `p.apply(name, *inputs)`.
@@ -295,16 +297,16 @@ def now(p: Pass, *values) -> list[jax.Array]:
     return [jnp.asarray(schedules.at(value, p.step), p.real.dtype) for value in values]
 
 
-def _weighted(weight, information, p):
-    return jnp.stack(now(p, *weight_of_each(weight, p.codes))) @ information
-
-
 def weight_of_each(weight, codes: latents.Product) -> tuple:
     """A weight for each code, a number or schedule, of what MutualInformation takes."""
     if weight is None:
         learned = [getattr(part, "sigma", 1.0) is None for part in codes.parts]
         return tuple(0.1 if is_learned else 1.0 for is_learned in learned)
     return weight if isinstance(weight, tuple) else (weight,) * len(codes.parts)
+
+
+def _weighted(weight, information, p):
+    return jnp.stack(now(p, *weight_of_each(weight, p.codes))) @ information
 
 
 def _check_weight(weight, codes):

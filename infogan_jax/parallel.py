@@ -38,6 +38,9 @@ def pmap_step(
     Returns:
       (state, batch, key) -> (state, metrics), as `train_step` without the config. It
       raises a ValueError for a batch that does not divide.
+
+    Raises:
+      ValueError: `devices` is empty.
     """
     devices = _given(devices, jax.local_devices())
     n, (everywhere, shares) = len(devices), _shardings(devices)
@@ -76,8 +79,12 @@ def shard_map_step(
 
     Returns:
       (state, batch, key) -> (state, metrics), as `pmap_step`. Every process passes the
-      whole batch, of which its devices take their share; the state that comes back
-      lies on all devices: `local` gives this process's copy.
+      whole batch, of which its devices take their share, and gets a ValueError for one
+      that does not divide; the state that comes back lies on all devices: `local` gives
+      this process's copy.
+
+    Raises:
+      ValueError: `devices` is empty.
     """
     devices = _given(devices, jax.devices())
     everywhere, shares = _shardings(devices)

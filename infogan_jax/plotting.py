@@ -12,6 +12,8 @@ from infogan_jax import console, inference, latents, training
 Config, TrainState = config_lib.Config, training.TrainState
 
 _INCHES = 0.55  # per image
+_WATCHED = ("accuracy", "spread")  # shares, beside the losses
+_HIDDEN = ("info", "gradient")  # the one has a panel of its own, the other is noise
 
 
 def figures(config: Config, state: TrainState, key: jax.Array, label_of=None) -> dict:
@@ -126,10 +128,6 @@ def plane(
     ]
     title = f"code {down} down, code {across} across ({_parameters(config)})"
     return grid(images.reshape(steps, steps, *config.image_shape), *names, title=title)
-
-
-_WATCHED = ("accuracy", "spread")  # shares, beside the losses
-_HIDDEN = ("info", "gradient")  # the one has a panel of its own, the other is noise
 
 
 def curves(config: Config, lines: Sequence[dict]):

@@ -43,7 +43,7 @@ def train_steps(
     Args:
       config: what to compute; static.
       states: [S, ...], from `init`.
-      dataset: {"image": uint8 [N, H, W, C], ...} on the device, shared by all seeds.
+      dataset: as of `training.train_steps`; shared by all seeds.
       keys: [S], the seeds' own; the same at every call.
       steps: how many.
       batch_size: images per step and seed.
@@ -69,6 +69,22 @@ def train_steps(
     checks.check_rows(config, dataset, wait=True)  # Inside jit the range is unknown.
     run = _donating_train if donate else _jitted_train
     return run(config, states, dataset, keys, steps, batch_size, at_most, how)
+
+
+def of_seed(states, index: int):
+    """One seed's state (or metrics): every array without its first axis, [seeds].
+
+    Raises:
+      ValueError: there is no such seed.
+    """
+    n, is_traced = len(jax.tree.leaves(states)[0]), isinstance(index, jax.core.Tracer)
+    if not is_traced and index not in range(n):
+        raise ValueError(f"there is no seed {index}; the states are 0 .. {n - 1}.")
+
+    def one(states):
+        return jax.tree.map(lambda array: array[index], states)
+
+    return sharding.split_by_xla(one, states, out=sharding.whole)
 
 
 def _check_seeds(states, keys):
@@ -109,19 +125,3 @@ def _train(config, states, dataset, keys, steps, batch_size, at_most, how):
 
 _jitted_train = jax.jit(_train, static_argnums=(0, 5, 6, 7))
 _donating_train = jax.jit(_train, static_argnums=(0, 5, 6, 7), donate_argnums=1)
-
-
-def of_seed(states, index: int):
-    """One seed's state (or metrics): every array without its first axis, [seeds].
-
-    Raises:
-      ValueError: there is no such seed.
-    """
-    n, is_traced = len(jax.tree.leaves(states)[0]), isinstance(index, jax.core.Tracer)
-    if not is_traced and index not in range(n):
-        raise ValueError(f"there is no seed {index}; the states are 0 .. {n - 1}.")
-
-    def one(states):
-        return jax.tree.map(lambda array: array[index], states)
-
-    return sharding.split_by_xla(one, states, out=sharding.whole)

@@ -209,9 +209,9 @@ class Log:
                 file.close()
             except OSError as error:
                 if kind is None:
-                    raise self._cannot_write(error) from error
+                    raise self._cannot_log(error) from error
 
-    def _cannot_write(self, error):
+    def _cannot_log(self, error):
         return Stop(
             f"cannot write the logs in {self._directory}: {error.strerror}; make room, "
             "and go on by --resume."
@@ -235,7 +235,7 @@ class Log:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise self._cannot_log(error) from error
         return causes
 
     def accuracy(self, step, found):
@@ -271,7 +271,7 @@ class Log:
         try:
             self._files[name].write(json.dumps(row) + "\n")
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise self._cannot_log(error) from error
 
     def _see(self, row):
         found = [

@@ -46,7 +46,7 @@ from infogan_jax import options as options_lib
 
 Options, Stop = options_lib.Options, options_lib.Stop
 
-_FIGURE_KEY = 2**31 + 1  # A stream of the run's key that no step uses.
+_REPORT_KEY = 2**31 + 1  # A stream of the run's key that no step uses.
 
 
 def main(
@@ -247,7 +247,7 @@ def _lead(run, state, interrupts, began):
 def evaluate(run: loop.Run, state, log: records.Log) -> dict:
     """A run's evaluation.json: with it the run is finished, and only figures follow."""
     train, test = run.dataset.train, run.dataset.test
-    key = jax.random.fold_in(run.key, _FIGURE_KEY)
+    key = jax.random.fold_in(run.key, _REPORT_KEY)
     report = evaluation.evaluate(run.config, state, train, test, key)
     report |= {"test_set": f"{run.dataset.name} test", "alarms": log.alarms}
     if "hungarian" in report:
@@ -260,7 +260,7 @@ def evaluate(run: loop.Run, state, log: records.Log) -> dict:
 @plotting.if_possible
 def draw(run: loop.Run, state, report: dict) -> None:
     """Writes every figure of a run; says so where matplotlib is missing."""
-    key = jax.random.fold_in(run.key, _FIGURE_KEY)
+    key = jax.random.fold_in(run.key, _REPORT_KEY)
     figures = plotting.figures(run.config, state, key, report.get("label_of"))
     text = (run.directory / "metrics.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]

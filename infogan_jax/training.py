@@ -110,7 +110,7 @@ def _step(config, axis_name, state, batch, key):
             key=update_key,
             axis_name=axis_name,
         )
-        state, seen = _from(update.begin, apply, state, metrics)
+        state, seen = _once_begun(update.begin, apply, state, metrics)
         metrics |= seen
     return state.replace(step=state.step + 1, ema=_average(config, state)), metrics
 
@@ -146,7 +146,8 @@ def train_steps(
     Args:
       config: what to compute; static.
       state: the state to go on from.
-      dataset: {"image": uint8 [N, H, W, C], ...} on the device.
+      dataset: {"image": uint8 or float32 in [0, 1], [N, H, W, C], ...}; best on the
+        device already, or every call puts it there.
       key: the run's key.
       steps: how many; a traced number needs `at_most`.
       batch_size: images per step.
@@ -233,8 +234,12 @@ def draw(dataset: dict, key: jax.Array, step: jax.Array, batch_size: int) -> dic
     Raises:
       ValueError: as `data.draw`.
     """
-    stream = jax.random.fold_in(jax.random.fold_in(key, step), 0)
-    return data.draw(dataset, stream, batch_size)
+    return data.draw(dataset, batch_key(key, step), batch_size)
+
+
+def batch_key(key: jax.Array, step: jax.Array) -> jax.Array:
+    """The key that draws a step's batch, of the run's key: stream 0 of the step's."""
+    return jax.random.fold_in(jax.random.fold_in(key, step), 0)
 
 
 def train(
@@ -339,7 +344,7 @@ def _restart(config, state, key):
     return state
 
 
-def _from(begin, apply, state, metrics):
+def _once_begun(begin, apply, state, metrics):
     """What `apply` makes of the state; before `begin` the state, and metrics of 0.
 
     A metric that the step has from an update before this one is kept instead.
@@ -373,25 +378,17 @@ def _apply_update(config, update, state, batch, key, axis_name):
         p, stats = forward.run(
             config, nets, batch, keys, state.step, update.nets, axis_name
         )
-        seen = _losses(config, update, p)
-        total = sum(seen.values(), jnp.zeros((), jnp.float32))
-        if "d" in update.nets:
-            right = (p.d_real > 0).mean() + (p.d_fake < 0).mean()
-            seen[f"{update.name}/accuracy"] = right / 2
-        if "g" in update.nets:
-            of_fakes, of_reals = (_spread(x, axis_name) for x in (p.fake, p.real))
-            seen[f"{update.name}/spread"] = of_fakes / of_reals
-            information = config.codes.information(p.q_fake, p.c)
-            seen |= {f"info/{i}": bound for i, bound in enumerate(information)}
-            seen["info/lower_bound"] = information.sum()
-        return total, (stats, seen)
+        losses = _losses(config, update, p)
+        total = sum(losses.values(), jnp.zeros((), jnp.float32))
+        return total, (stats, losses | _judged(config, update, p, axis_name))
 
     live = _params(state.nets, update.nets)
     grads, (stats, seen) = jax.grad(loss, has_aux=True)(live)
     if axis_name is not None:
         grads, seen = jax.lax.pmean((grads, seen), axis_name)
     seen[f"{update.name}/gradient"] = optax.tree.norm(grads)
-    # Else XLA:CPU stores the squares, of which the norm and Adam could share the one.
+    # Without it XLA:CPU stores the squares, which the norm and Adam share, and reads
+    # them back twice.
     grads = jax.lax.optimization_barrier(grads)
     moves, opt = update.optimizer().update(grads, state.opt[update.name])
     rates = update.rates(state.step)
@@ -408,6 +405,21 @@ def _apply_update(config, update, state, batch, key, axis_name):
         new = stats.get(name, old) if _writes(config, update, name) else old
         nets[name] = Net(params, new)
     return state.replace(nets=nets, opt=state.opt | {update.name: opt}), seen
+
+
+def _judged(config, update, p, axis_name):
+    """The metrics of an update that are no losses: D's accuracy, spread and L_I."""
+    seen = {}
+    if "d" in update.nets:
+        right = (p.d_real > 0).mean() + (p.d_fake < 0).mean()
+        seen[f"{update.name}/accuracy"] = right / 2
+    if "g" in update.nets:
+        of_fakes, of_reals = (_spread(x, axis_name) for x in (p.fake, p.real))
+        seen[f"{update.name}/spread"] = of_fakes / of_reals
+        information = config.codes.information(p.q_fake, p.c)
+        seen |= {f"info/{i}": bound for i, bound in enumerate(information)}
+        seen["info/lower_bound"] = information.sum()
+    return seen
 
 
 def _spread(images, axis_name):
@@ -435,7 +447,10 @@ def _losses(config, update, p):
 
 
 def _writes(config, update, name):
-    """Whether an update is the first to begin, or to be listed, of a network's own."""
+    """Whether an update writes a network's statistics: the first to begin of its own.
+
+    Of several that begin together it is the first in order.
+    """
     of_network = [u for u in config.updates if name in u.nets]
     return min(of_network, key=lambda u: u.begin).name == update.name
 

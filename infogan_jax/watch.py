@@ -44,9 +44,9 @@ class _Sign:
     weight: Any = 1.0
 
     def is_asked(self, step):
-        """Whether the weight is not 0; of a schedule, not small now and before.
+        """Whether the weight asks for anything, now and PATIENCE updates ago.
 
-        No start is judged: it is like nothing that comes after.
+        Never in an update's first window, which is like nothing that comes after.
         """
         if (step - 1) // WINDOW <= self.begin // WINDOW:
             return False

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-_NO_CLASS = (".", "__MACOSX")  # How what was not put there by hand begins.
+_NO_CLASS = (".", "__MACOSX")  # Hidden, or left by macOS's archiver.
 _HELD_OUT = 10
 _MOST_CLASSES = 2**15
 _READ = "x_train y_train x_test y_test image label imgs latents_classes".split()

@@ -43,15 +43,6 @@ def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
     return counts
 
 
-def _integers(name, numbers):
-    numbers = np.asarray(numbers)
-    if numbers.dtype == bool:
-        return numbers.astype(np.int64)
-    if not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(f"{name} must be integers or booleans, not {numbers.dtype}.")
-    return numbers
-
-
 def match(counts) -> np.ndarray:
     """The label of each cluster, [n_clusters], that makes the most pairs agree.
 
@@ -115,3 +106,12 @@ def purity(counts) -> float:
     """Share of pairs whose label is their cluster's most frequent one, in (0, 1]."""
     counts = np.asarray(counts)
     return float(counts.max(1).sum() / counts.sum())
+
+
+def _integers(name, numbers):
+    numbers = np.asarray(numbers)
+    if numbers.dtype == bool:
+        return numbers.astype(np.int64)
+    if not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"{name} must be integers or booleans, not {numbers.dtype}.")
+    return numbers

@@ -3,7 +3,9 @@
 `codes` [N, L] is the representation (Q's means), `factors` [N, K] the values that made
 the images; a factor's values are names, not numbers, unless a metric says otherwise.
 Every metric raises ValueError on NaN or infinite codes, on factors of one value, on
-wrong shapes and on too few rows. scikit-learn fits what has to be fitted.
+wrong shapes, on too few rows and on an unknown protocol; and where values are names, on
+a factor most of whose rows have a value of their own. scikit-learn fits what has to be
+fitted; where it is missing, that is an ImportError.
 """
 
 from numbers import Integral
@@ -11,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from infogan_jax import rules
 from infogan_jax.metrics import information, inputs
 
 _REGRESSORS = ("lasso", "forest", "boosted_trees")
@@ -22,6 +25,9 @@ def mig(codes, factors, *, bins: int = inputs.BINS) -> float:
     (I(c_1; v) - I(c_2; v)) / H(v), averaged over factors, in [0, 1]; information of
     codes in `bins` intervals of equal width. Both protocols do so; 10,000 rows are
     usual. A factor of more values than bins cannot reach 1.
+
+    Raises:
+      ValueError: `bins` below 2, or as every metric here.
 
     Source: Chen et al. 2018 (arXiv:1802.04942), section 4.
     """
@@ -37,10 +43,11 @@ def modularity(codes, factors, *, bins: int = inputs.BINS) -> float:
 
     It does not ask how much a code informs: noise scores far above 0, by chance.
 
-    Source: Ridgeway and Mozer 2018 (arXiv:1802.05312), section 3.
-
     Raises:
-      ValueError: a single factor, for which it says nothing.
+      ValueError: a single factor, for which it says nothing; `bins` below 2, or as
+        every metric here.
+
+    Source: Ridgeway and Mozer 2018 (arXiv:1802.05312), section 3.
     """
     shared, _ = _information(codes, factors, bins)
     squares = shared**2
@@ -68,6 +75,10 @@ def sap(codes, factors, *, protocol: str = "infogan-cr", discrete: tuple = ()) -
 
     Returns:
       Mean gap over factors, in [0, 1].
+
+    Raises:
+      ValueError: `discrete` names what is no factor, a factor whose values are to be
+        numbers holds words, or as every metric here.
 
     Source: Kumar et al. 2018 (arXiv:1711.00848), section 3.
     """
@@ -124,8 +135,13 @@ def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) ->
         factor: InfoGAN-CR's code has 4, 5, 2, 5, 5 for dSprites.
       seed: of forests and boosted trees.
 
-    Trained on two thirds of the rows, scored on the others. (InfoGAN-CR's code trains
-    on all, and has no informativeness.)
+    Returns:
+      A Dci: trained on two thirds of the rows, scored on the others. (InfoGAN-CR's code
+      trains on all, and has no informativeness.)
+
+    Raises:
+      ValueError: an unknown regressor, a depth below 1 or not one for each factor,
+        words where values are numbers, or as every metric here.
 
     Source: Eastwood and Williams 2018 (ICLR), section 2.
     """
@@ -136,6 +152,8 @@ def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) ->
     depths = [depth] * n_factors if np.ndim(depth) == 0 else list(depth)
     if len(depths) != n_factors:
         raise ValueError(f"depth names {len(depths)} factors, not {n_factors}.")
+    for each in depths:
+        rules.check_whole("depth", each)
     if regressor == "boosted_trees":
         inputs.check_names(numbered)
     codes = inputs.standardise(codes, by=codes)
@@ -176,7 +194,7 @@ def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
 
     Raises:
       ValueError: no value of a factor is both among the rows that train and among those
-        that are scored.
+        that are scored, or as every metric here.
 
     Source: Ridgeway and Mozer 2018 (arXiv:1802.05312), section 3.
     """

@@ -80,7 +80,7 @@ def numbers(factors, metric: str) -> np.ndarray:
         raise ValueError(
             f"{metric} takes the values of factors as numbers ({error}); number them."
         ) from error
-    if not np.isfinite(found).all():  # Of words, such as "nan".
+    if not np.isfinite(found).all():  # float() takes the word "nan".
         raise ValueError(f"{metric} takes the values of factors as numbers, not NaN.")
     return found
 

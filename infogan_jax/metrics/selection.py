@@ -19,6 +19,9 @@ def image_information(q) -> float:
       H(mean of Q(c|x)) - mean of H(Q(c|x)): the logarithm of the Inception score with
       Q as the classifier.
 
+    Raises:
+      ValueError: another shape, or rows that are no probabilities.
+
     Source: Bridle et al. 1991, Unsupervised classifiers, mutual information and
     'phantom targets'; Salimans et al. 2016 (arXiv:1606.03498), section 4.
     """

@@ -81,6 +81,9 @@ def factor_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -
         from and 5,000 others to score, without codes of a spread under .05.
       seed: of the votes.
 
+    Raises:
+      ValueError: as `draw_votes` and `factor_vae_score`, or an unknown protocol.
+
     Source: Kim and Mnih 2018 (arXiv:1802.05983), section 4.
     """
     train, test = _protocol_votes(codes, factors, protocol, seed)
@@ -142,6 +145,10 @@ def beta_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -> 
         its own as in the source, and 5,000 others to score.
       seed: of the votes.
 
+    Raises:
+      ValueError: as `draw_votes` and `beta_vae_score`, or an unknown protocol.
+      ImportError: scikit-learn is missing.
+
     Source: Higgins et al. 2017 (ICLR), section 3.
     """
     by_pairs = protocol == "disentanglement-lib"
@@ -157,6 +164,10 @@ def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
     Args:
       train: is learned from; rows 0 and 1, 2 and 3, ... of a vote are its pairs.
       test: is scored; `train` itself by default.
+
+    Raises:
+      ValueError: votes of another shape, or not finite; or all fix the same factor.
+      ImportError: scikit-learn is missing.
     """
     model = inputs.logistic_regression()
 

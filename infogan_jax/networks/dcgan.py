@@ -49,7 +49,7 @@ class Dcgan:
     q_trunk: tuple = ()
 
     def __post_init__(self):
-        layers.check_positive(self, "width", "depth", "dense", "q_hidden")
+        layers.check_sizes(self, "width", "depth", "dense", "q_hidden")
         layers.check_tuples(self, "q_trunk", may_be_empty=True)
         layers.check_image_shape(self.image_shape, 2**self.depth)
         if self.q_trunk and self.shared:

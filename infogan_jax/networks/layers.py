@@ -122,6 +122,12 @@ def leave(x, output):
     return nn.sigmoid(x) if output == "sigmoid" else (nn.tanh(x) + 1) / 2
 
 
+def check_output(output):
+    """Raises unless it is a known range of G's last layer."""
+    if output not in _OUTPUTS:
+        raise ValueError(f"output must be one of {_OUTPUTS}, not {output!r}.")
+
+
 def check_image_shape(shape, multiple):
     """Raises unless it is (H, W, C) with sides that are multiples, C 1 or 3."""
     fits = isinstance(shape, tuple) and len(shape) == 3
@@ -139,7 +145,7 @@ def check_image_shape(shape, multiple):
         raise ValueError(f"images have 1 or 3 channels, not {channels}.")
 
 
-def check_positive(architecture, *names):
+def check_sizes(architecture, *names):
     """Raises unless these fields are whole numbers from 1 on."""
     for name in names:
         rules.check_whole(name, getattr(architecture, name))
@@ -162,9 +168,3 @@ def check_tuples(architecture, *names, may_be_empty=False):
                 f"{name} must be a tuple of whole numbers of at least 1, such as "
                 f"(256, 128), not {value!r}."
             )
-
-
-def check_output(output):
-    """Raises unless it is a known range of G's last layer."""
-    if output not in _OUTPUTS:
-        raise ValueError(f"output must be one of {_OUTPUTS}, not {output!r}.")

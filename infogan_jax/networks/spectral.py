@@ -31,7 +31,7 @@ class Spectral:
         `d_widths[-1]` channels.
       g_widths: channels of G's transposed convolutions, the last one's apart.
       leak: slope of the leaky ReLUs.
-      init_std: standard deviation of the initial weights.
+      init_std: standard deviation of the initial weights; None scales it by fan-in.
 
     Source: Lin et al. 2020 (arXiv:1906.06034); spectral norm: Miyato et al. 2018
     (arXiv:1802.05957).
@@ -44,13 +44,13 @@ class Spectral:
     g_dense: tuple = (128,)
     g_widths: tuple = (64, 32, 32)
     leak: float = 0.2
-    init_std: float = 0.02
+    init_std: float | None = 0.02
 
     def __post_init__(self):
         layers.check_tuples(self, "d_widths", "g_dense", "g_widths")
         halvings = max(len(self.d_widths), len(self.g_widths) + 1)
         layers.check_image_shape(self.image_shape, 2**halvings)
-        layers.check_positive(self, "d_dense", "q_hidden")
+        layers.check_sizes(self, "d_dense", "q_hidden")
         layers.check_scales(self)
 
     def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
