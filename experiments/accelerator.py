@@ -20,7 +20,7 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import checks, console, networks, population, records
+from infogan_jax import console, networks, paths, population, records
 
 DTYPES = ("float32", "bfloat16")
 
@@ -73,7 +73,7 @@ def main(argv=None) -> int:
     if options.seeds < 1:
         parser.error(f"--seeds must be at least 1, not {options.seeds}.")
     try:
-        checks.check_new(options.out)
+        paths.check_new(options.out)
     except OSError as error:
         parser.error(str(error))
 
@@ -86,7 +86,7 @@ def main(argv=None) -> int:
         config = mnist.full(steps)
 
     peak = benchmark.ceiling()
-    found = {"machine": benchmark.machine(peak)}
+    found = {"machine": benchmark.hardware(peak)}
 
     def keep(name, value):
         found[name] = value

@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 from contenders import compare, dispatched, looped, over_devices, seeds, stock, tutorial
 
-from infogan_jax import checks, console, plotting, records
 from infogan_jax import config as config_lib
+from infogan_jax import console, machine, paths, plotting, records
 
 
 def time_each(contenders, rounds, steps):
@@ -158,9 +158,9 @@ def print_table(made):
         )
 
 
-def machine(peak):
+def hardware(peak):
     """Where the numbers come from."""
-    found = records.machine()
+    found = machine.describe()
     found["versions"]["torch"] = config_lib.version("torch")
     return found | {"matmul_gflop_per_s": peak, "date": time.strftime("%Y-%m-%d")}
 
@@ -261,7 +261,7 @@ def main(argv=None) -> int:
     if options.rounds < 2:
         parser.error(f"--rounds must be at least 2, not {options.rounds}.")
     try:
-        checks.check_new(*filter(None, (options.json, options.figure)))
+        paths.check_new(*filter(None, (options.json, options.figure)))
     except OSError as error:
         parser.error(str(error))
 
@@ -275,7 +275,7 @@ def main(argv=None) -> int:
             + " --xla_force_host_platform_device_count=8"
         )
     peak = ceiling()
-    where = machine(peak) | started
+    where = hardware(peak) | started
     print(json.dumps(where))
     if options.growth:
         made = grow(options.rounds, options.steps)

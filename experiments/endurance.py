@@ -22,7 +22,7 @@ import jax
 import mnist
 import psutil
 
-from infogan_jax import checks, console, plotting, records
+from infogan_jax import console, paths, plotting, records
 
 UNITS = {
     "host_mb": "resident memory [MB]",
@@ -151,7 +151,7 @@ def main(argv=None) -> int:
     samples = options.out / "samples.jsonl"
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        checks.check_new(samples)
+        paths.check_new(samples)
     except OSError as error:
         return console.tell(error)
     began = time.monotonic()

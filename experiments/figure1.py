@@ -15,7 +15,17 @@ import time
 import jax
 
 import infogan_jax
-from infogan_jax import checks, console, data, plotting, presets, progress, records
+from infogan_jax import (
+    checks,
+    console,
+    data,
+    machine,
+    paths,
+    plotting,
+    presets,
+    progress,
+    records,
+)
 from infogan_jax import options as options_lib
 
 CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
@@ -95,7 +105,7 @@ def main(argv=None) -> int:
         dataset = data.load(options.data, options.data_dir)
         checks.check_images(presets.PAPER, dataset.train["image"])
         out.mkdir(parents=True, exist_ok=True)
-        checks.check_new(out / "figure1.json", out / "figure1.png")
+        paths.check_new(out / "figure1.json", out / "figure1.png")
     except (ValueError, OSError, ImportError) as error:
         return console.tell(error)
     print(f"data: {dataset.note}")
@@ -108,7 +118,7 @@ def main(argv=None) -> int:
         "data": dataset.name,
         "sha256": dataset.sha256,
         "seed": options.seed,
-        "machine": records.machine(),
+        "machine": machine.describe(),
         "date": time.strftime("%Y-%m-%d"),
         "summary": found,
     }

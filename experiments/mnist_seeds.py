@@ -39,6 +39,7 @@ from infogan_jax import (
     population,
     records,
     runs,
+    signals,
 )
 from infogan_jax import options as options_lib
 
@@ -155,7 +156,7 @@ def lead(logged) -> list[int]:
     states, on_device = population.init(config, keys), jax.device_put(dataset.train)
     began = saved = time.monotonic()
     failed, step, ended = [], 0, 0
-    with loop.Interrupts() as interrupts, interrupts.patience():
+    with signals.Interrupts() as interrupts, interrupts.patience():
         while step < options.steps and not ended:
             n = min(options.evaluate_every, options.steps - step)
             states, metrics = population.train_steps(

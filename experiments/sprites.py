@@ -39,11 +39,13 @@ from infogan_jax import (
     console,
     evaluation,
     loop,
+    machine,
     metrics,
     plotting,
     presets,
     records,
     runs,
+    signals,
     training,
 )
 from infogan_jax import options as options_lib
@@ -151,7 +153,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     began = saved = time.monotonic()
     with (
         checkpoint.Writer(out, config, keep=2) as writer,
-        loop.Interrupts() as interrupts,
+        signals.Interrupts() as interrupts,
         interrupts.patience(),
     ):
         for stop in stops_of(steps):
@@ -174,7 +176,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
                 file.write(json.dumps(line) + "\n")
             print(f"{out.name}: {json.dumps(line)}", flush=True)
     last = table.lines(out, "scores.jsonl")[-1]
-    where = {"machine": records.machine(), "date": time.strftime("%Y-%m-%d")}
+    where = {"machine": machine.describe(), "date": time.strftime("%Y-%m-%d")}
     records.write_json(out / "finished.json", asked | last | where)
     if interrupts.signal:  # It came in the last score.
         raise seeds.interrupted(interrupts.signal, steps, steps)

@@ -20,15 +20,7 @@ import numpy as np
 from scipy import stats
 
 import infogan_jax
-from infogan_jax import (
-    checks,
-    console,
-    data,
-    evaluation,
-    latents,
-    metrics,
-    records,
-)
+from infogan_jax import console, data, evaluation, latents, metrics, paths, records
 from infogan_jax.metrics import inputs
 
 N_FAKES, N_SWEEPS, STEPS = 2000, 100, 11
@@ -153,7 +145,7 @@ def report(argv, doc, study, columns, decimals) -> int:
     options = parser.parse_args(argv)
     rows, failed = [], []
     try:
-        checks.check_new(*filter(None, [options.json]))
+        paths.check_new(*filter(None, [options.json]))
         dataset = data.load(options.data, options.data_dir)
         digits_of, right = judge(dataset)
     except (ValueError, OSError, ImportError) as error:

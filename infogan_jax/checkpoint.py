@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from infogan_jax import checks, forward, rules, training
+from infogan_jax import checks, forward, paths, rules, training
 from infogan_jax import config as config_lib
 
 Config, TrainState = config_lib.Config, training.TrainState
@@ -52,12 +52,12 @@ class Writer:
     def __init__(
         self, directory: str | os.PathLike, config: Config, keep: int | None = None
     ):
-        checks.check_path(directory)
+        paths.check_path(directory)
         if keep is not None:
             rules.check_counts(keep=keep)
         self._keep, self._config, self._is_closed = keep, config, False
         self._stored = json.loads(config.to_json())
-        folder = checks.to_path(directory) / _FOLDER
+        folder = paths.to_path(directory) / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         options = {"max_to_keep": keep, "cleanup_tmp_directories": True}
         with contextlib.ExitStack() as held:
@@ -407,5 +407,5 @@ def _damaged(path, error):
 
 
 def _find(directory):
-    path = checks.to_path(directory)
+    path = paths.to_path(directory)
     return path / _FOLDER if (path / _FOLDER).is_dir() else path

@@ -1,9 +1,6 @@
-"""Images, batches, states and paths, checked where users bring them in."""
+"""Images, batches and states, checked where users bring them in."""
 
-import os
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -149,53 +146,4 @@ def check_axis(images, axis_name: str | None) -> None:
         raise ValueError(
             f"the jax.shard_map over {axis_name!r} checks which arrays vary, and would "
             "sum gradients where a step averages them; give it check_vma=False."
-        )
-
-
-def check_new(*files) -> None:
-    """Raises an OSError unless these can be written, and hold nothing yet.
-
-    For what a long work measures: before it, not after it.
-    """
-    for path in map(Path, files):
-        is_new = not path.exists()
-        try:
-            with path.open("a") as file:
-                size = file.tell()
-        except OSError as error:
-            raise OSError(f"cannot write {path}: {error.strerror}.") from error
-        if size:
-            raise FileExistsError(f"{path} exists, and is kept; name another.")
-        if is_new:
-            path.unlink()
-
-
-def to_path(directory) -> Path:
-    """The whole path of a directory, ~ expanded; raises for an address such as gs://."""
-    if re.match("[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(directory)):
-        raise ValueError(
-            f"{os.fspath(directory)} is an address, and checkpoints are kept in a file "
-            "system; mount it, or name a directory."
-        )
-    return Path(directory).expanduser().resolve()
-
-
-def check_path(directory) -> None:
-    """Raises unless Orbax can restore what it saves in this directory.
-
-    It looks for its files by a pattern, in which some characters of the path would
-    count as part of the pattern.
-    """
-    path = to_path(directory)
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise ValueError(
-            f"checkpoints cannot be kept in {str(path)!r}: its path must be UTF-8; "
-            "name another directory."
-        ) from None
-    if found := sorted(set(str(path)) & (set("[]\\") - {os.sep})):
-        raise ValueError(
-            f"checkpoints cannot be kept in {path}: its path must be without "
-            f"{' '.join(found)}; name another directory."
         )

@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import dataclasses
 import functools
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from infogan_jax import cluster, console, data, evaluation, progress, training
 from infogan_jax import config as config_lib
-from infogan_jax import console, data, evaluation, parallel, progress, training
 from infogan_jax import options as options_lib
 
 Stop = options_lib.Stop
@@ -73,13 +72,13 @@ def lead(run, state, log, interrupts):
         ended = 0
         while step < options.steps:
             n = pace.next(_next_stop(step, options) - step)
-            n, ended = parallel.agree(n, interrupts.signal)
+            n, ended = cluster.agree(n, interrupts.signal)
             if ended:
                 break
             everywhere, metrics = advance(n)
             step += n
             with _telling_others(step < options.steps):
-                state = parallel.local(everywhere)
+                state = cluster.local(everywhere)
                 for cause in log.add(step - n, n, metrics):
                     telling.say(cause)
                 telling.advance(n)
@@ -103,7 +102,7 @@ def follow(run, state, interrupts):
     advance, step = _advance(run, state), int(state.step)
     with interrupts.patience():
         while step < run.options.steps:
-            n, ended = parallel.agree(0, interrupts.signal)
+            n, ended = cluster.agree(0, interrupts.signal)
             if ended == _FAILED:
                 raise Stop("the first process has failed, and says why.", status=1)
             if ended:
@@ -120,7 +119,7 @@ def _telling_others(waiting):
         yield
     except BaseException:
         if waiting:  # To hear how many updates come next.
-            parallel.agree(0, _FAILED)
+            cluster.agree(0, _FAILED)
         raise
 
 
@@ -239,47 +238,3 @@ class _Pace:
             self._length = max(1, min(_AT_MOST, 2 * self._length, int(fits)))
         self._dispatched, self._when = min(self._length, limit), now
         return self._dispatched
-
-
-class Interrupted(BaseException):
-    """A signal came while there was nothing to save."""
-
-    def __init__(self, number: int):
-        super().__init__()
-        self.signal = number
-
-
-class Interrupts:
-    """What the first SIGINT or SIGTERM does; the second one kills, as by default.
-
-    In the patience of `lead` it is a wish, elsewhere it raises `Interrupted`.
-    """
-
-    def __enter__(self):
-        """Itself."""
-        self.signal, self._is_patient, self._old = 0, False, {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # not in the main thread
-                self._old[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_):
-        """Puts the former handlers back."""
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    @contextlib.contextmanager
-    def patience(self):
-        """As long as it lasts, a signal waits in `signal`."""
-        self._is_patient = True
-        try:
-            yield
-        finally:
-            self._is_patient = False
-
-    def _note(self, number, frame):
-        self.signal = number
-        for each in self._old:
-            signal.signal(each, signal.SIG_DFL)
-        if not self._is_patient:
-            raise Interrupted(number)

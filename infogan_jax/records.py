@@ -5,31 +5,18 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
-import platform
 import shutil
 import time
 
 import jax
 import numpy as np
 
-from infogan_jax import config as config_lib
-from infogan_jax import options, watch
+from infogan_jax import machine, options, watch
 
 Stop = options.Stop
 _LOCK = ".lock"
 _HEADER = {"config.json", "environment.json"}  # Then run.json.
 LOGS = ("metrics", "timings", "accuracy")  # In the order in which they appear.
-
-_PACKAGES = (
-    "infogan_jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-)
 
 
 @contextlib.contextmanager
@@ -121,21 +108,8 @@ def write_header(directory, config, options, dataset, resume) -> None:
         raise
 
 
-def machine() -> dict:
-    """What computes here, and by which versions."""
-    return {
-        "versions": {name: config_lib.version(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpus": _cpus(),
-        "devices": [device.device_kind for device in jax.local_devices()],
-        "backend": jax.default_backend(),
-    }
-
-
 def _environment(options, dataset):
-    return machine() | {
+    return machine.describe() | {
         "dataset": {
             "name": dataset.name,
             "note": dataset.note,
@@ -166,22 +140,6 @@ def check_data(directory, environment, dataset, fix: str = "") -> None:
             f"{dataset.name} is not the data that this run began with: SHA-256 "
             f"{dataset.sha256[:12]}, then {began_with[:12]}{fix}."
         )
-
-
-def _cpus() -> int:
-    """How many cores this process may use: results on a CPU depend on it."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
-
-
-def _processor() -> str:
-    """What the CPU calls itself, as far as the system tells."""
-    with contextlib.suppress(OSError):
-        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 class Log:

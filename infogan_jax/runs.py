@@ -31,14 +31,16 @@ from pathlib import Path
 import jax
 
 from infogan_jax import (
-    checks,
+    cluster,
     console,
     data,
     evaluation,
     loop,
     parallel,
+    paths,
     plotting,
     records,
+    signals,
     training,
 )
 from infogan_jax import config as config_lib
@@ -70,11 +72,11 @@ def main(
     directory, resume = Path(given.pop("out")), given.pop("resume")
     try:
         # First: joining puts a handler of its own on SIGTERM.
-        if cluster := given.pop("distributed"):
-            parallel.join(cluster)
-        with loop.Interrupts() as interrupts:
+        if others := given.pop("distributed"):
+            cluster.join(others)
+        with signals.Interrupts() as interrupts:
             return _start(directory, resume, given, defaults, build, interrupts)
-    except loop.Interrupted as interrupted:
+    except signals.Interrupted as interrupted:
         begun = (directory / "run.json").exists()
         _say(f"interrupted. {_command(directory, build) if begun else ''}")
         return 128 + interrupted.signal
@@ -90,18 +92,18 @@ def _start(directory, resume, given, defaults, build, interrupts):
         if resume:
             options = options_lib.resumed(directory, given)
         else:
-            checks.check_path(directory)
+            paths.check_path(directory)
             options = dataclasses.replace(defaults(given.get("quick", False)), **given)
             _check_new(directory)
         options_lib.check(options)
         return json.dumps(dataclasses.asdict(options))
 
-    options = Options(**json.loads(parallel.text_from_first(choose)))
+    options = Options(**json.loads(cluster.text_from_first(choose)))
     keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
     _say(f"data: {dataset.note}")
     options = dataclasses.replace(options, data=dataset.name)
-    if parallel.text_from_first(lambda: dataset.sha256) != dataset.sha256:
+    if cluster.text_from_first(lambda: dataset.sha256) != dataset.sha256:
         raise Stop(f"{dataset.name} differs between the processes; give all the same.")
 
     def configure():
@@ -109,7 +111,7 @@ def _start(directory, resume, given, defaults, build, interrupts):
             return _resumed_config(directory, dataset).to_json()
         return configuration(build, options, dataset.image_shape).to_json()
 
-    config = config_lib.Config.from_json(parallel.text_from_first(configure))
+    config = config_lib.Config.from_json(cluster.text_from_first(configure))
     run = loop.Run(
         directory,
         config,
@@ -131,9 +133,9 @@ def _start(directory, resume, given, defaults, build, interrupts):
             state = _saved_state(run)
             return ""
 
-        parallel.text_from_first(open_directory)
-        state = parallel.from_first(state or training.init(config, run.key))
-        if parallel.is_first():
+        cluster.text_from_first(open_directory)
+        state = cluster.from_first(state or training.init(config, run.key))
+        if cluster.is_first():
             return _lead(run, state, interrupts, began)
         ended = loop.follow(run, state, interrupts)
         return 128 + ended if ended else 0
@@ -343,5 +345,5 @@ def keep_compiled_programs() -> None:
 
 def _say(text):
     """Prints a line; of several processes only the first."""
-    if parallel.is_first():
+    if cluster.is_first():
         print(text, file=console.OUT, flush=True)

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from infogan_jax import checks, data, forward, ops, rules, sharding
+from infogan_jax import checks, data, forward, initialisers, rules, sharding
 from infogan_jax import config as config_lib
 
 Config, Net = config_lib.Config, forward.Net
@@ -321,7 +321,7 @@ def _create(modules, latent_dim, image_shape, examples, key):
             create(name, *(jnp.zeros((1, *shape), jnp.float32) for shape in shapes))
         return nets
 
-    return ops.one_draw(create_all, key_draw)
+    return initialisers.one_draw(create_all, key_draw)
 
 
 def _restart(config, state, key):

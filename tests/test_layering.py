@@ -10,6 +10,10 @@ import infogan_jax
 ROOT = pathlib.Path(infogan_jax.__file__).parent
 RANKS = {
     "rules": 0,
+    "paths": 0,
+    "signals": 0,
+    "cluster": 0,
+    "initialisers": 0,
     "registry": 0,
     "console": 0,
     "metrics": 1,
@@ -35,6 +39,7 @@ RANKS = {
     "plotting": 7,
     "options": 6,
     "watch": 6,
+    "machine": 6,
     "records": 7,
     "loop": 8,
     "runs": 9,

@@ -107,36 +107,8 @@ def test_one_kernel_for_all_seeds_is_one_convolution(plain, fast, arrays):
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
-def test_one_draw_is_shared_out_without_overlap():
-    shapes = [(30, 20), (50,), (4, 4, 3, 2)]
-
-    def create():
-        return [ops.normal(5.0, 2.0)(jax.random.key(1), shape) for shape in shapes]
-
-    created = jax.jit(lambda key: ops.one_draw(create, key))(jax.random.key(0))
-    assert [array.shape for array in created] == shapes
-    numbers = jax.random.normal(jax.random.key(0), (600 + 50 + 96,), jnp.float32)
-    drawn = 5.0 + 2.0 * numbers
-    np.testing.assert_allclose(
-        np.concatenate([array.ravel() for array in created]), drawn, atol=1e-5
-    )
-
-
-def test_a_draw_that_cannot_be_shared_out_is_refused():
-    jitted = jax.jit(lambda: ops.normal(0.0, 1.0)(jax.random.key(1), (3,)))
-    with pytest.raises(
-        RuntimeError, match="asked for 3 random numbers first and for 0"
-    ):
-        ops.one_draw(jitted, jax.random.key(0))
-
-
 def test_odd_sides_are_refused():
     image, kernel = jnp.zeros((1, 7, 8, 1)), jnp.zeros((4, 4, 1, 2))
     for convolve in (ops.strided_conv, jax.grad(lambda *x: ops.strided_conv(*x).sum())):
         with pytest.raises(ValueError, match="even"):
             convolve(image, kernel)
-
-
-def test_scale_by_fan_in_keeps_the_variance():
-    kernel = ops.normal(0.0, None)(jax.random.key(0), (4, 4, 50, 100))
-    assert kernel.std() == pytest.approx((4 * 4 * 50) ** -0.5, rel=0.02)

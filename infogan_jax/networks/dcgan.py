@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flax import linen as nn
 
-from infogan_jax import ops, registry
+from infogan_jax import initialisers, registry
 from infogan_jax.networks import layers
 
 
@@ -83,7 +83,7 @@ class Dcgan:
 
     def kernel_init(self) -> Callable:
         """Initialiser of dense and convolution kernels."""
-        return ops.normal(0.0, self.init_std)
+        return initialisers.normal(0.0, self.init_std)
 
 
 class ConvTrunk(nn.Module):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from infogan_jax import ops, rules
+from infogan_jax import initialisers, ops, rules
 
 _OUTPUTS = ("sigmoid", "tanh")
 
@@ -49,7 +49,7 @@ class LinearD(nn.Module):
     @nn.compact
     def __call__(self, features, *, train, keys=None):  # noqa: D102
         del train, keys
-        return nn.Dense(1, kernel_init=ops.normal(0.0, 0.02))(features)[:, 0]
+        return nn.Dense(1, kernel_init=initialisers.normal(0.0, 0.02))(features)[:, 0]
 
 
 class Pair(nn.Module):
@@ -92,7 +92,7 @@ def norm(axis_name, train):
         use_running_average=not train,
         momentum=0.9,
         epsilon=1e-5,
-        scale_init=ops.normal(1.0, 0.02),
+        scale_init=initialisers.normal(1.0, 0.02),
         axis_name=axis_name,
     )
 

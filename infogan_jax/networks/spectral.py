@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from flax import linen as nn
 
-from infogan_jax import ops, registry
+from infogan_jax import initialisers, registry
 from infogan_jax.networks import layers
 
 
@@ -77,7 +77,7 @@ class Spectral:
 
     def kernel_init(self) -> Callable:
         """Initialiser of every kernel."""
-        return ops.normal(0.0, self.init_std)
+        return initialisers.normal(0.0, self.init_std)
 
 
 class SpectralTrunk(nn.Module):
