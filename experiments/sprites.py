@@ -21,27 +21,22 @@ import argparse
 import functools
 import json
 import shutil
-import statistics
 import sys
 import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import seeds
+import sprites_report
+import sprites_scores
 import table
-from scipy import stats
 
 import infogan_jax
 from infogan_jax import (
     checkpoint,
     console,
-    evaluation,
     loop,
     machine,
-    metrics,
-    plotting,
     presets,
     records,
     runs,
@@ -49,34 +44,10 @@ from infogan_jax import (
     training,
 )
 from infogan_jax import options as options_lib
-from infogan_jax.data import sprites
 from infogan_jax.metrics import inputs
 
 STEPS, SWITCH, BATCH = 322_560, 288_000, 64
 EVALUATIONS, AT_ONCE, SAVE_EVERY_S = 8, 100, 60
-SPACE = sprites.Space()
-DEPTHS = (4, 5, 2, 5, 5)  # Of the trees of InfoGAN-CR's DCI, by factor.
-SCORES = (
-    "factor_vae",
-    "dci",
-    "dci_forest",
-    "sap",
-    "explicitness",
-    "modularity",
-    "mig",
-    "beta_vae",
-)
-# Of InfoGAN-CR's table 1 and 3: 50 runs each, dSprites itself.
-PUBLISHED = {
-    "cr": {"factor_vae": 0.88, "dci": 0.71, "sap": 0.58, "mig": 0.37, "beta_vae": 0.95},
-    "modified": {
-        "factor_vae": 0.82,
-        "dci": 0.60,
-        "sap": 0.41,
-        "mig": 0.22,
-        "beta_vae": 0.87,
-    },
-}
 
 
 def switch_of(steps: int) -> int:
@@ -104,7 +75,7 @@ def advance(config, state, key, n):
     """The state after n steps, each on images rendered for it."""
 
     def one(_, state):
-        batch = SPACE.draw(training.batch_key(key, state.step), BATCH)
+        batch = sprites_scores.SPACE.draw(training.batch_key(key, state.step), BATCH)
         return infogan_jax.step(config, state, batch, key)[0]
 
     return jax.lax.fori_loop(0, n, one, state)
@@ -170,7 +141,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
                     saved = time.monotonic()
                 if signal:
                     raise seeds.interrupted(signal, step, steps)
-            line = {"step": stop, **score(config, state, votes)}
+            line = {"step": stop, **sprites_scores.score(config, state, votes)}
             line["seconds"] = round(time.monotonic() - began)
             with (out / "scores.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -219,85 +190,14 @@ def check_same(out: Path, config, steps: int, votes: int, after=None) -> None:
             )
 
 
-def represent(config, state, indices) -> np.ndarray:
-    """Q's means for images of these factors, [N, L]."""
-    chunks = np.array_split(np.asarray(indices), max(1, len(indices) // 2000))
-    q = [
-        evaluation.read(config, state, sprites.render(SPACE.values(jnp.asarray(chunk))))
-        for chunk in chunks
-    ]
-    return np.asarray(config.codes.mean(jnp.concatenate(q)))
-
-
-def score(config, state, votes: int) -> dict:
-    """Every metric by InfoGAN-CR's protocol: 500 votes of 100 images at full size.
-
-    The codes' spread comes from 20 images a vote, 10,000 then, not 73,728.
-    """
-    keys = jax.random.split(jax.random.key(99), votes + 1)
-    indices = SPACE.sample(keys[0], 20 * votes)
-    codes = represent(config, state, indices)
-    fixed = np.random.default_rng(0).integers(5, size=votes)
-    groups = jax.vmap(lambda key, factor: SPACE.sample_fixed(key, 100, factor))(
-        keys[1:], jnp.asarray(fixed)
-    )
-    of_groups = represent(config, state, groups.reshape(-1, 5))
-    drawn = metrics.Votes(of_groups.reshape(votes, 100, -1), fixed)
-    factors = np.asarray(indices)
-    with np.errstate(all="ignore"):
-        lasso = metrics.dci(codes, factors, regressor="lasso")
-        forest = metrics.dci(codes, factors, regressor="forest", depth=DEPTHS)
-    return {
-        "factor_vae": metrics.factor_vae_score(drawn, codes.std(0)),
-        "dci": lasso.disentanglement,
-        "dci_forest": forest.disentanglement,
-        "sap": metrics.sap(codes, factors, discrete=(0,)),
-        "explicitness": metrics.explicitness(codes, factors),
-        "modularity": metrics.modularity(codes, factors),
-        "mig": metrics.mig(codes, factors),
-        "beta_vae": metrics.beta_vae_score(drawn),
-    }
-
-
-def centrality(finished: list[Path], votes: int):
-    """ModelCentrality and UDR of every run: how well the others agree with it.
-
-    A run's votes fix each of its codes in turn. (InfoGAN-CR's code takes the spread of
-    the codes from other fakes than the votes'.)
-    """
-    states = [infogan_jax.restore(run) for run in finished]
-    agreement = np.zeros((len(finished), len(finished)))
-    for i, (config, state) in enumerate(states):
-        fixed = np.arange(votes) % len(config.codes.parts)
-        # The same votes whichever other runs have finished.
-        key = jax.random.key(table.read(finished[i], "finished.json")["seed"])
-        images = []
-        for number, code in enumerate(fixed):
-            of_c, of_z, of_shared = jax.random.split(jax.random.fold_in(key, number), 3)
-            c = jax.vmap(config.codes.sample)(jax.random.split(of_c, 100))
-            shared = config.codes.sample(of_shared)[code]
-            z = jax.vmap(config.noise.sample)(jax.random.split(of_z, 100))
-            c = c.at[:, code].set(shared)
-            images.append(infogan_jax.generate(config, state, z, c))
-        images = np.concatenate(images)
-        for j, (other, judge) in enumerate(states):
-            codes = other.codes.mean(jnp.asarray(evaluation.read(other, judge, images)))
-            codes = np.asarray(codes)
-            drawn = metrics.Votes(codes.reshape(votes, 100, -1), fixed)
-            agreement[i, j] = metrics.factor_vae_score(drawn, codes.std(0))
-    indices = SPACE.sample(jax.random.key(7), 2000)
-    codes = [represent(config, state, indices) for config, state in states]
-    return metrics.model_centrality(agreement), metrics.udr(codes)
-
-
 def is_finished(run: Path, steps: int) -> bool:
     """Whether a seed has come to its end, and that end is this one."""
     end = run / "finished.json"
     return end.exists() and table.read(run, end.name)["steps"] == steps
 
 
-def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
-    """report.md, report.json and the figures, of all finished seeds."""
+def write_report(out: Path, variant: str, steps: int) -> None:
+    """The report of all seeds that have come to this end, if there are any."""
     ends = {
         run: table.read(run, "finished.json")
         for run in out.glob("seed-*")
@@ -305,103 +205,9 @@ def write_report(out: Path, variant: str, steps: int, votes: int) -> None:
     }
     if not ends:
         return
-    finished = sorted(ends, key=lambda run: ends[run]["seed"])
-    ends = [ends[run] for run in finished]
-    names = [name for name in SCORES if name in ends[0]]
-    # Two runs agree with each other alike.
-    central, ranking = (
-        centrality(finished, votes) if len(finished) > 2 else (None, None)
-    )
-    lines = [
-        f"{variant}: {steps} iterations, {steps / STEPS:.4g} of the published "
-        f"schedule, on dSprites-like images; scored by {votes} votes and {20 * votes} "
-        "rows; dci is by lasso, and the published table does not say by what.",
-        "",
-        *_table(names, ends, PUBLISHED[variant], central, ranking),
-    ]
-    best = 0
-    if central is not None:
-        best = int(np.argmax(central))
-        better = sum(end["factor_vae"] > ends[best]["factor_vae"] for end in ends)
-        by_udr = ends[int(np.argmax(ranking))]["seed"]
-        lines += [
-            "",
-            f"ModelCentrality chooses seed {ends[best]['seed']}, number {better + 1} "
-            f"of {len(ends)} by FactorVAE; UDR seed {by_udr}.",
-        ]
-    curves = {run.name: table.lines(run, "scores.jsonl") for run in finished}
-    rows = [
-        [line[name] for name in names] for curve in curves.values() for line in curve
-    ]
-    lines += ["", *_agreement(names, rows)]
-    (out / "report.md").write_text("\n".join(lines) + "\n")
-    report = {"variant": variant, "fraction": steps / STEPS, "votes": votes}
-    report |= {"runs": ends, "curves": curves}
-    if central is not None:
-        report |= {"model_centrality": central, "udr": ranking}
-    records.write_json(out / "report.json", report)
-    _draw(out, curves, finished[best], steps if variant == "cr" else None)
-    print("\n".join(lines))
-    print(f"report and figures are in {out}")
-
-
-def _table(names, ends, published, central, ranking):
-    """A row for each run, the means, the published ones."""
-    lines = [
-        "| seed | " + " | ".join(names) + " | ModelCentrality | UDR |",
-        "|---" * (len(names) + 3) + "|",
-    ]
-    for i, end in enumerate(ends):
-        chosen = [f"{x[i]:.3f}" if x is not None else "" for x in (central, ranking)]
-        cells = [str(end["seed"]), *(f"{end[name]:.3f}" for name in names), *chosen]
-        lines.append("| " + " | ".join(cells) + " |")
-    means = [f"{statistics.mean(end[name] for end in ends):.3f}" for name in names]
-    lines.append("| mean | " + " | ".join(means) + " | | |")
-    theirs = [str(published.get(name, "")) for name in names]
-    lines.append("| published mean | " + " | ".join(theirs) + " | | |")
-    return lines
-
-
-def _agreement(names, rows):
-    """Spearman's correlation of every two metrics over all scored checkpoints."""
-    if len(rows) < 3:
-        return []
-    with np.errstate(all="ignore"):
-        ranks = np.atleast_2d(stats.spearmanr(rows).statistic)
-    lines = [f"Rank correlation of the metrics over {len(rows)} checkpoints:", ""]
-    lines += ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for name, row in zip(names, ranks, strict=True):
-        lines.append(f"| {name} | " + " | ".join(f"{x:.2f}" for x in row) + " |")
-    return lines
-
-
-@plotting.if_possible
-def _draw(out, curves, run, steps):
-    shown = ("factor_vae", "dci", "mig")
-    drawing, panels = plotting.blank(10, 3, len(shown))
-    for axes, name in zip(panels, shown, strict=True):
-        for label, curve in curves.items():
-            steps_seen = [line["step"] for line in curve]
-            axes.plot(steps_seen, [line[name] for line in curve], ".-", label=label)
-        if steps is not None:
-            axes.axvline(switch_of(steps), color="gray", linestyle=":")
-        axes.set(title=name, xlabel="iteration", ylim=(0, 1))
-        axes.locator_params(axis="x", nbins=4)
-    panels[0].legend()  # Where it hides least.
-    drawing.savefig(out / "curves.png")
-
-    config, state = infogan_jax.restore(run)
-    n = len(config.codes.parts)
-    drawing, grid = plotting.blank(10, 1.05 * n, 10, n)
-    for code, row in enumerate(grid):
-        sweep = infogan_jax.traverse(
-            config, state, jax.random.key(0), code, rows=1, steps=10
-        )
-        for axes, image in zip(row, np.asarray(sweep)[0], strict=True):
-            axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
-            axes.axis("off")
-        row[0].set_title(f"code {code}", fontsize=7)
-    drawing.savefig(out / "traversals.png")
+    ends = dict(sorted(ends.items(), key=lambda item: item[1]["seed"]))
+    switch = switch_of(steps) if variant == "cr" else None
+    sprites_report.write(out, ends, variant, steps / STEPS, switch)
 
 
 def main(argv=None) -> int:
@@ -410,7 +216,10 @@ def main(argv=None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--variant", choices=PUBLISHED, default="cr", help="of the paper (default: cr)"
+        "--variant",
+        choices=sprites_report.PUBLISHED,
+        default="cr",
+        help="of the paper (default: cr)",
     )
     parser.add_argument(
         "--seeds",
@@ -452,7 +261,7 @@ def main(argv=None) -> int:
         check_same(options.out, config, steps, options.votes, options.after)
         runs.keep_compiled_programs()
         failed = train_all(options, config, steps)
-        write_report(options.out, options.variant, steps, options.votes)
+        write_report(options.out, options.variant, steps)
         seeds.check_none_failed(failed)
     except (ValueError, OSError, ImportError, options_lib.Stop) as error:
         return console.tell(error)

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sprites
+import sprites_report
+import sprites_scores
 import table
 
 import infogan_jax
-from infogan_jax import latents, metrics, networks, presets, records
+from infogan_jax import latents, metrics, networks, presets
 
 
 def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
@@ -44,9 +46,9 @@ def test_sprites_of_other_lengths_and_variants_are_not_pooled(tmp_path):
 
 def test_sprites_scores_of_the_factors_themselves_are_the_highest(monkeypatch):
     monkeypatch.setattr(
-        sprites, "represent", lambda config, state, indices: np.float32(indices)
+        sprites_scores, "represent", lambda config, state, indices: np.float32(indices)
     )
-    found = sprites.score(None, None, 60)
+    found = sprites_scores.score(None, None, 60)
     assert found["factor_vae"] == 1
     assert min(found[name] for name in ("dci", "dci_forest", "sap")) > 0.9, found
 
@@ -60,8 +62,8 @@ def test_sprites_scores_are_each_metric_by_infogan_crs_protocol(monkeypatch):
             + 0.1 * np.sin(1e3 * np.asarray(indices))[:, :4]
         )
 
-    monkeypatch.setattr(sprites, "represent", represent)
-    votes, space = 60, sprites.SPACE
+    monkeypatch.setattr(sprites_scores, "represent", represent)
+    votes, space = 60, sprites_scores.SPACE
     keys = jax.random.split(jax.random.key(99), votes + 1)
     factors = np.asarray(space.sample(keys[0], 20 * votes))
     codes = represent(None, None, factors)
@@ -82,9 +84,9 @@ def test_sprites_scores_are_each_metric_by_infogan_crs_protocol(monkeypatch):
         "mig": metrics.mig(codes, factors),
         "beta_vae": metrics.beta_vae_score(drawn),
     }
-    found = sprites.score(None, None, votes)
+    found = sprites_scores.score(None, None, votes)
     assert found == pytest.approx(expected)
-    assert len(set(found.values())) == 8 and tuple(found) == sprites.SCORES
+    assert len(set(found.values())) == 8 and tuple(found) == sprites_scores.SCORES
 
 
 def test_a_run_that_no_other_agrees_with_is_the_least_central(tmp_path, monkeypatch):
@@ -94,9 +96,6 @@ def test_a_run_that_no_other_agrees_with_is_the_least_central(tmp_path, monkeypa
         architecture=networks.Dcgan(width=2, dense=4, init_std=None),
     )
     runs, rng = [tmp_path / name for name in "abc"], np.random.default_rng(0)
-    for run, seed in zip(runs, (4, 2, 9), strict=True):
-        run.mkdir()
-        records.write_json(run / "finished.json", {"seed": seed})
 
     def read(config, run, c):
         return rng.normal(size=c.shape) if run == runs[2] else np.asarray(c)
@@ -105,11 +104,13 @@ def test_a_run_that_no_other_agrees_with_is_the_least_central(tmp_path, monkeypa
     monkeypatch.setattr(
         sprites.infogan_jax, "generate", lambda config, run, z, c: np.asarray(c)
     )
-    monkeypatch.setattr(sprites.evaluation, "read", read)
+    monkeypatch.setattr(sprites_scores.evaluation, "read", read)
     monkeypatch.setattr(
-        sprites, "represent", lambda config, run, rows: read(config, run, rows[:, 2:])
+        sprites_scores,
+        "represent",
+        lambda config, run, rows: read(config, run, rows[:, 2:]),
     )
-    central, ranking = sprites.centrality(runs, 90)
+    central, ranking = sprites_scores.centrality(runs, [4, 2, 9], 90)
     # Of the third's fakes they read every code, and it none of theirs.
     agreed = 2 * central[0] - 1
     assert central == pytest.approx([(1 + agreed) / 2] * 2 + [agreed], abs=0.1)
@@ -122,11 +123,11 @@ def test_centrality_does_not_depend_on_the_order_of_the_runs(tmp_path):
         codes=latents.Product(2 * (latents.Uniform(sigma=1.0),)),
         architecture=networks.Dcgan((64, 64, 1), width=2, dense=4, init_std=None),
     )
-    runs = [tmp_path / name for name in "abc"]
-    for run, seed in zip(runs, (4, 2, 9), strict=True):
+    runs, keys = [tmp_path / name for name in "abc"], [4, 2, 9]
+    for run, seed in zip(runs, keys, strict=True):
         infogan_jax.save(run, config, infogan_jax.init(config, jax.random.key(seed)))
-        records.write_json(run / "finished.json", {"seed": seed})
-    forwards, backwards = (sprites.centrality(x, 4) for x in (runs, runs[::-1]))
+    forwards = sprites_scores.centrality(runs, keys, 4)
+    backwards = sprites_scores.centrality(runs[::-1], keys[::-1], 4)
     for one, other in zip(forwards, backwards, strict=True):
         assert one == pytest.approx(other[::-1]) and len(set(one)) > 1
 
@@ -160,18 +161,21 @@ def test_two_processes_do_not_train_one_sprites_seed(tmp_path, capsys):
 
 
 def test_two_sprites_runs_make_no_choice_and_three_do(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sprites, "_draw", lambda *_: None)
+    monkeypatch.setattr(sprites_report, "_draw", lambda *_: None)
     monkeypatch.setattr(
-        sprites, "centrality", lambda runs, votes: (np.arange(len(runs)), [2, 1, 0])
+        sprites_scores,
+        "centrality",
+        lambda runs, keys, votes: (np.arange(len(runs)), [2, 1, 0]),
     )
     for seed in (10, 2, 3):
-        scores = dict.fromkeys(sprites.SCORES, seed / 10)
+        scores = dict.fromkeys(sprites_scores.SCORES, seed / 10)
         run = tmp_path / f"seed-{seed}"
         run.mkdir()
-        for name, extra in (("finished.json", {"steps": 80}), ("scores.jsonl", {})):
+        asked = {"steps": 80, "votes": 500}
+        for name, extra in (("finished.json", asked), ("scores.jsonl", {})):
             line = {"seed": seed, "step": 80, **scores, **extra}
             (run / name).write_text(json.dumps(line) + "\n")
-        sprites.write_report(tmp_path, "modified", 80, 500)
+        sprites.write_report(tmp_path, "modified", 80)
         chosen = "ModelCentrality chooses seed 10" in capsys.readouterr().out
         assert chosen == (seed == 3)
     report = json.loads((tmp_path / "report.json").read_text())
@@ -184,7 +188,9 @@ def test_a_finished_sprites_seed_goes_on_to_a_larger_fraction(tmp_path, monkeypa
         architecture=networks.Dcgan(width=2, dense=4, init_std=None)
     )
     run = tmp_path / "seed-0"
-    monkeypatch.setattr(sprites, "score", lambda config, state, votes: {"mig": 0.5})
+    monkeypatch.setattr(
+        sprites_scores, "score", lambda config, state, votes: {"mig": 0.5}
+    )
 
     def advance(config, state, key, n):
         assert not sprites.is_finished(run, 80)  # Its state is another by now.
@@ -210,13 +216,13 @@ def quickly(monkeypatch):
     )
     monkeypatch.setattr(sprites, "configuration", lambda variant, steps: config)
     monkeypatch.setattr(
-        sprites,
+        sprites_scores,
         "score",
         lambda config, state, votes: dict.fromkeys(
-            sprites.SCORES, int(state.step) / 100
+            sprites_scores.SCORES, int(state.step) / 100
         ),
     )
-    monkeypatch.setattr(sprites, "_draw", lambda *_: None)
+    monkeypatch.setattr(sprites_report, "_draw", lambda *_: None)
     monkeypatch.setattr(sprites.runs, "keep_compiled_programs", lambda: None)
 
     def use(spoil):
@@ -282,14 +288,14 @@ def test_a_signal_in_the_last_score_ends_before_the_next_seed(
     quickly, tmp_path, monkeypatch
 ):
     quickly(lambda state: state)
-    score = sprites.score
+    score = sprites_scores.score
 
     def interrupted(config, state, votes):
         if state.step == 80:
             signal.raise_signal(signal.SIGTERM)
         return score(config, state, votes)
 
-    monkeypatch.setattr(sprites, "score", interrupted)
+    monkeypatch.setattr(sprites_scores, "score", interrupted)
     assert sprites.main(wish(tmp_path, 0, 1)) == 128 + signal.SIGTERM
     assert (tmp_path / "seed-0" / "finished.json").exists()
     assert not (tmp_path / "seed-1").exists()
