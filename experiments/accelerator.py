@@ -21,6 +21,7 @@ import mnist
 
 import infogan_jax
 from infogan_jax import console, networks, paths, population, records
+from infogan_jax import options as options_lib
 
 DTYPES = ("float32", "bfloat16")
 
@@ -66,12 +67,12 @@ def main(argv=None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     show = " (default: %(default)s)"
-    parser.add_argument("--seeds", type=int, default=16, help="at once" + show)
+    parser.add_argument(
+        "--seeds", type=options_lib.whole(1), default=16, help="at once" + show
+    )
     parser.add_argument("--out", default="accelerator.json", help="file" + show)
     parser.add_argument("--quick", action="store_true", help="a tiny version of it all")
     options = parser.parse_args(argv)
-    if options.seeds < 1:
-        parser.error(f"--seeds must be at least 1, not {options.seeds}.")
     try:
         paths.check_new(options.out)
     except OSError as error:

@@ -25,6 +25,7 @@ from contenders import compare, dispatched, looped, over_devices, seeds, stock, 
 
 from infogan_jax import config as config_lib
 from infogan_jax import console, machine, paths, plotting, records
+from infogan_jax import options as options_lib
 
 
 def time_each(contenders, rounds, steps):
@@ -234,11 +235,21 @@ def main(argv=None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     show = " (default: %(default)s)"
-    parser.add_argument("--batch-size", type=int, default=128, help="images" + show)
-    parser.add_argument("--width", type=int, default=64, help="channels" + show)
-    parser.add_argument("--dense", type=int, default=1024, help="features" + show)
-    parser.add_argument("--rounds", type=int, default=9, help="turns each" + show)
-    parser.add_argument("--steps", type=int, default=5, help="per turn" + show)
+    parser.add_argument(
+        "--batch-size", type=options_lib.whole(1), default=128, help="images" + show
+    )
+    parser.add_argument(
+        "--width", type=options_lib.whole(1), default=64, help="channels" + show
+    )
+    parser.add_argument(
+        "--dense", type=options_lib.whole(1), default=1024, help="features" + show
+    )
+    parser.add_argument(
+        "--rounds", type=options_lib.whole(2), default=9, help="turns each" + show
+    )
+    parser.add_argument(
+        "--steps", type=options_lib.whole(1), default=5, help="per turn" + show
+    )
     parser.add_argument(
         "--cold-start", action="store_true", help="time the start of a quick run too"
     )
@@ -256,10 +267,6 @@ def main(argv=None) -> int:
     options = parser.parse_args(argv)
     if options.figure and not options.growth:
         parser.error("--figure draws the growth table; give --growth with it.")
-    if min(options.batch_size, options.width, options.dense, options.steps) < 1:
-        parser.error("every number must be at least 1.")
-    if options.rounds < 2:
-        parser.error(f"--rounds must be at least 2, not {options.rounds}.")
     try:
         paths.check_new(*filter(None, (options.json, options.figure)))
     except OSError as error:

@@ -23,6 +23,7 @@ import mnist
 import psutil
 
 from infogan_jax import console, paths, plotting, records
+from infogan_jax import options as options_lib
 
 UNITS = {
     "host_mb": "resident memory [MB]",
@@ -136,7 +137,7 @@ def main(argv=None) -> int:
         "--minutes", type=float, default=60, help="(default: %(default)s)"
     )
     parser.add_argument(
-        "--first-seed", type=int, default=0, help="(default: %(default)s)"
+        "--first-seed", type=options_lib.seed, default=0, help="(default: %(default)s)"
     )
     parser.add_argument(
         "--every", type=float, default=5, help="seconds (default: %(default)s)"

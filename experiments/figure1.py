@@ -93,15 +93,16 @@ def main(argv=None) -> int:
     parser.add_argument("--data", default="auto", help="dataset (default: auto)")
     parser.add_argument("--data-dir", help="where it lies")
     parser.add_argument(
-        "--steps", type=int, default=1000, help="updates (default: 1000)"
+        "--steps",
+        type=options_lib.whole(1),
+        default=1000,
+        help="updates (default: 1000)",
     )
     parser.add_argument("--seed", type=options_lib.seed, default=0, help="(default: 0)")
     parser.add_argument("--out", default="runs/figure1", help="(default: runs/figure1)")
     options = parser.parse_args(argv)
     out = pathlib.Path(options.out)
     try:
-        if options.steps < 1:
-            raise ValueError(f"--steps must be at least 1, not {options.steps}.")
         dataset = data.load(options.data, options.data_dir)
         checks.check_images(presets.PAPER, dataset.train["image"])
         out.mkdir(parents=True, exist_ok=True)

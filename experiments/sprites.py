@@ -234,7 +234,10 @@ def main(argv=None) -> int:
         help=f"of {STEPS} iterations, in (0, 1] (default: %(default)s)",
     )
     parser.add_argument(
-        "--votes", type=int, default=500, help="of each score (default: %(default)s)"
+        "--votes",
+        type=options_lib.whole(10),
+        default=500,
+        help="of each score (default: %(default)s)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("runs/sprites"), help="(default: %(default)s)"
@@ -253,8 +256,6 @@ def main(argv=None) -> int:
             f"{STEPS} iterations, not {options.fraction}."
         )
     steps = round(STEPS * options.fraction)
-    if options.votes < 10:
-        parser.error(f"--votes must be at least 10, not {options.votes}.")
     config = configuration(options.variant, steps)
     try:
         inputs.sklearn("svm")  # Hours before the first score asks for it.

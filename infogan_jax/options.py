@@ -122,6 +122,18 @@ def seed(text: str) -> int:
     return value
 
 
+def whole(least: int) -> Callable[[str], int]:
+    """Whole numbers from `least` on; a type for argparse."""
+
+    def number(text):
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}.")
+        return value
+
+    return number
+
+
 def check(options: Options) -> None:
     """Raises Stop for a number that no run can have."""
     for name, low in _LEAST.items():

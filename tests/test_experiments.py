@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import arms
 import figure1
 import jax
 import mnist
@@ -152,7 +153,7 @@ def test_figure1_follows_the_bound_through_every_update(tiny, dataset, monkeypat
 
 def test_every_try_is_a_configuration_that_fits():
     quick = mnist.quick(1000)
-    for name, change in tries.CHANGES.items():
+    for name, change in arms.CHANGES.items():
         assert (change(quick) == quick) == (name == "quick"), name
 
 
