@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import json
 import pathlib
-import sys
 import time
 
 import benchmark
@@ -95,7 +94,7 @@ def main(argv=None) -> int:
         try:
             records.write_json(pathlib.Path(options.out), found)
         except OSError as error:  # What was measured is printed.
-            print(f"error: {error}", file=sys.stderr)
+            console.tell(error)
 
     of_dtype = {d: dataclasses.replace(config, compute_dtype=d) for d in DTYPES}
     for dtype, of_it in of_dtype.items():

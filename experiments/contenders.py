@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import importlib.util
 import itertools
-import sys
 import time
 from collections.abc import Callable
 from unittest import mock
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 from flax import linen
 
 import infogan_jax
-from infogan_jax import networks, population, presets, training
+from infogan_jax import console, networks, population, presets, training
 
 IMAGES, N_IMAGES = (28, 28, 1), 2_000
 
@@ -222,7 +221,7 @@ def compare(batch, width, dense, at_most, with_bfloat16=True):
                 contender = pytorch(batch, width, dense, bfloat16, how)
                 contender.run(1)
             except Exception as error:
-                print(f"PyTorch cannot {how}: {error!s:.300}", file=sys.stderr)
+                print(f"PyTorch cannot {how}: {error!s:.300}", file=console.ERR)
             else:
                 contenders.append(contender)
     return contenders + sampling(config, batch)

@@ -18,7 +18,6 @@ seed that fails does not keep the others from training, nor from the report.
 import argparse
 import contextlib
 import dataclasses
-import sys
 import time
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
         return experiment.main([*rest, "--seed", str(seed), "--out", str(run)])
     try:
         has_all = has_all_steps(experiment, run, rest)
-    except (options_lib.Stop, ValueError) as error:
+    except (console.Stop, ValueError) as error:
         return console.tell(error)
     if has_all and (run / "evaluation.json").exists():
         print(f"seed {seed}: finished before", flush=True)
@@ -89,7 +88,7 @@ def train_at_once(
     options = dataclasses.replace(options, **given)
     options_lib.check(options)
     if options.devices not in (None, 1):
-        raise options_lib.Stop("--at-once trains on one device; leave --devices out.")
+        raise console.Stop("--at-once trains on one device; leave --devices out.")
     runs.keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
     check_labels(dataset)
@@ -107,7 +106,7 @@ def train_at_once(
 def check_labels(dataset: data.Dataset) -> None:
     """Raises Stop where the report could not tell how well a seed did."""
     if not all(map(evaluation.has_labels, (dataset.train, dataset.test))):
-        raise options_lib.Stop(
+        raise console.Stop(
             f"{dataset.name} has no labels, by which seeds are compared; train each by "
             "the experiment itself."
         )
@@ -126,7 +125,7 @@ def begin(held, directory: Path, config, options, dataset):
         before its first save.
     """
     if not (records.is_new(directory) or records.is_unsaved(directory)):
-        raise options_lib.Stop(
+        raise console.Stop(
             f"{directory} exists, and is no run that was killed before its first save; "
             "name another by --out."
         )
@@ -179,11 +178,11 @@ def lead(logged) -> list[int]:
                 log.add(before, n, population.of_seed(rows, index))
                 try:
                     record(run, log, population.of_seed(states, index), step, is_due)
-                except options_lib.Stop as error:
+                except console.Stop as error:
                     if error.status != 1:
                         raise
                     failed.append(run.options.seed)
-                    print(f"seed {failed[-1]}: {error}", file=sys.stderr)
+                    print(f"seed {failed[-1]}: {error}", file=console.ERR)
             if is_due:
                 saved = time.monotonic()
             progress = f"update {step} of {options.steps} of {len(logged)} seeds"
@@ -222,12 +221,12 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
     given = given_options(experiment, rest)
     before, now = (options_lib.resumed(run, wish) for wish in ({}, given))
     if now.data != before.data:
-        raise options_lib.Stop(f"{run} was trained on {before.data}, not {now.data}.")
+        raise console.Stop(f"{run} was trained on {before.data}, not {now.data}.")
     path = run / "config.json"
     if path.exists():  # The committed results have none.
         config = Config.from_json(path.read_text())
         if config != runs.configuration(experiment.build, before, config.image_shape):
-            raise options_lib.Stop(
+            raise console.Stop(
                 f"{run} holds a run of another experiment, or of another version of "
                 f"{experiment.__name__}.py; name another directory by --out."
             )
@@ -284,7 +283,7 @@ def main(argv=None) -> int:
         if reports := seeds_report.collect(options.out):
             seeds_report.write(options.out, reports)
         seeds.check_none_failed(failed)
-    except (options_lib.Stop, ValueError, OSError, ImportError) as error:
+    except (console.Stop, ValueError, OSError, ImportError) as error:
         return console.tell(error)
     return 0
 

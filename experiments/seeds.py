@@ -2,6 +2,7 @@
 
 import argparse
 
+from infogan_jax import console
 from infogan_jax import options as options_lib
 
 
@@ -22,9 +23,9 @@ def parse(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def interrupted(number: int, step: int, steps: int) -> options_lib.Stop:
+def interrupted(number: int, step: int, steps: int) -> console.Stop:
     """What a signal ends a command with, once everything is saved."""
-    return options_lib.Stop(
+    return console.Stop(
         f"interrupted; saved after {step} of {steps} updates. The same command goes "
         "on.",
         status=128 + number,
@@ -35,4 +36,4 @@ def check_none_failed(failed: list[int]) -> None:
     """Raises Stop, with status 1, if training has failed for some seeds."""
     if failed:
         those = ", ".join(map(str, failed))
-        raise options_lib.Stop(f"training has failed for seeds {those}.", status=1)
+        raise console.Stop(f"training has failed for seeds {those}.", status=1)

@@ -21,7 +21,6 @@ import argparse
 import functools
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -164,11 +163,11 @@ def train_all(options, config, steps: int) -> list[int]:
         try:
             with records.lock(run):
                 train(run, config, seed, steps, options.votes, options.after)
-        except options_lib.Stop as error:
+        except console.Stop as error:
             if error.status != 1:
                 raise
             failed.append(seed)
-            print(f"seed {seed}: {error}", file=sys.stderr)
+            print(f"seed {seed}: {error}", file=console.ERR)
     return failed
 
 
@@ -264,7 +263,7 @@ def main(argv=None) -> int:
         failed = train_all(options, config, steps)
         write_report(options.out, options.variant, steps)
         seeds.check_none_failed(failed)
-    except (ValueError, OSError, ImportError, options_lib.Stop) as error:
+    except (ValueError, OSError, ImportError, console.Stop) as error:
         return console.tell(error)
     return 0
 

@@ -42,8 +42,8 @@ def write(
     names = [name for name in sprites_scores.SCORES if name in ends[0]]
     central = ranking = None
     if len(finished) > 2:  # Two runs agree with each other alike.
-        keys = [end["seed"] for end in ends]
-        central, ranking = sprites_scores.centrality(finished, keys, votes)
+        seeds = [end["seed"] for end in ends]
+        central, ranking = sprites_scores.centrality(finished, seeds, votes)
     lines = [
         f"{variant}: {steps} iterations, {fraction:.4g} of the published "
         f"schedule, on dSprites-like images; scored by {votes} votes and {20 * votes} "

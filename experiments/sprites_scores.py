@@ -67,10 +67,10 @@ def score(config, state, votes: int) -> dict:
     }
 
 
-def centrality(runs: list[Path], keys: list[int], votes: int):
+def centrality(runs: list[Path], seeds: list[int], votes: int):
     """ModelCentrality and UDR of every run: how well the others agree with it.
 
-    A run's votes fix each of its codes in turn, and are drawn by its own one of `keys`,
+    A run's votes fix each of its codes in turn, and are drawn by its own of `seeds`,
     whichever other runs there are. (InfoGAN-CR's code takes the spread of the codes
     from other fakes than the votes'.)
     """
@@ -78,7 +78,7 @@ def centrality(runs: list[Path], keys: list[int], votes: int):
     agreement = np.zeros((len(runs), len(runs)))
     for i, (config, state) in enumerate(states):
         fixed = np.arange(votes) % len(config.codes.parts)
-        key, images = jax.random.key(keys[i]), []
+        key, images = jax.random.key(seeds[i]), []
         for number, code in enumerate(fixed):
             of_c, of_z, of_shared = jax.random.split(jax.random.fold_in(key, number), 3)
             c = jax.vmap(config.codes.sample)(jax.random.split(of_c, 100))

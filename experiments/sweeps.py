@@ -13,7 +13,6 @@ Chen et al. 2016 (arXiv:1606.03657), figure 2 and section 7.2.
 
 import argparse
 import pathlib
-import sys
 
 import jax
 import numpy as np
@@ -167,7 +166,7 @@ def report(argv, doc, study, columns, decimals) -> int:
                 records.write_json(pathlib.Path(options.json), rows)
         except (ValueError, OSError) as error:
             failed.append(f"error: {run}: {error}")
-    print(*failed, sep="\n", end="\n" * bool(failed), file=sys.stderr)
+    print(*failed, sep="\n", end="\n" * bool(failed), file=console.ERR)
     return 2 if failed else 0
 
 

@@ -23,7 +23,7 @@ def main(argv=None) -> int:
         for module in modules:
             importlib.import_module(module)
         command(**arguments)
-    except (ValueError, OSError, ImportError, options_lib.Stop) as error:
+    except (ValueError, OSError, ImportError, console.Stop) as error:
         return console.tell(error)
     return 0
 
@@ -100,7 +100,7 @@ def evaluate(run, data, data_dir, seed):
     loaded = data_lib.load(data, data_dir)
     if is_its_own:
         environment = _read_json(_file(run, "environment.json"))
-        fix = "; give --data to evaluate it on other images"
+        fix = "give --data to evaluate it on other images"
         records.check_data(run, environment, loaded, fix)
     key = jax.random.key(seed)
     report = evaluation.evaluate(config, state, loaded.train, loaded.test, key)

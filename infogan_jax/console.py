@@ -7,6 +7,17 @@ import sys
 from typing import NoReturn
 
 
+class Stop(Exception):
+    """An error for people: one line, and the exit status.
+
+    Above 128 that is a signal's, and it is no error.
+    """
+
+    def __init__(self, message: str, status: int = 2):
+        super().__init__(message)
+        self.status = status
+
+
 class Stream:
     """`sys.stdout` or `sys.stderr`; silent once its reader has gone, or without one.
 
@@ -53,12 +64,8 @@ OUT, ERR = Stream("stdout"), Stream("stderr")
 
 
 def tell(error: Exception) -> int:
-    """Prints what ended a program, in one line; returns its exit status.
-
-    That is the error's `status`, or 2; above 128 a signal has ended it, which is no
-    error.
-    """
-    status = getattr(error, "status", 2)
+    """Prints what ended a program, in one line; returns its status: 2, or a Stop's."""
+    status = error.status if isinstance(error, Stop) else 2
     print(error if status > 128 else f"error: {error}", file=ERR, flush=True)
     return status
 

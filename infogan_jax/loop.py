@@ -19,7 +19,7 @@ from infogan_jax import cluster, console, data, evaluation, progress, training
 from infogan_jax import config as config_lib
 from infogan_jax import options as options_lib
 
-Stop = options_lib.Stop
+Stop = console.Stop
 
 _KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
 _FAILED = 1000  # No signal has this number.

@@ -240,8 +240,8 @@ class VirtualAdversarial:
     Attributes:
       weight: a number of at least 0, or a schedule.
       radius: length of r over all of an image's values, which lie in [0, 1]; above 0,
-        or a schedule, where nothing is compared while it is 0. A large one finds coarse groups of images; a small one finds
-        where within such a group images are few.
+        or a schedule, where nothing is compared while it is 0. A large one finds coarse
+        groups of images; a small one finds where within such a group images are few.
       probe: length of the random step at whose end the power iteration takes its
         gradient, above 0. A step as long as the images finds a direction where Q is
         so sure that near by nothing changes.

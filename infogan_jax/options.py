@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from pathlib import Path
 
-from infogan_jax import data
+from infogan_jax import console, data
 
 _SEEDS = range(2**32)
 _MOST = 2**31 - 1  # Steps are counted in int32.
@@ -35,14 +35,6 @@ class Options:
     evaluate_every: int
     devices: int | None
     bfloat16: bool = False
-
-
-class Stop(Exception):
-    """An error for people: one line, and the exit status."""
-
-    def __init__(self, message: str, status: int = 2):
-        super().__init__(message)
-        self.status = status
 
 
 def parser(
@@ -139,11 +131,11 @@ def check(options: Options) -> None:
     for name, low in _LEAST.items():
         value, flag = getattr(options, name), "--" + name.replace("_", "-")
         if value is not None and value < low:
-            raise Stop(f"{flag} must be at least {low}, not {value}.")
+            raise console.Stop(f"{flag} must be at least {low}, not {value}.")
         if value is not None and value > _MOST:
-            raise Stop(f"{flag} must be at most {_MOST}, not {value}.")
+            raise console.Stop(f"{flag} must be at most {_MOST}, not {value}.")
     if options.seed not in _SEEDS:
-        raise Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
+        raise console.Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
 
 
 def read(path: Path) -> Options:
@@ -158,7 +150,7 @@ def read(path: Path) -> Options:
             if not isinstance(getattr(options, name), kind):
                 raise TypeError(f"{name} is {getattr(options, name)!r}.")
     except (ValueError, TypeError) as error:
-        raise Stop(f"{path} is damaged: {error}") from error
+        raise console.Stop(f"{path} is damaged: {error}") from error
     return options
 
 
@@ -170,7 +162,7 @@ def resumed(directory: Path, given: dict) -> Options:
     """
     path = directory / "run.json"
     if not path.is_file():
-        raise Stop(f"{directory} holds no run to resume (no run.json).")
+        raise console.Stop(f"{directory} holds no run to resume (no run.json).")
     options = read(path)
     for name, value in given.items():
         stored = getattr(options, name)
@@ -184,7 +176,7 @@ def resumed(directory: Path, given: dict) -> Options:
             options = dataclasses.replace(options, **{name: value})
         else:
             flag = "--" + name.replace("_", "-")
-            raise Stop(
+            raise console.Stop(
                 f"{flag} {value} conflicts with the run's {stored}; leave it out, or "
                 "start another run by --out."
             )

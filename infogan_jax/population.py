@@ -5,7 +5,9 @@ Where keys, and the states that `init` makes of them, are split over a mesh, eve
 device trains its seeds.
 """
 
+import contextlib
 import functools
+import operator
 
 import jax
 
@@ -48,7 +50,8 @@ def train_steps(
       steps: how many.
       batch_size: images per step and seed.
       how: "vmap" does every seed's step together, "map" one seed after another. By
-        default "map" on a CPU, which the seeds would only share; "vmap" elsewhere.
+        default "map" on a CPU, which the seeds would only share; "vmap" elsewhere, and
+        where the keys are split over devices.
       at_most: the length of the metrics; `steps` by default. One program serves every
         number of steps up to it.
       donate: reuse the memory of `states`, which are then gone.
@@ -61,7 +64,8 @@ def train_steps(
         seeds, or an argument is out of range.
     """
     if how is None:
-        how = "map" if jax.default_backend() == "cpu" else "vmap"
+        shares_cores = jax.default_backend() == "cpu" and not sharding.is_split(keys)
+        how = "map" if shares_cores else "vmap"
     if how not in _WAYS:
         raise ValueError(f"how must be one of {_WAYS} or None, not {how!r}.")
     at_most = training.check_steps(steps, at_most)
@@ -78,13 +82,15 @@ def of_seed(states, index: int):
       ValueError: there is no such seed.
     """
     n, is_traced = len(jax.tree.leaves(states)[0]), isinstance(index, jax.core.Tracer)
-    if not is_traced and index not in range(n):
+    with contextlib.suppress(TypeError):  # Not whole, or traced.
+        index = operator.index(index)
+    if not is_traced and not (isinstance(index, int) and 0 <= index < n):
         raise ValueError(f"there is no seed {index}; the states are 0 .. {n - 1}.")
 
-    def one(states):
+    def one(states, index):
         return jax.tree.map(lambda array: array[index], states)
 
-    return sharding.split_by_xla(one, states, out=sharding.whole)
+    return sharding.split_by_xla(one, states, index, out=sharding.whole)
 
 
 def _check_seeds(states, keys):
@@ -98,7 +104,7 @@ def _check_seeds(states, keys):
 
 
 def _train(config, states, dataset, keys, steps, batch_size, at_most, how):
-    def one(state, dataset, key):
+    def one(state, dataset, key, steps):
         return training.train_steps(
             config,
             state,
@@ -109,18 +115,18 @@ def _train(config, states, dataset, keys, steps, batch_size, at_most, how):
             at_most=at_most,
         )
 
-    def every(states, dataset, keys):
+    def every(states, dataset, keys, steps):
         if how == "map":
             return jax.lax.map(
-                lambda seed: one(seed[0], dataset, seed[1]), (states, keys)
+                lambda seed: one(seed[0], dataset, seed[1], steps), (states, keys)
             )
-        return jax.vmap(one, (0, None, 0))(states, dataset, keys)
+        return jax.vmap(one, (0, None, 0, None))(states, dataset, keys, steps)
 
     def as_seeds(mesh):
         seeds = sharding.as_rows(mesh, states.step, keys)
         return sharding.as_it_lies(mesh, states), seeds
 
-    return sharding.split_by_xla(every, states, dataset, keys, out=as_seeds)
+    return sharding.split_by_xla(every, states, dataset, keys, steps, out=as_seeds)
 
 
 _jitted_train = jax.jit(_train, static_argnums=(0, 5, 6, 7))

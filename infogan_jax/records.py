@@ -11,9 +11,9 @@ import time
 import jax
 import numpy as np
 
-from infogan_jax import machine, options, watch
+from infogan_jax import console, machine, watch
 
-Stop = options.Stop
+Stop = console.Stop
 _LOCK = ".lock"
 _HEADER = {"config.json", "environment.json"}  # Then run.json.
 LOGS = ("metrics", "timings", "accuracy")  # In the order in which they appear.
@@ -138,7 +138,7 @@ def check_data(directory, environment, dataset, fix: str = "") -> None:
     if dataset.sha256 != began_with:
         raise Stop(
             f"{dataset.name} is not the data that this run began with: SHA-256 "
-            f"{dataset.sha256[:12]}, then {began_with[:12]}{fix}."
+            f"{dataset.sha256[:12]}, then {began_with[:12]}{fix and '; '}{fix}."
         )
 
 

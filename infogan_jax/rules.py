@@ -45,6 +45,11 @@ def check_share(name: str, value) -> None:
 def check_counts(**counts) -> None:
     """Raises a ValueError unless each is a whole number from 1 on, or such an array."""
     for name, count in counts.items():
-        with contextlib.suppress(TypeError):  # What is not whole, `check_whole` says.
-            count = operator.index(count)
-        check_whole(name, count)
+        check_count(name, count)
+
+
+def check_count(name: str, count, least: int = 1) -> None:
+    """As `check_whole`, and an array of a single whole number will do."""
+    with contextlib.suppress(TypeError):  # What is not whole, `check_whole` says.
+        count = operator.index(count)
+    check_whole(name, count, least)

@@ -46,7 +46,7 @@ from infogan_jax import (
 from infogan_jax import config as config_lib
 from infogan_jax import options as options_lib
 
-Options, Stop = options_lib.Options, options_lib.Stop
+Options, Stop = options_lib.Options, console.Stop
 
 _REPORT_KEY = 2**31 + 1  # A stream of the run's key that no step uses.
 
@@ -72,8 +72,8 @@ def main(
     directory, resume = Path(given.pop("out")), given.pop("resume")
     try:
         # First: joining puts a handler of its own on SIGTERM.
-        if others := given.pop("distributed"):
-            cluster.join(others)
+        if address := given.pop("distributed"):
+            cluster.join(address)
         with signals.Interrupts() as interrupts:
             return _start(directory, resume, given, defaults, build, interrupts)
     except signals.Interrupted as interrupted:

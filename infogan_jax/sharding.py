@@ -22,12 +22,25 @@ def split_by_xla(run: Callable, *arguments, out: Callable):
       arguments: its arguments; trees of arrays.
       out: where its result lies, a sharding for each array or tree of them; a function
         of the mesh, which is asked for explicit axes alone.
+
+    Raises:
+      ValueError: arguments are split over several meshes.
     """
-    meshes = (jax.typeof(x).sharding.mesh for x in jax.tree.leaves(arguments))
-    mesh = next((mesh for mesh in meshes if _EXPLICIT in mesh.axis_types), None)
+    mesh = _explicit_mesh(arguments)
     if mesh is None:
         return run(*arguments)
-    return jax.sharding.auto_axes(run, out_sharding=out(mesh))(*arguments)
+    types = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    # A `jax.shard_map` around may have others of them by hand.
+    axes = tuple(name for name, kind in types if kind == _EXPLICIT)
+    run = jax.sharding.auto_axes(run, axes=axes, out_sharding=out(mesh))
+    return run(*arguments)
+
+
+def is_split(x: jax.Array) -> bool:
+    """Whether an array is known to lie in pieces on several devices."""
+    if isinstance(x, jax.core.Tracer):
+        return any(jax.typeof(x).sharding.spec)
+    return isinstance(x, jax.Array) and not x.sharding.is_fully_replicated
 
 
 def whole(mesh) -> jax.sharding.NamedSharding:
@@ -50,3 +63,18 @@ def as_rows(mesh, *arrays) -> jax.sharding.NamedSharding:
     specs = [sharding.spec for sharding in as_it_lies(mesh, arrays)]
     rows = next((spec[0] for spec in specs if spec and spec[0] is not None), None)
     return _Named(mesh, _Spec(rows))
+
+
+def _explicit_mesh(tree):
+    """The mesh with explicit axes that arrays lie on, if any does."""
+    arrays = (x for x in jax.tree.leaves(tree) if isinstance(x, jax.Array))
+    shardings = [jax.typeof(x).sharding for x in arrays]
+    explicit = [s for s in shardings if _EXPLICIT in s.mesh.axis_types]
+    # What lies whole on another mesh goes along.
+    meshes = {s.mesh for s in explicit if any(s.spec)} or {s.mesh for s in explicit[:1]}
+    if len(meshes) > 1:
+        raise ValueError(
+            f"arrays are split over several meshes, {meshes}; bring all to one by "
+            "jax.device_put."
+        )
+    return next(iter(meshes), None)

@@ -15,7 +15,7 @@ class Interrupted(BaseException):
 class Interrupts:
     """What the first SIGINT or SIGTERM does; the second one kills, as by default.
 
-    In the patience of `lead` it is a wish, elsewhere it raises `Interrupted`.
+    In its `patience` it is a wish, elsewhere it raises `Interrupted`.
     """
 
     def __enter__(self):

@@ -184,7 +184,7 @@ def test_what_is_no_killed_run_is_not_written_over(images, tmp_path):
     (run / "damaged").mkdir(parents=True)
     (run / "run.json").write_text("{}")
     for seed in (1, 2):
-        with pytest.raises(mnist_seeds.options_lib.Stop, match="killed before its fir"):
+        with pytest.raises(mnist_seeds.console.Stop, match="killed before its fir"):
             mnist_seeds.train_at_once(tiny_experiment, out, [seed], ["--data", images])
     left = {path.name for path in out.rglob("*") if path.is_file()}
     assert left == {"notes.txt", "metrics.jsonl", "run.json"}

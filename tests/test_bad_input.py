@@ -582,7 +582,8 @@ FUNCTIONS = [
     ),
     (lambda w: population.of_seed(w["many"], 3), ValueError, "no seed 3"),
     (lambda w: population.of_seed(w["many"], jnp.int32(9)), ValueError, "no seed 9"),
-    (lambda w: population.of_seed(w["many"], 1.5), ValueError, "no seed 1.5"),
+    (lambda w: population.of_seed(w["many"], 1.0), ValueError, "no seed 1.0"),
+    (lambda w: population.of_seed(w["many"], np.arange(2)), ValueError, "no seed .0 1"),
     (
         lambda w: checkpoint.Writer(w["folder"] / "new", w["config"], keep=0),
         ValueError,

@@ -7,6 +7,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import urllib.error
 
 import arms
 import figure1
@@ -18,7 +19,7 @@ import pytest
 import tries
 
 import infogan_jax
-from infogan_jax import presets, schedules
+from infogan_jax import console, presets, schedules
 
 FOLDER = pathlib.Path(mnist.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if "def main(" in p.read_text())
@@ -149,6 +150,19 @@ def test_figure1_follows_the_bound_through_every_update(tiny, dataset, monkeypat
         alone.append(float(metrics["info/0"]))
     assert found == pytest.approx(alone, rel=1e-3)
     assert len(set(alone)) == 12
+
+
+def test_only_a_stop_of_ours_names_an_exit_status(capsys):
+    lost = urllib.error.HTTPError("http://x", 404, "Not Found", {}, None)
+    assert console.tell(lost) == 2
+    assert console.tell(console.Stop("seeds have failed", status=1)) == 1
+    assert console.tell(console.Stop("saved", status=130)) == 130
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "error: HTTP Error 404: Not Found",
+        "error: seeds have failed",
+        "saved",
+    ]
 
 
 def test_every_try_is_a_configuration_that_fits():

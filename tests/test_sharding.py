@@ -3,12 +3,14 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import population
+from infogan_jax import population, sharding
 
+COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
 close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
 
 
@@ -54,29 +56,70 @@ def test_a_dataset_may_be_split(mesh, tiny, state, dataset, key):
         np.testing.assert_allclose(value, expected[1][name], rtol=1e-3, err_msg=name)
 
 
-def test_seeds_are_split_over_a_mesh(mesh, tiny, dataset):
+def test_seeds_are_split_over_a_mesh_and_no_device_waits(mesh, tiny, dataset):
     keys, data = jax.random.split(jax.random.key(5), 4), jax.device_put(dataset)
-    train = functools.partial(
-        population.train_steps, tiny, steps=1, batch_size=16, how="vmap"
-    )
+    train = functools.partial(population.train_steps, tiny, steps=1, batch_size=16)
     states = population.init(tiny, split(mesh, keys))
     jax.tree.map(close, states, population.init(tiny, keys))
-    after, seen = train(states, data, split(mesh, keys))
+    compiled = jax.jit(train).lower(states, data, split(mesh, keys)).compile()
+    text = compiled.as_text()
+    assert not any(f" {kind}(" in text for kind in COLLECTIVES)
+    after, seen = compiled(states, data, split(mesh, keys))
     assert all(map(is_split, jax.tree.leaves((states, after, seen))))
-    expected = train(population.init(tiny, keys), data, keys)
+    expected = train(population.init(tiny, keys), data, keys, how="vmap")
     jax.tree.map(close, (after.opt, seen), (expected[0].opt, expected[1]))
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        population.of_seed(seen, 2),
-        jax.tree.map(lambda array: np.asarray(array)[2], seen),
-    )
+
+
+def test_the_best_of_split_seeds_is_taken_by_an_index_on_the_mesh(mesh, tiny):
+    keys = jax.random.split(jax.random.key(5), 4)
+    states = population.init(tiny, split(mesh, keys))
+    scores = split(mesh, np.float32([0.1, 0.4, 0.7, 0.2]))
+    best = population.init(tiny, keys)
+    for take in (population.of_seed, jax.jit(population.of_seed)):
+        found = take(states, jnp.argmax(scores))
+        jax.tree.map(lambda one, many: close(one, many[2]), found, best)
 
 
 def test_a_users_vmap_over_split_seeds(mesh, tiny, batch):
     keys = jax.random.split(jax.random.key(5), 4)
-    states = jax.eval_shape(functools.partial(population.init, tiny), keys)
-    step = jax.vmap(lambda state, key: infogan_jax.step(tiny, state, batch, key))
-    placed = split(mesh, population.init(tiny, keys)), split(mesh, keys)
-    after, seen = jax.eval_shape(step, *placed)
-    assert jax.tree.map(np.shape, after) == jax.tree.map(np.shape, states)
-    assert {value.shape for value in seen.values()} == {(4,)}
+    step = jax.jit(jax.vmap(functools.partial(infogan_jax.step, tiny), (0, None, 0)))
+    states = population.init(tiny, split(mesh, keys))
+    after, seen = step(states, batch, split(mesh, keys))
+    expected = step(population.init(tiny, keys), batch, keys)
+    assert all(map(is_split, jax.tree.leaves((after, seen))))
+    jax.tree.map(close, (after.opt, seen), (expected[0].opt, expected[1]))
+
+
+def test_another_axis_may_be_a_shard_maps(tiny, state, key):
+    kinds = (jax.sharding.AxisType.Explicit,) * 2
+    mesh = jax.make_mesh((2, 2), ("b", "x"), axis_types=kinds)
+    images, z, c = infogan_jax.sample(tiny, state, key, 8)
+    spec = jax.sharding.PartitionSpec("b")
+    made = jax.shard_map(
+        functools.partial(infogan_jax.generate, tiny, state),
+        mesh=mesh,
+        in_specs=(spec, spec),
+        out_specs=spec,
+        axis_names={"b"},
+        check_vma=False,
+    )
+    placed = jax.device_put((z, c), jax.sharding.NamedSharding(mesh, spec))
+    close(jax.jit(made)(*placed), images)
+
+
+def test_of_two_meshes_one_may_split(mesh, tiny, state, batch):
+    read = infogan_jax.infer(tiny, state, batch["image"])
+    other = jax.make_mesh((2, 2), ("a", "b"), axis_types=2 * mesh.axis_types)
+    whole = jax.device_put(
+        state, jax.sharding.NamedSharding(other, jax.sharding.PartitionSpec())
+    )
+    close(infogan_jax.infer(tiny, whole, split(mesh, batch["image"])), read)
+    on_both = (
+        split(mesh, np.zeros(4)),
+        jax.device_put(
+            np.zeros(4),
+            jax.sharding.NamedSharding(other, jax.sharding.PartitionSpec("a")),
+        ),
+    )
+    with pytest.raises(ValueError, match="split over several meshes"):
+        sharding.split_by_xla(lambda *x: x, *on_both, out=sharding.whole)

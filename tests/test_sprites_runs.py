@@ -165,7 +165,7 @@ def test_two_sprites_runs_make_no_choice_and_three_do(tmp_path, monkeypatch, cap
     monkeypatch.setattr(
         sprites_scores,
         "centrality",
-        lambda runs, keys, votes: (np.arange(len(runs)), [2, 1, 0]),
+        lambda runs, seeds, votes: (np.arange(len(runs)), [2, 1, 0]),
     )
     for seed in (10, 2, 3):
         scores = dict.fromkeys(sprites_scores.SCORES, seed / 10)

@@ -53,9 +53,9 @@ class Space:
         if not set(self.shape) <= {0, 1, 2}:
             raise ValueError(f"shapes are 0, 1 and 2, not {self.shape}.")
         for scale in self.scale:
-            rules.check_positive("every scale", scale)
+            rules.check_positive("every scale", float(scale))
         for turn in self.orientation:
-            rules.check_finite("every orientation", turn)
+            rules.check_finite("every orientation", float(turn))
         for name in ("x", "y"):
             values = getattr(self, name)
             if not all(0 <= place <= 1 for place in values):

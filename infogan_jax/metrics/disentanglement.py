@@ -131,8 +131,8 @@ def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) ->
       regressor: "lasso" (standardised, alpha .02) or "forest" (random, 10 trees):
         InfoGAN-CR's code has both, and its table does not say which. Or
         "boosted_trees", disentanglement_lib's classifier: minutes per 10,000 rows.
-      depth: of the forest's trees, on which its scores depend much; or one for each
-        factor: InfoGAN-CR's code has 4, 5, 2, 5, 5 for dSprites.
+      depth: of the forest's trees, on which its scores depend much, None for any; or
+        one for each factor: InfoGAN-CR's code has 4, 5, 2, 5, 5 for dSprites.
       seed: of forests and boosted trees.
 
     Returns:
@@ -153,7 +153,8 @@ def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) ->
     if len(depths) != n_factors:
         raise ValueError(f"depth names {len(depths)} factors, not {n_factors}.")
     for each in depths:
-        rules.check_whole("depth", each)
+        if each is not None:
+            rules.check_whole("depth", each, or_else=", or None")
     if regressor == "boosted_trees":
         inputs.check_names(numbered)
     codes = inputs.standardise(codes, by=codes)
