@@ -110,7 +110,8 @@ class Dci(NamedTuple):
     """Scores in [0, 1] (informativeness may fall below 0), and what they come from.
 
     Attributes:
-      disentanglement: of codes: each informs of one factor; weighted by use.
+      disentanglement: of codes: each informs of one factor; weighted by use. Codes that
+        inform of next to nothing may have 1: see informativeness.
       completeness: of factors: each is held by one code; mean over factors.
       informativeness: R^2 of a regressor on held-out rows, or accuracy of a classifier.
       importance: [L, K].
