@@ -120,6 +120,7 @@ def stock(config, batch):
     layers = {
         "DownConv": functools.partial(layer, linen.Conv),
         "UpConv": functools.partial(layer, linen.ConvTranspose),
+        "Dense": linen.Dense,
     }
     training._create.clear_cache()  # It knows modules by their own fields alone.
     with mock.patch.multiple(networks.layers, **layers):

@@ -19,7 +19,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from infogan_jax import products
+
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))  # A pixel of padding on each side.
 
 
 @jax.custom_vjp
@@ -140,24 +143,39 @@ def _unless_kernels_vary(product):
 def _conv_by_patches(x, kernel):
     """One matrix product of the patches, which the kernel's gradient then shares."""
     batch, height, width, _ = x.shape
-    product = _patches(x) @ kernel.reshape(-1, kernel.shape[3])
+    product = products.matmul(_patches(x), kernel.reshape(-1, kernel.shape[3]))
     return product.reshape(batch, height // 2, width // 2, -1)
 
 
-_conv = _unless_kernels_vary(_conv_by_patches)(_plain_conv)
+@_unless_kernels_vary(_conv_by_patches)
+def _conv(x, kernel):
+    return products.on_cpu(_conv_by_patches, _plain_conv, x, kernel)
 
 
 def _by_patches(x, g):
-    """One matrix product; in g's transpose first, the order that XLA:CPU does fast."""
-    n_features, n_channels = g.shape[3], x.shape[3]
-    product = g.reshape(-1, n_features).T @ _patches(x)
-    return product.reshape(n_features, 4, 4, n_channels).transpose(1, 2, 3, 0)
+    """One matrix product."""
+    patches, g = _patches(x), g.reshape(-1, g.shape[3])
+    if 16 * x.shape[3] < g.shape[1]:
+        return products.on_cpu(_by_narrow_patches, _by_features, patches, g)
+    return _by_features(patches, g)
 
 
+def _by_features(patches, g):
+    """In g's transpose first, the order that XLA:CPU does fast in float32."""
+    kernel = products.of_transposed(g, patches).reshape(g.shape[1], 4, 4, -1)
+    return kernel.transpose(1, 2, 3, 0)
+
+
+def _by_narrow_patches(patches, g):
+    """In the patches' transpose: for bfloat16 it is made, so it had better be small."""
+    return products.of_transposed(patches, g).reshape(4, 4, -1, g.shape[1])
+
+
+@products.as_integers
 def _patches(x):
     """The 4x4 patches that stride 2 meets, [B H/2 W/2, 16 C]; x is [B, H, W, C]."""
     batch, height, width, n_channels = x.shape
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    x = jnp.pad(x, _AROUND)
     # Two neighbouring columns and their channels lie side by side: pairs are copied.
     pairs = [
         x[:, row : row + height : 2, column : column + width].reshape(
@@ -190,7 +208,8 @@ def _overlapped(x, taps):
     A convolution to one channel's blocks has four outputs, which XLA:CPU does slowly.
     """
     n_channels, n_features = taps.shape[4:]
-    shares = x @ taps.transpose(4, 0, 2, 1, 3, 5).reshape(n_channels, -1)
+    by_pixel = taps.transpose(4, 0, 2, 1, 3, 5).reshape(n_channels, -1)
+    shares = products.matmul(x, by_pixel)
     shares = shares.reshape(*x.shape[:3], 2, 2, 2, 2, n_features)
     return sum(
         jnp.pad(shares[:, :, :, a, b], ((0, 0), (a, 1 - a), (b, 1 - b)) + 3 * ((0, 0),))
@@ -203,15 +222,29 @@ def _overlapped(x, taps):
 def _convolved(x, taps):
     """The blocks by a 2x2 convolution: [B, H + 1, W + 1, 2, 2, F]."""
     n_channels, n_features = taps.shape[4:]
-    taps = jnp.flip(taps, (0, 2)).transpose(0, 2, 4, 1, 3, 5)
-    blocks = lax.conv_general_dilated(
-        jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))),
-        taps.reshape(2, 2, n_channels, 4 * n_features),
-        (1, 1),
-        "VALID",
-        dimension_numbers=_DIMENSIONS,
-    )
+    kernel = jnp.flip(taps, (0, 2)).transpose(0, 2, 4, 1, 3, 5)
+    kernel = kernel.reshape(2, 2, n_channels, 4 * n_features)
+    blocks = products.on_cpu(_by_corners, _by_2x2, x, kernel)
     return blocks.reshape(*blocks.shape[:3], 2, 2, n_features)
+
+
+def _by_2x2(x, kernel):
+    return lax.conv_general_dilated(
+        jnp.pad(x, _AROUND), kernel, (1, 1), "VALID", dimension_numbers=_DIMENSIONS
+    )
+
+
+def _by_corners(x, kernel):
+    """The same as one matrix product."""
+    return products.matmul(_corners(x), kernel.reshape(-1, kernel.shape[3]))
+
+
+@products.as_integers
+def _corners(x):
+    """The four pixels around each corner of a pixel, [B, H + 1, W + 1, 4 C]."""
+    x = jnp.pad(x, _AROUND)
+    pixels = x[:, :-1, :-1], x[:, :-1, 1:], x[:, 1:, :-1], x[:, 1:, 1:]
+    return jnp.concatenate(pixels, 3)
 
 
 def _by_convolution(x, g):

@@ -1,5 +1,6 @@
 """What a step costs, counted by the compiler: a guard against work done twice."""
 
+import dataclasses
 import platform
 
 import jax
@@ -7,19 +8,23 @@ import pytest
 
 import infogan_jax
 
-# By jax version, backend and processor: operations and bytes of the tiny step.
+# By jax version, backend, processor and dtype: operations and bytes of the tiny step.
 RECORDED = {
-    ("0.10.2", "cpu", "x86_64"): (1_740_490, 1_709_643),
-    ("0.11.2", "cpu", "x86_64"): (1_740_490, 1_708_015),
-    ("0.12.0.1", "cpu", "x86_64"): (1_750_178, 1_708_015),
+    ("0.10.2", "cpu", "x86_64", "float32"): (1_740_490, 1_709_643),
+    ("0.11.2", "cpu", "x86_64", "float32"): (1_740_490, 1_708_015),
+    ("0.12.0.1", "cpu", "x86_64", "float32"): (1_750_178, 1_708_015),
+    ("0.10.2", "cpu", "x86_64", "bfloat16"): (2_538_132, 1_428_539),
+    ("0.12.0.1", "cpu", "x86_64", "bfloat16"): (2_416_398, 1_646_319),
 }
 
 
-def test_the_step_costs_what_it_did(tiny, state, batch, key):
-    where = (jax.__version__, jax.default_backend(), platform.machine())
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_step_costs_what_it_did(dtype, tiny, state, batch, key):
+    where = jax.__version__, jax.default_backend(), platform.machine(), dtype
     if where not in RECORDED:
         pytest.skip(f"no cost was recorded for {where}")
     step = jax.jit(infogan_jax.step, static_argnums=0)
-    costs = step.lower(tiny, state, batch, key).compile().cost_analysis()
+    config = dataclasses.replace(tiny, compute_dtype=dtype)
+    costs = step.lower(config, state, batch, key).compile().cost_analysis()
     found = costs["flops"], costs["bytes accessed"]
     assert found == pytest.approx(RECORDED[where], rel=0.03)

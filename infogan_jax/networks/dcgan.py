@@ -102,7 +102,7 @@ class ConvTrunk(nn.Module):
             x = layers.DownConv(features, use_bias=first, kernel_init=init)(x)
             x = x if first else layers.norm(self.axis_name, train)(x)
             x = nn.leaky_relu(x, arch.leak)
-        x = nn.Dense(arch.dense, use_bias=False, kernel_init=init)(layers.flat(x))
+        x = layers.Dense(arch.dense, use_bias=False, kernel_init=init)(layers.flat(x))
         return nn.leaky_relu(layers.norm(self.axis_name, train)(x), arch.leak)
 
 
@@ -121,10 +121,10 @@ class ConvQ(nn.Module):
         elif not arch.shared:
             features = arch.trunk(self.axis_name)(images, train=train)
         for width in (*arch.q_trunk, arch.q_hidden):
-            features = nn.Dense(width, use_bias=False, kernel_init=init)(features)
+            features = layers.Dense(width, use_bias=False, kernel_init=init)(features)
             features = layers.norm(self.axis_name, train)(features)
             features = nn.leaky_relu(features, arch.leak)
-        return nn.Dense(self.n_params, kernel_init=init)(features)
+        return layers.Dense(self.n_params, kernel_init=init)(features)
 
 
 class ConvG(nn.Module):
@@ -144,9 +144,9 @@ class ConvG(nn.Module):
             arch.width << arch.depth - 1,
         )
 
-        x = nn.Dense(arch.dense, use_bias=False, kernel_init=init)(latents)
+        x = layers.Dense(arch.dense, use_bias=False, kernel_init=init)(latents)
         x = nn.relu(layers.norm(self.axis_name, train)(x))
-        x = nn.Dense(math.prod(start), use_bias=False, kernel_init=init)(x)
+        x = layers.Dense(math.prod(start), use_bias=False, kernel_init=init)(x)
         x = nn.relu(layers.norm(self.axis_name, train)(x))
         x = x.reshape(-1, *start)
         for level in reversed(range(arch.depth - 1)):

@@ -7,39 +7,55 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from infogan_jax import initialisers, ops, rules
+from infogan_jax import initialisers, ops, products, rules
 
 _OUTPUTS = ("sigmoid", "tanh")
 
 
-class _StridedConv(nn.Module):
-    """A 4x4 kernel and a bias around the `operation` of a subclass."""
+class _Linear(nn.Module):
+    """A kernel and a bias around the `operation` of a subclass.
+
+    It computes in the dtype of what it is given. Its bias is added in float32 at least,
+    and so learns from a sum in float32: of many numbers bfloat16 would lose most.
+    """
 
     features: int
-    kernel_init: Callable
     use_bias: bool = True
+    kernel_init: Callable = nn.initializers.lecun_normal()
+
+    window = ()
 
     @nn.compact
     def __call__(self, x):  # noqa: D102
-        shape = (4, 4, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        x = self.operation(x, kernel.astype(x.dtype))
+        shape = (*self.window, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        y = self.operation(x, kernel.astype(x.dtype))
         if self.use_bias:
             zeros = nn.initializers.zeros
             bias = self.param("bias", zeros, (self.features,), jnp.float32)
-            x = x + bias.reshape(1, 1, 1, -1)
-        return x
+            wide = jnp.promote_types(x.dtype, jnp.float32)
+            bias = bias.astype(wide).reshape((1,) * (y.ndim - 1) + (-1,))
+            y = (y.astype(wide) + bias).astype(x.dtype)
+        return y
 
 
-class DownConv(_StridedConv):
-    """Convolution of stride 2: [B, H, W, C] to [B, H/2, W/2, features]."""
+class Dense(_Linear):
+    """[..., F] to [..., features], as `flax.linen.Dense`."""
 
+    operation = staticmethod(products.matmul)
+
+
+class DownConv(_Linear):
+    """Convolution of stride 2, 4x4: [B, H, W, C] to [B, H/2, W/2, features]."""
+
+    window = (4, 4)
     operation = staticmethod(ops.strided_conv)
 
 
-class UpConv(_StridedConv):
-    """Transposed convolution of stride 2: [B, H, W, C] to [B, 2H, 2W, features]."""
+class UpConv(_Linear):
+    """Its transpose, of stride 2, 4x4: [B, H, W, C] to [B, 2H, 2W, features]."""
 
+    window = (4, 4)
     operation = staticmethod(ops.conv_transpose)
 
 
@@ -49,7 +65,7 @@ class LinearD(nn.Module):
     @nn.compact
     def __call__(self, features, *, train, keys=None):  # noqa: D102
         del train, keys
-        return nn.Dense(1, kernel_init=initialisers.normal(0.0, 0.02))(features)[:, 0]
+        return Dense(1, kernel_init=initialisers.normal(0.0, 0.02))(features)[:, 0]
 
 
 class Pair(nn.Module):
@@ -64,7 +80,7 @@ class Pair(nn.Module):
         del keys
         features = self.architecture.trunk(self.axis_name)(pairs, train=train)
         init = self.architecture.kernel_init()
-        return nn.Dense(self.n_codes, kernel_init=init)(features)
+        return Dense(self.n_codes, kernel_init=init)(features)
 
 
 class BatchNorm(nn.BatchNorm):

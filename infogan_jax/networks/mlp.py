@@ -55,7 +55,7 @@ class DenseTrunk(nn.Module):
     def __call__(self, images, *, train, keys=None):  # noqa: D102
         x = layers.flat(layers.enter(images, self.output))
         for layer, width in enumerate(self.widths):
-            x = nn.leaky_relu(nn.Dense(width)(x), 0.2)
+            x = nn.leaky_relu(layers.Dense(width)(x), 0.2)
             if train and self.dropout:
                 x = layers.drop(x, self.dropout, keys, layer)
         return x
@@ -69,7 +69,7 @@ class LinearQ(nn.Module):
     @nn.compact
     def __call__(self, features, images, *, train, keys=None):  # noqa: D102
         del images, train, keys
-        return nn.Dense(self.n_params)(features)
+        return layers.Dense(self.n_params)(features)
 
 
 class DenseG(nn.Module):
@@ -86,7 +86,7 @@ class DenseG(nn.Module):
         height, width, channels = self.image_shape
         x = latents
         for features in self.widths:
-            x = nn.leaky_relu(nn.Dense(features)(x), 0.2)
+            x = nn.leaky_relu(layers.Dense(features)(x), 0.2)
             x = layers.norm(self.axis_name, train)(x)
-        x = nn.Dense(height * width * channels)(x)
+        x = layers.Dense(height * width * channels)(x)
         return layers.leave(x.reshape(-1, *self.image_shape), self.output)

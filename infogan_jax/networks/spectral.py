@@ -93,7 +93,7 @@ class SpectralTrunk(nn.Module):
         for features in arch.d_widths:
             conv = layers.DownConv(features, kernel_init=init)
             x = nn.leaky_relu(_divided(conv, train)(x), arch.leak)
-        dense = nn.Dense(arch.d_dense, kernel_init=init)
+        dense = layers.Dense(arch.d_dense, kernel_init=init)
         return nn.leaky_relu(_divided(dense, train)(layers.flat(x)), arch.leak)
 
 
@@ -105,7 +105,7 @@ class SpectralD(nn.Module):
     @nn.compact
     def __call__(self, features, *, train, keys=None):  # noqa: D102
         del keys
-        dense = nn.Dense(1, kernel_init=self.architecture.kernel_init())
+        dense = layers.Dense(1, kernel_init=self.architecture.kernel_init())
         return _divided(dense, train)(features)[:, 0]
 
 
@@ -119,9 +119,9 @@ class SpectralQ(nn.Module):
     def __call__(self, features, images, *, train, keys=None):  # noqa: D102
         del images, keys
         init = self.architecture.kernel_init()
-        hidden = nn.Dense(self.architecture.q_hidden, kernel_init=init)
+        hidden = layers.Dense(self.architecture.q_hidden, kernel_init=init)
         x = nn.leaky_relu(_divided(hidden, train)(features), self.architecture.leak)
-        return _divided(nn.Dense(self.n_params, kernel_init=init), train)(x)
+        return _divided(layers.Dense(self.n_params, kernel_init=init), train)(x)
 
 
 class ActivationFirstG(nn.Module):
@@ -140,7 +140,7 @@ class ActivationFirstG(nn.Module):
 
         x = latents
         for features in (*arch.g_dense, math.prod(start)):
-            x = nn.relu(nn.Dense(features, kernel_init=init)(x))
+            x = nn.relu(layers.Dense(features, kernel_init=init)(x))
             x = layers.norm(self.axis_name, train)(x)
         x = jnp.reshape(x, (-1, *start))
         for features in arch.g_widths:
