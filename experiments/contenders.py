@@ -211,6 +211,8 @@ def compare(batch, width, dense, at_most, with_bfloat16=True):
     if with_bfloat16:
         half = dataclasses.replace(config, compute_dtype="bfloat16")
         contenders.append(looped("infogan_jax bfloat16", half, batch))
+        name = "infogan_jax train_steps bfloat16"
+        contenders.append(dispatched(name, half, batch, at_most))
     if has_torch():
         hows = ["eager", "tuned", "compile"]
         if jax.default_backend() == "gpu":  # Where launches are what a step costs.
