@@ -57,6 +57,20 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _by_platform(_transpose_by_blocks, _plain_transpose, x, kernel)
 
 
+def unknown(number: float) -> jax.Array:
+    """The number as a scalar that XLA:CPU does not see while it simplifies."""
+    hide, number = lax.optimization_barrier, jnp.asarray(number)
+    return lax.platform_dependent(number, cpu=hide, default=lambda x: x)
+
+
+def zero_after(x: jax.Array) -> jax.Array:
+    """0 for x >= 0, which XLA:CPU has to wait for x to know."""
+    x = lax.stop_gradient(x)
+    return lax.platform_dependent(
+        x, cpu=lambda x: jnp.minimum(x, 0.0), default=jnp.zeros_like
+    )
+
+
 def _check_even(x):
     if x.shape[1] % 2 or x.shape[2] % 2:
         raise ValueError(f"sides must be even to be halved, not {x.shape[1:3]}.")

@@ -2,11 +2,13 @@
 
 import dataclasses
 import platform
+import re
 
 import jax
 import pytest
 
 import infogan_jax
+from infogan_jax import training
 
 # By jax version, backend, processor and dtype: operations and bytes of the tiny step.
 RECORDED = {
@@ -28,3 +30,16 @@ def test_the_step_costs_what_it_did(dtype, tiny, state, batch, key):
     costs = step.lower(config, state, batch, key).compile().cost_analysis()
     found = costs["flops"], costs["bytes accessed"]
     assert found == pytest.approx(RECORDED[where], rel=0.03)
+
+
+def test_large_kernels_are_never_copied(tiny, state, dataset, key):
+    """Nor are their moments: Adam's time is that of passing through memory."""
+    if jax.default_backend() != "cpu":
+        pytest.skip("other backends have copies of their own")
+    lowered = training._donating_steps.lower(tiny, state, dataset, key, 2, 16, 2)
+    copied = re.findall(r" f32\[([\d,]+)\]\S* copy\(", lowered.compile().as_text())
+    dense = {
+        x.shape for x in jax.tree.leaves(state.nets) if x.ndim == 2 and x.size > 99
+    }
+    assert len(dense) > 3
+    assert not dense & {tuple(map(int, shape.split(","))) for shape in copied}
