@@ -4,8 +4,9 @@
 
 A strided convolution, the gradient of its kernel and the transposed convolution, by
 XLA's own operation and by the form in `ops`, alone and inside a loop; and a large
-matrix product in float32 and bfloat16. Milliseconds: the median of several calls. On a
-GPU a call alone is little but its dispatch; what counts there is the loop.
+matrix product in float32 and bfloat16, by XLA's own and by `products`. Milliseconds:
+the median of several calls. On a GPU a call alone is little but its dispatch; what
+counts there is the loop.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from infogan_jax import console, ops
+from infogan_jax import console, ops, products
 
 # [B, 2H, 2W, C] and the features: the layers of the paper's and of the quick network.
 LAYERS = [
@@ -29,6 +30,7 @@ LAYERS = [
 FORMS = {"convolution": ops._by_convolution, "patches": ops._by_patches}
 FORWARD = {"convolution": ops._plain_conv, "patches": ops._conv_by_patches}
 TRANSPOSED = {"convolution": ops._plain_transpose, "blocks": ops._transpose_by_blocks}
+PRODUCTS = {"XLA's own": jnp.matmul, "`products`": products.matmul}
 TIMES, TURNS = 4, 7  # rounds of the loop; calls
 
 
@@ -86,9 +88,11 @@ def main(argv=None) -> int:
         compare(layer, "kernel gradient", FORMS, x, g, gflop)
         back = kernel.swapaxes(2, 3)
         compare(layer, "transposed, back", TRANSPOSED, g, back, gflop)
-    print("\n| large product | GFLOP/s |\n|---|---|")
+    print("\n| large product | form | GFLOP/s |\n|---|---|---|")
     for dtype in ("float32", "bfloat16"):
-        print(f"| {dtype} | {benchmark.ceiling(dtype=dtype):.0f} |")
+        for name, product in PRODUCTS.items():
+            reached = benchmark.ceiling(dtype, product)
+            print(f"| {dtype} | {name} | {reached:.0f} |", flush=True)
     return 0
 
 

@@ -101,7 +101,8 @@ class Config:
       ema_decay: share that G's running average keeps per step, in [0, 1); 0 for none.
         `generate`, `sample` and `traverse` use the average where there is one.
       compute_dtype: "float32" or "bfloat16", what the networks compute in while they
-        train; parameters, statistics, losses and optimizers are float32 with both.
+        train; parameters, statistics, losses and optimizers are float32 with both. Of
+        CPUs it makes those faster that have units for it, such as Intel's AMX.
         A GPU or TPU may still multiply float32 at less than its precision; JAX's option
         `jax_default_matmul_precision` = "highest" forbids it.
 

@@ -67,7 +67,8 @@ def parser(
     p.add_argument(
         "--bfloat16",
         action="store_true",
-        help="compute in bfloat16, for GPUs and TPUs; parameters stay float32",
+        help="compute in bfloat16, for GPUs, TPUs and CPUs with AMX; parameters stay "
+        "float32",
     )
     option("--data", f"dataset: {', '.join(data.NAMES)}", metavar="NAME")
     option("--data-dir", "directory that holds, or gets, the data", metavar="DIR")
