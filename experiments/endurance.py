@@ -21,6 +21,7 @@ from pathlib import Path
 import jax
 import mnist
 import psutil
+import seeds
 
 from infogan_jax import console, paths, plotting, records
 from infogan_jax import options as options_lib
@@ -161,7 +162,7 @@ def main(argv=None) -> int:
     status = 0
     while not status:
         seed = options.first_seed + sampler.run_number
-        run = options.out / f"seed-{seed}"
+        run = seeds.run_of(options.out, seed)
         status = mnist.main(["--quick", *rest, "--seed", str(seed), "--out", str(run)])
         if time.monotonic() - began >= 60 * options.minutes:
             break

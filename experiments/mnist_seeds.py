@@ -47,7 +47,7 @@ SAVE_EVERY_S = 300  # of seeds at once: sixteen of the paper's size are 2.5 GB
 
 def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
     """Trains what is missing of the experiment's seed; returns the exit status."""
-    run = out / f"seed-{seed}"
+    run = seeds.run_of(out, seed)
     if not (run / "run.json").exists():
         return experiment.main([*rest, "--seed", str(seed), "--out", str(run)])
     try:
@@ -80,7 +80,7 @@ def train_at_once(
       Stop, ValueError, OSError, ImportError: an option is wrong, the data cannot be
         read, a directory cannot be written, or a signal came (status 128 and more).
     """
-    fresh = [seed for seed in wanted if not has_begun(out / f"seed-{seed}")]
+    fresh = [seed for seed in wanted if not has_begun(seeds.run_of(out, seed))]
     if not fresh:
         return []
     given = given_options(experiment, rest)
@@ -99,7 +99,8 @@ def train_at_once(
         logged = []
         for seed in fresh:
             own = dataclasses.replace(options, seed=seed)
-            logged.append(begin(held, out / f"seed-{seed}", config, own, dataset))
+            directory = seeds.run_of(out, seed)
+            logged.append(begin(held, directory, config, own, dataset))
         return lead(logged)
 
 
@@ -154,7 +155,7 @@ def lead(logged) -> list[int]:
     keys = jnp.stack([run.key for run, _ in logged])
     states, on_device = population.init(config, keys), jax.device_put(dataset.train)
     began = saved = time.monotonic()
-    failed, step, ended = [], 0, 0
+    going, step, ended = list(range(len(logged))), 0, 0
     with signals.Interrupts() as interrupts, interrupts.patience():
         while step < options.steps and not ended:
             n = min(options.evaluate_every, options.steps - step)
@@ -168,21 +169,13 @@ def lead(logged) -> list[int]:
                 at_most=min(options.evaluate_every, options.steps),
                 donate=True,
             )
-            rows, before, step = jax.device_get(metrics), step, step + n
+            rows, step = jax.device_get(metrics), step + n
             ended = interrupts.signal  # One that comes later ends the next round.
             is_due = time.monotonic() - saved > SAVE_EVERY_S
             is_due |= step == options.steps or bool(ended)
-            for index, (run, log) in enumerate(logged):
-                if run.options.seed in failed:
-                    continue
-                log.add(before, n, population.of_seed(rows, index))
-                try:
-                    record(run, log, population.of_seed(states, index), step, is_due)
-                except console.Stop as error:
-                    if error.status != 1:
-                        raise
-                    failed.append(run.options.seed)
-                    print(f"seed {failed[-1]}: {error}", file=console.ERR)
+            for index in going:
+                logged[index][1].add(step - n, n, population.of_seed(rows, index))
+            going = record_each(logged, going, states, step, is_due)
             if is_due:
                 saved = time.monotonic()
             progress = f"update {step} of {options.steps} of {len(logged)} seeds"
@@ -190,11 +183,31 @@ def lead(logged) -> list[int]:
     if number := ended or interrupts.signal:
         raise seeds.interrupted(number, step, options.steps)
     # All are saved: what goes wrong from here on costs no other seed its training.
-    for index, (run, log) in enumerate(logged):
-        if run.options.seed not in failed:
-            state = population.of_seed(states, index)
-            runs.draw(run, state, runs.evaluate(run, state, log))
-    return failed
+    for index in going:
+        run, log = logged[index]
+        state = population.of_seed(states, index)
+        runs.draw(run, state, runs.evaluate(run, state, log))
+    return [run.options.seed for i, (run, _) in enumerate(logged) if i not in going]
+
+
+def record_each(logged, going, states, step: int, is_due: bool) -> list[int]:
+    """`record` for the runs that go on, by index; returns those that still do.
+
+    Raises:
+      Stop: a directory cannot be written.
+    """
+    left = []
+    for index in going:
+        run, log = logged[index]
+        try:
+            record(run, log, population.of_seed(states, index), step, is_due)
+        except console.Stop as error:
+            if error.status != 1:
+                raise
+            print(f"seed {run.options.seed}: {error}", file=console.ERR)
+        else:
+            left.append(index)
+    return left
 
 
 def record(run: loop.Run, log: records.Log, state, step: int, is_due: bool) -> None:
@@ -268,7 +281,7 @@ def main(argv=None) -> int:
     try:
         if options.at_once:
             failed = train_at_once(experiment, options.out, options.seeds, rest)
-        elif not all(has_begun(options.out / f"seed-{s}") for s in options.seeds):
+        elif not all(has_begun(seeds.run_of(options.out, s)) for s in options.seeds):
             given = given_options(experiment, rest)
             if ":" in given.get("data", ""):  # The others, by name, have labels.
                 check_labels(data.load(given["data"], given.get("data_dir")))

@@ -1,6 +1,7 @@
 """What commands over many seeds share: which seeds, and how a command ends."""
 
 import argparse
+import pathlib
 
 from infogan_jax import console
 from infogan_jax import options as options_lib
@@ -21,6 +22,11 @@ def parse(text: str) -> list[int]:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is an empty range of seeds.")
     return list(dict.fromkeys(found))
+
+
+def run_of(out: pathlib.Path, seed: int) -> pathlib.Path:
+    """Where a seed's run lies."""
+    return out / f"seed-{seed}"
 
 
 def interrupted(number: int, step: int, steps: int) -> console.Stop:

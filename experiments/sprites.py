@@ -85,7 +85,7 @@ def begin(out: Path, config, seed: int, switch: int, after: Path | None):
     state = infogan_jax.init(config, jax.random.key(seed))
     if after is None:
         return state
-    run = after / f"seed-{seed}"
+    run = seeds.run_of(after, seed)
     _, old = infogan_jax.restore(run)
     if "h" in old.nets or int(old.step) != switch:
         raise ValueError(
@@ -156,7 +156,7 @@ def train_all(options, config, steps: int) -> list[int]:
     """Trains what is missing of the seeds; returns those for which it has failed."""
     failed = []
     for seed in options.seeds:
-        run = options.out / f"seed-{seed}"
+        run = seeds.run_of(options.out, seed)
         if is_finished(run, steps):
             print(f"seed {seed}: finished before", flush=True)
             continue
