@@ -61,15 +61,14 @@ def rows(contenders, seen, peak):
     """What `--json` writes: one row for each contender."""
     medians = {name: statistics.median(times) for name, times in seen.items()}
     eager = medians.get("pytorch-eager")
-    work = next((c.gflop for c in contenders if c.gflop), None)
+    counted = {contender.name: contender.gflop for contender in contenders}
     made = []
     for contender in contenders:
         ms = medians[contender.name]
         times = seen[contender.name]
         low, _, high = statistics.quantiles(times, n=4, method="inclusive")
-        gflop = contender.gflop
-        if contender.name.startswith("infogan_jax") and gflop is None:
-            gflop = work  # The same step; cost_analysis cannot count a loop.
+        # A loop's work cannot be counted: it is that of the same step by itself.
+        gflop = counted.get(contender.name.replace(" train_steps", ""))
         is_step = contender.name not in ("sample", "infer")
         rate = None if gflop is None else gflop / ms * 1e3
         made.append(

@@ -11,7 +11,15 @@ from typing import Any
 
 import optax
 
-from infogan_jax import latents, networks, objectives, registry, rules, schedules
+from infogan_jax import (
+    latents,
+    networks,
+    objectives,
+    ops,
+    registry,
+    rules,
+    schedules,
+)
 
 
 @registry.register
@@ -72,7 +80,10 @@ class Update:
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam's direction, of length 1; `rates` gives the length."""
-        return optax.scale_by_adam(self.beta1, self.beta2)
+        # XLA:CPU would take a beta1 of .5 out of the sum, and then make the sum anew
+        # for each that reads the mean; so the old means would be copied before they are
+        # written over.
+        return optax.scale_by_adam(ops.unknown(self.beta1), self.beta2)
 
     def rates(self, step) -> dict:
         """Each net's learning rate at `step`."""

@@ -11,6 +11,9 @@ seed a kernel of its own, all are matrix products: XLA would make grouped convol
 of them. (`experiments/operations.py` measures the forms on a CPU, `accelerator.py`
 whole steps on a GPU.) Elsewhere they are XLA's own.
 
+`unknown` and `zero_after` keep XLA:CPU from simplifying and reordering what Adam does;
+of its numbers they change the rounding alone.
+
 The price: no forward-mode derivatives (`jax.jvp`) through the convolutions. Reverse
 over reverse, as gradient penalties need it, works to any order.
 """
@@ -64,11 +67,13 @@ def unknown(number: float) -> jax.Array:
 
 
 def zero_after(x: jax.Array) -> jax.Array:
-    """0 for x >= 0, which XLA:CPU has to wait for x to know."""
+    """0 unless x < 0, which XLA:CPU has to wait for x to know."""
+
+    def ours(x):
+        return jnp.where(x < 0, x, 0.0)
+
     x = lax.stop_gradient(x)
-    return lax.platform_dependent(
-        x, cpu=lambda x: jnp.minimum(x, 0.0), default=jnp.zeros_like
-    )
+    return lax.platform_dependent(x, cpu=ours, default=jnp.zeros_like)
 
 
 def _check_even(x):
@@ -158,7 +163,7 @@ def _conv_by_patches(x, kernel):
     """One matrix product of the patches, which the kernel's gradient then shares."""
     batch, height, width, _ = x.shape
     product = products.matmul(_patches(x), kernel.reshape(-1, kernel.shape[3]))
-    return product.reshape(batch, height // 2, width // 2, -1)
+    return product.reshape(batch, height // 2, width // 2, kernel.shape[3])
 
 
 @_unless_kernels_vary(_conv_by_patches)

@@ -168,9 +168,15 @@ def test_what_was_measured_is_not_written_over(main, argv, name, tmp_path, capsy
 def test_the_benchmark_lets_every_form_of_the_step_race(tmp_path):
     tiny = ["--width", "4", "--dense", "8", "--batch-size", "4"]
     rows = race(tmp_path, *tiny)
-    ours = {"infogan_jax", "infogan_jax train_steps", "infogan_jax bfloat16", "flax"}
+    ours = {f"infogan_jax{how}" for how in ("", " train_steps", " bfloat16")}
+    ours |= {"infogan_jax train_steps bfloat16", "flax"}
     assert ours | {"sample", "infer"} <= rows.keys()
-    assert rows["infogan_jax"]["gflop_per_step"] > 0
+    for dtype in ("", " bfloat16"):
+        counted, looped = (
+            rows[f"infogan_jax{how}{dtype}"]["gflop_per_step"]
+            for how in ("", " train_steps")
+        )
+        assert looped == counted > 0
 
 
 def test_endurance_tells_what_is_allocated_from_what_is_free():

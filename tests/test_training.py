@@ -6,6 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import infogan_jax
@@ -210,6 +211,34 @@ def test_labels_are_optional_and_do_not_matter_to_infogan(
 ):
     unlabelled = {"image": batch["image"]}
     assert_close(infogan_jax.train_step(tiny, state, unlabelled, key)[0], stepped[0])
+
+
+def test_an_update_decays_by_its_own_betas(tiny, state, batch, key):
+    decays = {"beta1": 0.75, "beta2": 0.96}
+    updates = tuple(dataclasses.replace(u, **decays) for u in tiny.updates)
+    slower = dataclasses.replace(tiny, updates=updates)
+    after, _ = infogan_jax.train_step(slower, state, batch, key)
+    for opt in after.opt.values():
+        means, squares = (
+            np.concatenate([np.ravel(x) for x in jax.tree.leaves(moment)])
+            for moment in (opt.mu, opt.nu)
+        )
+        known = squares > 1e-12  # Of a fresh state: (1 - .75) g and (1 - .96) g**2.
+        assert known.sum() > 100
+        ratio = means[known] ** 2 / squares[known]
+        np.testing.assert_allclose(ratio, 0.25**2 / 0.04, rtol=1e-4)
+
+
+def test_one_bad_gradient_spoils_one_parameter(tiny, state):
+    """What is not finite can then be named."""
+    (update, *_), nets = tiny.updates, state.nets
+    params = {name: nets[name].params for name in update.nets}
+    grads = jax.tree.map(jnp.ones_like, params)
+    kernel = grads["trunk"]["Dense_0"]["kernel"]
+    grads["trunk"]["Dense_0"]["kernel"] = kernel.at[0, 0].set(jnp.nan)
+    norm = optax.tree.norm(grads)
+    moved, _ = training._descend(update, params, grads, norm, state)
+    assert sum(int(jnp.isnan(x).sum()) for x in jax.tree.leaves(moved)) == 1
 
 
 def test_average_follows_g_and_starts_at_it(tiny, batch, key):

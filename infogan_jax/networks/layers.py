@@ -40,7 +40,7 @@ class _Linear(nn.Module):
 
 
 class Dense(_Linear):
-    """[..., F] to [..., features], as `flax.linen.Dense`."""
+    """[..., F] to [..., features], as `flax.linen.Dense`, but in the input's dtype."""
 
     operation = staticmethod(products.matmul)
 

@@ -152,7 +152,7 @@ class ActivationFirstG(nn.Module):
 def _divided(layer, train):
     """The layer with its kernel divided by its largest singular value.
 
-    That is float32 whatever the kernel's type, and what comes out is of the input's.
+    That makes float32 of the kernel; the layer computes in its input's dtype.
     """
     norm = nn.SpectralNorm(layer)
-    return lambda x: norm(x, update_stats=train).astype(x.dtype)
+    return lambda x: norm(x, update_stats=train)
