@@ -103,11 +103,11 @@ def _rounded(a, b, axis_of_b=0):
 def _transpose(a):
     """`a.T` in memory of its own.
 
-    A third axis, and the barrier, hide from XLA that it could be undone.
+    The third axis hides from XLA that it could be undone, and the barrier that it could
+    be done by the product, where it is slow.
     """
-    return lax.optimization_barrier(a[..., None].transpose(1, 0, 2)).reshape(
-        a.shape[::-1]
-    )
+    moved = lax.optimization_barrier(a[..., None].transpose(1, 0, 2))
+    return moved.reshape(a.shape[::-1])
 
 
 def _keep(product):

@@ -407,7 +407,7 @@ def _descend(update, params, grads, norm, state):
     # The squares, which the norm and Adam share, would be stored and read back twice.
     grads = jax.lax.optimization_barrier(grads)
     moves, opt = update.optimizer().update(grads, state.opt[update.name])
-    # Until all gradients are there some still need the parameters: these too would be
+    # Until all gradients are there some still need the parameters: these would be
     # copied, for nothing else tells that they are written over later than that.
     wait = ops.zero_after(norm)
 
