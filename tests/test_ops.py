@@ -3,24 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import plain
 import pytest
 from jax import lax
 
 from infogan_jax import ops
 
-
-def plain_conv(x, kernel):
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(
-        x, kernel, (2, 2), "SAME", dimension_numbers=dimensions
-    )
-
-
-def plain_transpose(x, kernel):
-    return lax.conv_transpose(x, kernel, (2, 2), "SAME")
-
-
-PAIRS = [(plain_conv, ops.strided_conv), (plain_transpose, ops.conv_transpose)]
+PAIRS = [(plain.conv, ops.strided_conv), (plain.conv_transpose, ops.conv_transpose)]
 N = 3  # seeds, steps or devices
 
 
