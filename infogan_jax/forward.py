@@ -45,7 +45,7 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
     """
     modules, outside = config.networks(axis_name), _trace()
     key_z, key_c, key_fake, key_real, key_term = jax.vmap(
-        lambda key: jax.random.split(key, 5), out_axes=1
+        lambda key: tuple(jax.random.split(key, 5))
     )(keys)
     stats = {}
 

@@ -73,6 +73,13 @@ def test_same_key_every_step_still_draws_new_latents(tiny, stepped, batch, key):
     assert first["info/0"] != second["info/0"]
 
 
+def test_jax_sees_no_key_used_twice(tiny, state, batch):
+    with jax.debug_key_reuse(True):
+        key = jax.random.key(8)
+        for _ in range(2):
+            training.train_step(tiny, state, batch, key)
+
+
 def test_train_steps_are_the_steps_of_the_loop(tiny, dataset):
     # With key 0 one of the trunk's true gradients is 0, and Adam follows rounding.
     key = jax.random.key(1)
