@@ -10,9 +10,10 @@ resumed, so the same command goes on after a kill; several processes may share O
 with seeds of its own. The report of all finished seeds is written anew each time:
 report.md, report.json, accuracy.png, confusions.png. No seed is left out of it.
 
-On a GPU or TPU `--at-once` trains the seeds that have not begun in one program, which
-saves them every five minutes, on Ctrl-C and on SIGTERM; then each goes on by itself. A
-seed that fails does not keep the others from training, nor from the report.
+On a GPU or TPU `--at-once` trains the seeds that have not begun in one program, on as
+many of the devices (of `--devices`, if given) as share them evenly. It saves them every
+five minutes, on Ctrl-C and on SIGTERM; then each goes on by itself. A seed that fails
+does not keep the others from training, nor from the report.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from infogan_jax import (
     data,
     evaluation,
     loop,
+    parallel,
     population,
     records,
     runs,
@@ -87,8 +89,7 @@ def train_at_once(
     options = experiment.defaults(given.get("quick", False))
     options = dataclasses.replace(options, **given)
     options_lib.check(options)
-    if options.devices not in (None, 1):
-        raise console.Stop("--at-once trains on one device; leave --devices out.")
+    split, whole = shardings(len(fresh), options)
     runs.keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
     check_labels(dataset)
@@ -101,7 +102,22 @@ def train_at_once(
             own = dataclasses.replace(options, seed=seed)
             directory = seeds.run_of(out, seed)
             logged.append(begin(held, directory, config, own, dataset))
-        return lead(logged)
+        return lead(logged, split, whole)
+
+
+def shardings(n_seeds: int, options: runs.Options) -> tuple:
+    """Where seeds lie, and what all need: on as many devices as share them evenly.
+
+    Raises:
+      Stop: there are not the devices that the options ask for.
+    """
+    devices = runs.local_devices(options) if options.devices else jax.local_devices()
+    n, kind = parallel.largest_fit(n_seeds, len(devices)), devices[0].device_kind
+    available, each = jax.local_device_count(), n_seeds // n
+    print(f"devices: {n} of {available} ({kind}), seeds on each: {each}")
+    mesh, named = jax.sharding.Mesh(devices[:n], "seed"), jax.sharding.NamedSharding
+    split, whole = jax.sharding.PartitionSpec("seed"), jax.sharding.PartitionSpec()
+    return named(mesh, split), named(mesh, whole)
 
 
 def check_labels(dataset: data.Dataset) -> None:
@@ -140,11 +156,13 @@ def begin(held, directory: Path, config, options, dataset):
     return run, held.enter_context(log)
 
 
-def lead(logged) -> list[int]:
+def lead(logged, split, whole) -> list[int]:
     """Trains all runs together to their end; returns the seeds that failed on the way.
 
     Args:
       logged: runs and logs, from `begin`, of options that differ in the seed alone.
+      split: the sharding of the seeds, from `shardings`.
+      whole: that of the data.
 
     Raises:
       Stop: a log or a checkpoint cannot be written; or a signal came (status 128 and
@@ -152,8 +170,9 @@ def lead(logged) -> list[int]:
     """
     first, _ = logged[0]
     config, options, dataset = first.config, first.options, first.dataset
-    keys = jnp.stack([run.key for run, _ in logged])
-    states, on_device = population.init(config, keys), jax.device_put(dataset.train)
+    keys = jax.device_put(jnp.stack([run.key for run, _ in logged]), split)
+    states = population.init(config, keys)
+    on_devices = jax.device_put(dataset.train, whole)
     began = saved = time.monotonic()
     going, step, ended = list(range(len(logged))), 0, 0
     with signals.Interrupts() as interrupts, interrupts.patience():
@@ -162,7 +181,7 @@ def lead(logged) -> list[int]:
             states, metrics = population.train_steps(
                 config,
                 states,
-                on_device,
+                on_devices,
                 keys,
                 steps=n,
                 batch_size=options.batch_size,
@@ -260,7 +279,7 @@ def main(argv=None) -> int:
         "--vat", action="store_true", help="the seeds of mnist_vat.py instead"
     )
     parser.add_argument(
-        "--at-once", action="store_true", help="in one program; for a GPU or TPU"
+        "--at-once", action="store_true", help="in one program; for GPUs and TPUs"
     )
     parser.add_argument(
         "--out",

@@ -155,6 +155,6 @@ def _place(tree, sharding):
     return jax.tree.map(one, tree)
 
 
-def largest_fit(batch_size: int, available: int) -> int:
-    """The largest number of devices, up to `available`, that divides the batch."""
-    return next(n for n in range(available, 0, -1) if batch_size % n == 0)
+def largest_fit(size: int, available: int) -> int:
+    """The largest number of devices, up to `available`, that share `size` evenly."""
+    return next(n for n in range(available, 0, -1) if size % n == 0)

@@ -175,20 +175,30 @@ def _read(path, parse):
         ) from error
 
 
+def local_devices(options: Options) -> list:
+    """The local devices that share a batch: as asked for, or as many as divide it.
+
+    Raises:
+      Stop: there are not so many, or the batch cannot be split over them.
+    """
+    available = jax.local_devices()
+    n = options.devices or parallel.largest_fit(options.batch_size, len(available))
+    if n > len(available):
+        raise Stop(f"--devices {n}, but there are only {len(available)} here.")
+    _check_split(options, n)
+    return available[:n]
+
+
 def _step_fn(config, options):
     """None for one device, a step that splits its batch for several."""
     if jax.process_count() > 1:
         return _step_fn_of_all(config, options)
-    available = jax.local_device_count()
-    n = options.devices or parallel.largest_fit(options.batch_size, available)
-    if n > available:
-        raise Stop(f"--devices {n}, but there are only {available} here.")
-    _check_split(options, n)
-    kind = jax.local_devices()[0].device_kind
+    devices, available = local_devices(options), jax.local_device_count()
+    kind, n = devices[0].device_kind, len(devices)
     _say(f"devices: {n} of {available} ({kind}), batch {options.batch_size}")
     if n == 1:
         return None
-    return parallel.pmap_step(config, devices=jax.local_devices()[:n], donate=True)
+    return parallel.pmap_step(config, devices=devices, donate=True)
 
 
 def _step_fn_of_all(config, options):

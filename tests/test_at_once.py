@@ -28,11 +28,14 @@ def lines(run, name):
     return [json.loads(line) for line in (run / name).read_text().splitlines()]
 
 
-def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path):
-    options = ["--data", images, "--steps", "5"]
+@pytest.mark.parametrize(("devices", "said"), [("1", "1 of 8"), ("4", "2 of 8")])
+def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path, devices, said, capsys):
+    options = ["--data", images, "--steps", "5", "--devices", devices]
     alone, out = tmp_path / "alone", tmp_path / "together"
     assert tiny_experiment.main([*options, "--seed", "4", "--out", str(alone)]) == 0
+    capsys.readouterr()
     mnist_seeds.train_at_once(tiny_experiment, out, [1, 4], options)
+    assert f"devices: {said} (cpu), seeds on each" in capsys.readouterr().out
     run = out / "seed-4"
     for name in ("config.json", "run.json"):
         assert (run / name).read_text() == (alone / name).read_text()
@@ -195,7 +198,7 @@ def test_what_is_no_killed_run_is_not_written_over(images, tmp_path):
     [
         (["--data", "bundld"], "Did you mean 'bundled'"),
         (["--data", "bundled", "--quick", "--batch-size", "1"], "at least 2"),
-        (["--data", "bundled", "--devices", "2"], "--at-once trains on one device"),
+        (["--data", "bundled", "--devices", "9"], "--devices 9, but there are only 8"),
     ],
 )
 def test_nonsense_is_one_line(wish, message, tmp_path, capsys):
