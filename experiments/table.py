@@ -10,6 +10,7 @@ python experiments/table.py runs/seeds runs/vat --groups   # all seeds of each i
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import pathlib
@@ -27,12 +28,18 @@ _BEFORE = {
 
 
 def read(run, name):
-    """A JSON file of a run.
+    """A JSON object in a file of a run.
 
     Raises:
-      ValueError: it is missing or damaged.
+      ValueError: it is missing or damaged; or later, for a field that it lacks.
     """
-    return _parsed(pathlib.Path(run) / name, json.loads)
+    path = pathlib.Path(run) / name
+
+    class Fields(dict):
+        def __missing__(self, key):
+            raise ValueError(f"{path} is damaged: it has no {key!r}.")
+
+    return _parsed(path, functools.partial(json.loads, object_hook=Fields))
 
 
 def lines(run, name):
@@ -169,14 +176,14 @@ def groups(directories) -> str:
         paths = sorted(pathlib.Path(directory).glob("*/run.json"))
         if not paths:
             raise ValueError(f"{directory} holds no runs.")
-        if warning := differences([path.parent for path in paths]):
-            raise ValueError(f"{directory}: {warning}")
         runs = {}
         for run in (path.parent for path in paths):
             seed = read(run, "run.json")["seed"]
             if seed in runs:
                 raise ValueError(f"{run} and {runs[seed]} are both of seed {seed}.")
             runs[seed] = run
+        if warning := differences(list(runs.values())):
+            raise ValueError(f"{directory}: {warning}")
         seeds = sorted(runs)
         reports = [report_of(runs[seed]) for seed in seeds]
         accuracies = [report["accuracy"] for report in reports]

@@ -133,6 +133,12 @@ def test_correlation_is_numpys_and_zero_for_a_constant():
     assert metrics.correlation(np.full(3, 0.1), np.full(3, 0.7)) == 0.0
 
 
+@pytest.mark.parametrize(("a", "b"), [([], []), ([1, 2], [1]), (np.eye(2), np.eye(2))])
+def test_correlation_refuses_what_are_no_pairs_of_numbers(a, b):
+    with pytest.raises(ValueError, match=r"one length, 1 or more, not of shapes \("):
+        metrics.correlation(a, b)
+
+
 def leaning(slope, side=41):
     """A line through the middle that shifts `slope` pixels per pixel of height."""
     image = np.zeros((1, side, side, 1))

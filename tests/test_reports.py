@@ -174,6 +174,8 @@ def test_a_copy_of_a_run_is_counted_once(finished_seeds, capsys):
         ("evaluation.json", '{"codes', "evaluation.json is damaged"),
         ("timings.jsonl", "", "timings.jsonl is damaged"),
         ("run.json", None, "run.json cannot be read (No such file or directory)"),
+        ("run.json", "{}", "run.json is damaged: it has no 'seed'"),
+        ("environment.json", "{}", "environment.json is damaged: it has no '"),
     ],
 )
 def test_a_report_or_table_names_the_run_that_it_cannot_read(

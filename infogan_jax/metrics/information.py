@@ -33,8 +33,17 @@ def mutual_information(joint) -> float:
 
 
 def correlation(a, b) -> float:
-    """Pearson's correlation of two vectors; 0 if one is constant, NaN of NaN."""
+    """Pearson's correlation of two vectors; 0 if one is constant, NaN of NaN.
+
+    Raises:
+      ValueError: they are no vectors of one length, or empty.
+    """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if not (a.ndim == 1 and a.shape == b.shape and a.size):
+        raise ValueError(
+            f"a correlation is of two vectors of one length, 1 or more, not of shapes "
+            f"{a.shape} and {b.shape}."
+        )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return math.nan
     if np.ptp(a) == 0 or np.ptp(b) == 0:  # A rounded mean leaves more than 0.
