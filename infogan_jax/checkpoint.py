@@ -54,7 +54,7 @@ class Writer:
     ):
         paths.check_path(directory)
         if keep is not None:
-            rules.check_counts(keep=keep)
+            keep = rules.count("keep", keep)
         self._keep, self._config, self._is_closed = keep, config, False
         self._stored = json.loads(config.to_json())
         folder = paths.to_path(directory) / _FOLDER
@@ -293,7 +293,8 @@ def _but_orbax(report):
     """An `unraisablehook` that leaves the rest to `report`."""
 
     def report_others(seen):
-        is_closed = "Event loop is closed" in str(seen.exc_value)
+        # Orbax's come from a callback, for which no object stands; others' do.
+        is_closed = not seen.object and "Event loop is closed" in str(seen.exc_value)
         if not is_closed and not _in_orbax(seen.exc_traceback):
             report(seen)
 

@@ -129,21 +129,31 @@ def check_batch(config: Config, batch: dict) -> dict:
         raise ValueError(
             f"batch['label'] is {label.dtype}; give integers, -1 where unknown."
         )
-    return {name: array for name, array in batch.items() if array is not None}
+    batch = {name: array for name, array in batch.items() if array is not None}
+    # Bytes would never be the -1 of what is unknown.
+    return batch | ({} if label is None else {"label": label.astype(jnp.int32)})
 
 
-def check_axis(images, axis_name: str | None) -> None:
-    """Raises where a step over `axis_name` would sum gradients instead of averaging.
+def check_axis(axis_name: str | tuple[str, ...] | None, *trees) -> None:
+    """Raises inside a `jax.shard_map` that keeps account of what varies over its axes.
 
-    A `jax.shard_map` that knows which arrays vary over its axes makes the gradients of
-    all others sums over them.
+    It makes the gradients of all that does not vary sums, which a step averages; and it
+    refuses branches and loops of which one side varies and the other does not.
     """
-    kind = jax.typeof(images)
+    seen = jax.tree.leaves(trees)
+    if axis_name is not None:  # This varies over the axis, whatever the batch does.
+        seen.append(jax.lax.axis_index(axis_name))
+    if any(map(_varying, seen)):
+        raise ValueError(
+            "the jax.shard_map around this step checks which arrays vary, and would "
+            "sum gradients where a step averages them; give it check_vma=False."
+        )
+
+
+def _varying(x):
+    """The axes over which a `jax.shard_map` knows an array to vary."""
+    kind = jax.typeof(x)
     varying = getattr(kind, "vma", None)  # Its name in older versions of JAX.
     if varying is None:
         varying = getattr(getattr(kind, "manual_axis_type", None), "varying", ())
-    if axis_name in varying:
-        raise ValueError(
-            f"the jax.shard_map over {axis_name!r} checks which arrays vary, and would "
-            "sum gradients where a step averages them; give it check_vma=False."
-        )
+    return varying

@@ -6,7 +6,6 @@ with the sample of 10.
 """
 
 import functools
-import operator
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -36,8 +35,8 @@ def generate(
     Args:
       config: the configuration.
       state: any state with G in it, such as `restore(path, nets=("g",))` gives.
-      z: [n, config.noise.dim].
-      c: [n, config.codes.dim].
+      z: [n, config.noise.dim], numbers of any dtype.
+      c: [n, config.codes.dim], likewise.
 
     Raises:
       ValueError: z or c of another width, or a state without G or of another config.
@@ -47,6 +46,8 @@ def generate(
     if (z.shape, c.shape) != wanted:
         raise ValueError(f"z and c have shapes {z.shape}, {c.shape}; give {wanted}.")
     checks.check_nets(state, "g")
+    # A layer computes in its input's dtype: whole numbers would truncate its kernel.
+    z, c = z.astype(jnp.float32), c.astype(jnp.float32)
     net = state.ema.get("g", state.nets["g"])
 
     def run(net, z, c):
@@ -79,8 +80,7 @@ def sample(
     Raises:
       ValueError: no such code or value, or a wrong shape.
     """
-    rules.check_counts(n=n)
-    z, drawn = _draw_latents(config, key, operator.index(n))
+    z, drawn = _draw_latents(config, key, rules.count("n", n))
     if isinstance(c, Mapping):
         c = config.codes.assign(drawn, c)
     elif c is None:
@@ -138,8 +138,7 @@ def traverse(
       ValueError: no such code, a number below 1, or values of another width.
     """
     config.codes.check_index(code)
-    rules.check_counts(rows=rows, steps=steps)
-    rows = operator.index(rows)
+    rows, steps = rules.count("rows", rows), rules.count("steps", steps)
     part = config.codes.parts[code]
     values = part.grid(steps) if values is None else jnp.asarray(values, jnp.float32)
     if values.ndim != 2 or values.shape[1] != part.dim or not len(values):

@@ -56,7 +56,8 @@ def pmap_step(
         # Wherever they come from: pmap compiles anew for another placement of the state
         # (a restored one is on one device), and refuses one of the batch.
         state, split = jax.device_put((state, split), (everywhere, shares))
-        return mapped(state, split, key)
+        with _without_mesh():
+            return mapped(state, split, key)
 
     return run
 
@@ -78,7 +79,7 @@ def shard_map_step(
       (state, batch, key) -> (state, metrics), as `pmap_step`. Every process passes the
       whole batch, of which its devices take their share, and gets a ValueError for one
       that does not divide; the state that comes back lies on all devices:
-      `cluster.local` gives this process's copy.
+      `infogan_jax.cluster.local`, to be imported, gives this process's copy.
 
     Raises:
       ValueError: `devices` is empty.
@@ -103,7 +104,8 @@ def shard_map_step(
     def run(state, batch, key):
         batch, _ = _check(config, batch, len(devices))
         state, key = (_place(x, everywhere) for x in (state, key))
-        return mapped(state, _place(batch, shares), key)
+        with _without_mesh():
+            return mapped(state, _place(batch, shares), key)
 
     return run
 
@@ -122,6 +124,11 @@ def _shardings(devices):
         jax.sharding.NamedSharding(mesh, _SPEC()),
         jax.sharding.NamedSharding(mesh, _SPEC("batch")),
     )
+
+
+def _without_mesh():
+    """Within it no `jax.set_mesh` of the caller's counts: a step brings its own."""
+    return jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
 
 
 def _check(config, batch, n):

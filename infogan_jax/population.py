@@ -11,7 +11,7 @@ import operator
 
 import jax
 
-from infogan_jax import checks, sharding, training
+from infogan_jax import checks, rules, sharding, training
 from infogan_jax import config as config_lib
 
 Config, TrainState = config_lib.Config, training.TrainState
@@ -68,7 +68,8 @@ def train_steps(
         how = "map" if shares_cores else "vmap"
     if how not in _WAYS:
         raise ValueError(f"how must be one of {_WAYS} or None, not {how!r}.")
-    at_most = training.check_steps(steps, at_most)
+    batch_size = rules.count("batch_size", batch_size)
+    steps, at_most = training.count_steps(steps, at_most)
     _check_seeds(states, keys)
     checks.check_rows(config, dataset, wait=True)  # Inside jit the range is unknown.
     run = _donating_train if donate else _jitted_train

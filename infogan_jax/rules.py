@@ -42,14 +42,13 @@ def check_share(name: str, value) -> None:
         raise ValueError(f"{name} must lie in [0, 1), not {value!r}.")
 
 
-def check_counts(**counts) -> None:
-    """Raises a ValueError unless each is a whole number from 1 on, or such an array."""
-    for name, count in counts.items():
-        check_count(name, count)
+def count(name: str, value, least: int = 1) -> int:
+    """A whole number from `least` on, or an array of a single one, as an int.
 
-
-def check_count(name: str, count, least: int = 1) -> None:
-    """As `check_whole`, and an array of a single whole number will do."""
+    Raises:
+      ValueError: it is none.
+    """
     with contextlib.suppress(TypeError):  # What is not whole, `check_whole` says.
-        count = operator.index(count)
-    check_whole(name, count, least)
+        value = operator.index(value)
+    check_whole(name, value, least)
+    return value

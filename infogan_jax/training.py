@@ -15,12 +15,12 @@ D's head's are of real images, G's and Q's of fakes. Training normalises by the 
 
 import functools
 import itertools
-import operator
 from collections.abc import Callable, Iterator
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from infogan_jax import checks, data, forward, initialisers, ops, rules, sharding
@@ -63,7 +63,7 @@ def step(
     state: TrainState,
     batch: dict,
     key: jax.Array,
-    axis_name: str | None = None,
+    axis_name: str | tuple[str, ...] | None = None,
 ) -> tuple[TrainState, dict]:
     """The config's updates in order: one D update, then one G+Q update. Pure.
 
@@ -74,8 +74,8 @@ def step(
         optional, -1 where unknown}. It may be split over a mesh; with `axis_name` it
         is this device's share.
       key: the run's key, the same at every step.
-      axis_name: of the mapped axis that the batch is split over; in a `jax.shard_map`
-        of your own, with `check_vma=False`.
+      axis_name: of the mapped axis, or axes, that the batch is split over. In a
+        `jax.shard_map` of your own, with it or without, give that `check_vma=False`.
 
     Returns:
       The next state, and scalar metrics: "d/NonSaturating" is a term's loss in an
@@ -92,7 +92,7 @@ def step(
     checks.check_state(config, state)
     batch = checks.check_batch(config, batch)
     batch |= {"image": checks.to_float(batch["image"])}
-    checks.check_axis(batch["image"], axis_name)
+    checks.check_axis(axis_name, state, batch, key)
     run = functools.partial(_step, config, axis_name)
     return sharding.split_by_xla(run, state, batch, key, out=_as_it_lay(state))
 
@@ -147,9 +147,11 @@ def train_steps(
       config: what to compute; static.
       state: the state to go on from.
       dataset: {"image": uint8 or float32 in [0, 1], [N, H, W, C], ...}; best on the
-        device already, or every call puts it there.
+        device already, or every call puts it there, and uint8: floats are looked
+        through at every call.
       key: the run's key.
-      steps: how many; a traced number needs `at_most`.
+      steps: how many; a traced number needs `at_most`, and is not compared with it:
+        what goes beyond is done, and its metrics are lost.
       batch_size: images per step.
       at_most: the length of the metrics; `steps` by default. One program serves every
         number of steps up to it.
@@ -162,29 +164,29 @@ def train_steps(
       ValueError: the data or the state do not fit the config, or a number is out of
         range.
     """
-    rules.check_counts(batch_size=batch_size)
-    at_most = check_steps(steps, at_most)
+    batch_size = rules.count("batch_size", batch_size)
+    steps, at_most = count_steps(steps, at_most)
     checks.check_rows(config, dataset, wait=True)
     run = _donating_steps if donate else _jitted_steps
-    size = operator.index(batch_size)
-    return run(config, state, dataset, key, steps, size, at_most)
+    return run(config, state, dataset, key, steps, batch_size, at_most)
 
 
-def check_steps(steps: int, at_most: int | None) -> int:
-    """The most steps that a program is to serve.
+def count_steps(steps: int, at_most: int | None) -> tuple[jax.Array, int]:
+    """How many steps to take, as an array, and the most that a program is to serve.
 
     Raises:
       ValueError: steps are out of 1 .. at_most, or traced and without it.
     """
-    if not isinstance(steps, jax.core.Tracer):
-        rules.check_counts(steps=steps)
-        at_most = operator.index(steps) if at_most is None else at_most
-        if steps > at_most:
-            raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
-    elif at_most is None:
-        raise ValueError("a traced number of steps needs at_most, its limit.")
-    rules.check_counts(at_most=at_most)
-    return operator.index(at_most)
+    if isinstance(steps, jax.core.Tracer):
+        if at_most is None:
+            raise ValueError("a traced number of steps needs at_most, its limit.")
+        return steps, rules.count("at_most", at_most)
+    steps = rules.count("steps", steps)
+    at_most = steps if at_most is None else rules.count("at_most", at_most)
+    if steps > at_most:
+        raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
+    # A transfer that was asked for: `jax.transfer_guard` lets it pass.
+    return jax.device_put(np.int32(steps)), at_most
 
 
 def _steps(config, state, dataset, key, steps, batch_size, at_most):
@@ -268,7 +270,7 @@ def train(
     Raises:
       ValueError: the data do not fit the config; at the first `next`.
     """
-    rules.check_counts(batch_size=batch_size)
+    batch_size = rules.count("batch_size", batch_size)
     checks.check_rows(config, dataset, wait=True)
     if state is not None:
         checks.check_single(state)

@@ -278,6 +278,21 @@ def test_logs_are_filtered_only_while_a_checkpoint_is_in_use(
     assert filters() == before
 
 
+def test_a_closed_loop_of_others_is_still_told(tiny, state, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    checkpoint.save(tmp_path, tiny, state)
+
+    class Session:
+        def __del__(self):
+            raise RuntimeError("Event loop is closed")
+
+    Session()
+    gc.collect()
+    [seen] = told
+    assert "Event loop is closed" in str(seen.exc_value)
+
+
 def test_an_empty_directory_is_a_clear_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         infogan_jax.restore(tmp_path)

@@ -32,6 +32,14 @@ def test_codes_can_be_set_by_people_and_by_arrays(tiny, state, key):
     np.testing.assert_array_equal(by_array.c, [[1, 0, 0, 0.5]] * 4)
 
 
+def test_latents_of_whole_numbers_draw_what_floats_do(tiny, state):
+    z, c = jnp.ones((2, 4)), jnp.eye(2, 4)
+    images = infogan_jax.generate(tiny, state, z, c)
+    assert not np.array_equal(images[0], images[1])
+    whole = (np.asarray(x, np.int32) for x in (z, c))
+    np.testing.assert_array_equal(infogan_jax.generate(tiny, state, *whole), images)
+
+
 def test_infer_reads_one_image_like_many(tiny, state, dataset):
     many = infogan_jax.infer(tiny, state, dataset["image"][:8])
     one = infogan_jax.infer(tiny, state, dataset["image"][3:4])

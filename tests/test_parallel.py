@@ -121,25 +121,56 @@ def test_a_split_step_may_lie_in_a_jit_and_a_scan_of_ones_own(
 
 
 @pytest.mark.parametrize("checks", [False, True])
-def test_a_shard_map_of_ones_own_averages_or_is_refused(checks, tiny, batch, key):
-    mesh = jax.make_mesh((4,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
-    whole, split = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec("x")
-    step = jax.jit(
-        jax.shard_map(
-            functools.partial(infogan_jax.step, tiny, axis_name="x"),
-            mesh=mesh,
-            in_specs=(whole, split, whole),
-            out_specs=whole,
-            check_vma=checks,
-        )
-    )
-    state = infogan_jax.init(tiny, key)
+@pytest.mark.parametrize("axis", ["x", ("x", "y")])
+def test_a_shard_map_of_ones_own_averages_or_is_refused(
+    axis, checks, tiny, batch, key, state
+):
+    sharded = in_shard_map(functools.partial(infogan_jax.step, tiny), axis, axis)
     if checks:
         with pytest.raises(ValueError, match="give it check_vma=False"):
-            step(state, batch, key)
+            sharded(True)(state, batch, key)
         return
-    _, seen = step(state, batch, key)
+    _, seen = sharded(False)(state, batch, key)
     _, one = infogan_jax.train_step(tiny, state, batch, key)
+    np.testing.assert_allclose(seen["d/gradient"], one["d/gradient"], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("axis", "over"), [("x", None), (None, "x")])
+def test_a_shard_map_that_would_sum_gradients_or_fail_inside_is_refused(
+    axis, over, tiny, batch, key, state
+):
+    """A batch that is whole on every device, and a step of each device's own."""
+    sharded = in_shard_map(functools.partial(infogan_jax.step, tiny), axis, over)
+    with pytest.raises(ValueError, match="give it check_vma=False"):
+        jax.eval_shape(sharded(True), state, batch, key)
+
+
+def in_shard_map(step, axis, over):
+    """The step over axes of a mesh, by whether the `shard_map` checks what varies."""
+    mesh = jax.make_mesh(
+        (2, 2), ("x", "y"), axis_types=(jax.sharding.AxisType.Auto,) * 2
+    )
+    whole, split = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(over)
+
+    def sharded(checks):
+        return jax.jit(
+            jax.shard_map(
+                functools.partial(step, axis_name=axis),
+                mesh=mesh,
+                in_specs=(whole, split, whole),
+                out_specs=whole,
+                check_vma=checks,
+            )
+        )
+
+    return sharded
+
+
+@pytest.mark.parametrize("make", [infogan_jax.pmap_step, infogan_jax.shard_map_step])
+def test_a_mesh_of_the_callers_is_not_the_steps(make, tiny, batch, key, state):
+    _, one = infogan_jax.train_step(tiny, state, batch, key)
+    with jax.set_mesh(jax.make_mesh((4,), ("x",))):
+        _, seen = make(tiny, devices=jax.devices()[:4])(state, batch, key)
     np.testing.assert_allclose(seen["d/gradient"], one["d/gradient"], rtol=1e-3)
 
 

@@ -100,6 +100,20 @@ def test_train_steps_are_the_steps_of_the_loop(tiny, dataset):
     assert_close(scanned.nets, looped.nets)
 
 
+def test_steps_pass_where_transfers_must_be_asked_for(tiny, dataset, state, key):
+    on_device = jax.device_put(dataset)
+    with jax.transfer_guard("disallow"):
+        after, _ = training.train_steps(
+            tiny, state, on_device, key, steps=2, batch_size=np.array(4)
+        )
+    assert after.step == 2
+
+
+def test_labels_of_any_integers_are_read_as_int32(tiny, batch):
+    few = batch | {"label": np.zeros(len(batch["image"]), np.uint8)}
+    assert checks.check_batch(tiny, few)["label"].dtype == np.int32
+
+
 def test_one_program_serves_any_number_of_steps(tiny, dataset, state, key):
     def go(state, steps):
         return infogan_jax.train_steps(

@@ -1,7 +1,5 @@
 """Batches drawn on the device."""
 
-import operator
-
 import jax
 import jax.numpy as jnp
 
@@ -23,7 +21,7 @@ def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
     Raises:
       ValueError: no rows, arrays of different lengths, or a batch below 1.
     """
-    rules.check_counts(batch_size=batch_size)
+    batch_size = rules.count("batch_size", batch_size)
     arrays = {name: jnp.asarray(a) for name, a in dataset.items() if a is not None}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
@@ -31,5 +29,5 @@ def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
             f"a dataset's arrays need one length, at least 1, not {lengths}."
         )
     n = max(lengths.values())
-    rows = jax.random.randint(key, (operator.index(batch_size),), 0, n, jnp.int32)
+    rows = jax.random.randint(key, (batch_size,), 0, n, jnp.int32)
     return {name: array[rows] for name, array in arrays.items()}

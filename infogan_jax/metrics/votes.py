@@ -49,8 +49,7 @@ def draw_votes(
     """
     codes, factors = inputs.check(codes, factors)
     inputs.check_names(factors)
-    rules.check_count("n", n)
-    rules.check_count("size", size, 2)
+    n, size = rules.count("n", n), rules.count("size", size, 2)
     if by_pairs and size % 2:
         raise ValueError(f"votes of pairs need an even size, not {size}.")
     rng = np.random.default_rng(seed)
