@@ -70,6 +70,10 @@ __all__ = [
 ]
 
 
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name):
     # Orbax takes seconds to import: only those who save or restore wait for it.
     if name in ("checkpoint", "restore", "save"):

@@ -81,7 +81,9 @@ def infer(run, images, out):
         return
 
     def write_table():
-        with open(out, "w", newline="") as file:
+        # A file's name may be any bytes.
+        encoding = {"encoding": "utf-8", "errors": "surrogateescape"}
+        with open(out, "w", newline="", **encoding) as file:
             table = csv.writer(file)
             table.writerow(["image", *_columns(config.codes)])
             for name, row in zip(names, means, strict=True):

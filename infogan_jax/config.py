@@ -79,7 +79,7 @@ class Update:
             rules.check_share(name, getattr(self, name))
 
     def optimizer(self) -> optax.GradientTransformation:
-        """Adam's direction, of length 1; `rates` gives the length."""
+        """Adam's direction, each entry near 1 or -1 at first; `rates` scales it."""
         # XLA:CPU would take a beta1 of .5 out of the sum, and then make the sum anew
         # for each that reads the mean; so the old means would be copied before they are
         # written over.

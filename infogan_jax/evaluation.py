@@ -76,6 +76,11 @@ def clustering(
       ValueError: no categorical code, no known label, labels that are no integers or
         not below `n_labels`, or images or a state that do not fit the config.
     """
+    if not has_labels(split):
+        raise ValueError(
+            "the split has no known label; give split['label'], integers [N], -1 where "
+            "unknown."
+        )
     logits = _logits(config, read(config, state, split["image"]))
     labels = np.asarray(split["label"])
     n, n_labels = logits.shape[1], n_labels or labels.max() + 1

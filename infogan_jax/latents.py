@@ -62,7 +62,7 @@ class Categorical:
 
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]."""
-        return jnp.full(c.shape[:-1], -math.log(self.n))
+        return jnp.full(c.shape[:-1], -math.log(self.n), c.dtype)
 
     def log_q(self, q: jax.Array, c: jax.Array) -> jax.Array:
         """Log Q(c|x) of one-hot `c` [B, n] under logits `q` [B, n]; [B].
@@ -131,7 +131,8 @@ class Bernoulli:
 
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]."""
-        return jnp.where(c > 0.5, math.log(self.p), math.log1p(-self.p)).sum(-1)
+        yes, no = math.log(self.p), math.log1p(-self.p)
+        return _either(c > 0.5, yes, no, c.dtype).sum(-1)
 
     def log_q(self, q: jax.Array, c: jax.Array) -> jax.Array:
         """Log Q(c|x) of `c` [B, size] under logits `q` [B, size]; [B]."""
@@ -258,7 +259,7 @@ class Uniform(_NormalQ):
 
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]; -inf outside [-1, 1]."""
-        return jnp.where(jnp.abs(c) <= 1, -math.log(2), -jnp.inf).sum(-1)
+        return _either(jnp.abs(c) <= 1, -math.log(2), -math.inf, c.dtype).sum(-1)
 
     def entropy(self) -> float:
         """H(c) = size ln 2 (differential)."""
@@ -333,13 +334,21 @@ class Product:
         return jnp.concatenate(draws)
 
     def split(self, c: jax.Array) -> list[jax.Array]:
-        """The parts of `c` [..., dim]."""
-        chex.assert_axis_dimension(c, -1, self.dim)
+        """The parts of `c` [..., dim].
+
+        Raises:
+          ValueError: another width.
+        """
+        _check_width("c", c, self.dim)
         return _split(c, [part.dim for part in self.parts])
 
     def split_params(self, q: jax.Array) -> list[jax.Array]:
-        """Each part's parameters in `q` [..., n_params]."""
-        chex.assert_axis_dimension(q, -1, self.n_params)
+        """Each part's parameters in `q` [..., n_params].
+
+        Raises:
+          ValueError: another width.
+        """
+        _check_width("q", q, self.n_params)
         return _split(q, [part.n_params for part in self.parts])
 
     def log_prob(self, c: jax.Array) -> jax.Array:
@@ -414,6 +423,16 @@ class Product:
 
 def _log_normal(x, mean, sigma):
     return -0.5 * (((x - mean) / sigma) ** 2 + math.log(2 * math.pi)) - jnp.log(sigma)
+
+
+def _either(condition, yes, no, dtype):
+    """One of two numbers, in this dtype rather than JAX's widest."""
+    return jnp.where(condition, jnp.asarray(yes, dtype), jnp.asarray(no, dtype))
+
+
+def _check_width(name, x, width):
+    if x.shape[-1:] != (width,):
+        raise ValueError(f"{name} has shape {x.shape}; give [..., {width}].")
 
 
 def _split(x, widths):

@@ -28,7 +28,7 @@ _AT_MOST = 100  # updates per dispatch
 _SECONDS = 1.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """What stays the same from a run's first update to its last.
 

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from infogan_jax import latents, registry, rules, schedules
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pass:
     """One forward pass over all networks: everything that a term may read.
 
@@ -322,10 +322,10 @@ def _check_weight(weight, codes):
 
 def _check_updates(term, config):
     known = {update.name for update in config.updates}
-    if not isinstance(term.updates, tuple):
+    if not isinstance(term.updates, tuple) or not term.updates:
         raise ValueError(
-            f"{type(term).__name__} updates must be a tuple, such as ('g',), not "
-            f"{term.updates!r}."
+            f"{type(term).__name__} updates must be a tuple of one or more, such as "
+            f"('g',), not {term.updates!r}."
         )
     if not set(term.updates) <= known:
         raise ValueError(

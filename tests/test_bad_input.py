@@ -284,7 +284,29 @@ FUNCTIONS = [
     (
         lambda w: Config(objective=(NonSaturating(), MutualInformation(updates="g"))),
         ValueError,
-        "updates must be a tuple, such as .'g',., not 'g'",
+        "updates must be a tuple of one or more, such as .'g',., not 'g'",
+    ),
+    (
+        lambda w: on_images(ImageInformation(updates=())),
+        ValueError,
+        r"updates must be a tuple of one or more, such as .'g',., not \(\)",
+    ),
+    (
+        lambda w: w["config"].codes.mean(np.zeros((3, 9))),
+        ValueError,
+        r"q has shape \(3, 9\); give \[..., 5\]",
+    ),
+    (
+        lambda w: w["config"].codes.log_prob(np.zeros((3, 9))),
+        ValueError,
+        r"c has shape \(3, 9\); give \[..., 4\]",
+    ),
+    (
+        lambda w: evaluation.clustering(
+            w["config"], w["state"], {"image": w["data"]["image"]}
+        ),
+        ValueError,
+        "the split has no known label",
     ),
     (
         lambda w: Config(objective=(NonSaturating(), MutualInformation(updates=None))),

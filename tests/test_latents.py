@@ -181,6 +181,13 @@ def test_squared_error_is_the_fixed_sigma_case_with_its_half():
     np.testing.assert_allclose(gradient, by_hand, rtol=1e-6)
 
 
+@pytest.mark.parametrize("latent", ALL, ids=repr)
+def test_log_prob_has_its_codes_dtype_where_64_bits_are_on(latent):
+    with jax.enable_x64(True):
+        code = jnp.zeros((2, latent.dim), jnp.float32)
+        assert latent.log_prob(code).dtype == jnp.float32
+
+
 def test_perfect_logits_cost_nothing():
     c = jnp.eye(10)
     assert (-Categorical(10).log_q(20 * c, c)).max() < 1e-4

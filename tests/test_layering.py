@@ -89,4 +89,5 @@ def test_importing_the_package_leaves_heavy_libraries_alone():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == ""
     assert sorted(infogan_jax.__all__) == infogan_jax.__all__
+    assert set(infogan_jax.__all__) <= set(dir(infogan_jax))
     assert all(hasattr(infogan_jax, name) for name in infogan_jax.__all__)

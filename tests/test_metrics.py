@@ -118,6 +118,15 @@ def test_contingency_refuses_what_cannot_be_counted(clusters, labels):
         metrics.contingency(clusters, labels, 2, 2)
 
 
+def test_rounding_takes_no_score_past_one():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        counts = np.diag(rng.integers(1, 100, 7))
+        assert metrics.nmi(counts) <= 1
+        codes = rng.integers(0, 5, (60, 1))
+        assert metrics.mig(codes, codes) <= 1
+
+
 def test_correlation_is_numpys_and_zero_for_a_constant():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 50))

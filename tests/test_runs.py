@@ -362,6 +362,18 @@ def test_traverse_infer_and_evaluate_work_on_a_run(finished, images, tmp_path, c
     assert "held-out accuracy" in capsys.readouterr().out
 
 
+def test_a_table_of_codes_has_files_of_any_name(finished, tmp_path):
+    from PIL import Image
+
+    folder, table = tmp_path / "pictures", tmp_path / "codes.csv"
+    folder.mkdir()
+    name = os.fsdecode(b"\xff\xe9.png")  # No UTF-8.
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / name)
+    run = [sys.executable, "-m", "infogan_jax", "infer", finished[0], folder]
+    subprocess.run([*run, "--out", table], check=True, env=os.environ | {"LC_ALL": "C"})
+    assert table.read_bytes().splitlines()[1].startswith(b"\xff\xe9.png,")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

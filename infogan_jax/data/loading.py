@@ -28,7 +28,7 @@ _READERS = {"npz": files.read_npz, "folder": files.read_folder}
 _AUTO_SECONDS = 60.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """Images and labels of a training and a test split.
 

@@ -81,7 +81,7 @@ def nmi(counts) -> float:
     joint = np.asarray(counts) / np.sum(counts)
     mean = (information.entropy(joint.sum(0)) + information.entropy(joint.sum(1))) / 2
     shared = max(0.0, information.mutual_information(joint))  # Rounded: it may be -0.
-    return shared / mean if mean > 0 else 1.0
+    return min(shared / mean, 1.0) if mean > 0 else 1.0
 
 
 def ari(counts) -> float:

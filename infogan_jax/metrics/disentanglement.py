@@ -35,7 +35,8 @@ def mig(codes, factors, *, bins: int = inputs.BINS) -> float:
     if len(shared) == 1:
         shared = np.vstack([shared, np.zeros_like(shared)])
     ordered = np.sort(shared, 0)
-    return float(((ordered[-1] - ordered[-2]) / entropies).mean())
+    gaps = (ordered[-1] - ordered[-2]) / entropies
+    return min(float(gaps.mean()), 1.0)  # Rounding goes past it.
 
 
 def modularity(codes, factors, *, bins: int = inputs.BINS) -> float:
