@@ -62,7 +62,7 @@ class Categorical:
 
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]."""
-        return jnp.full(c.shape[:-1], -math.log(self.n), c.dtype)
+        return jnp.full(c.shape[:-1], -math.log(self.n), jnp.result_type(c))
 
     def log_q(self, q: jax.Array, c: jax.Array) -> jax.Array:
         """Log Q(c|x) of one-hot `c` [B, n] under logits `q` [B, n]; [B].
@@ -132,7 +132,7 @@ class Bernoulli:
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]."""
         yes, no = math.log(self.p), math.log1p(-self.p)
-        return _either(c > 0.5, yes, no, c.dtype).sum(-1)
+        return _either(c > 0.5, yes, no, jnp.result_type(c)).sum(-1)
 
     def log_q(self, q: jax.Array, c: jax.Array) -> jax.Array:
         """Log Q(c|x) of `c` [B, size] under logits `q` [B, size]; [B]."""
@@ -259,7 +259,9 @@ class Uniform(_NormalQ):
 
     def log_prob(self, c: jax.Array) -> jax.Array:
         """Log P(c), [B]; -inf outside [-1, 1]."""
-        return _either(jnp.abs(c) <= 1, -math.log(2), -math.inf, c.dtype).sum(-1)
+        return _either(
+            jnp.abs(c) <= 1, -math.log(2), -math.inf, jnp.result_type(c)
+        ).sum(-1)
 
     def entropy(self) -> float:
         """H(c) = size ln 2 (differential)."""
@@ -426,7 +428,7 @@ def _log_normal(x, mean, sigma):
 
 
 def _either(condition, yes, no, dtype):
-    """One of two numbers, in this dtype rather than JAX's widest."""
+    """One of two numbers, in this dtype rather than JAX's default."""
     return jnp.where(condition, jnp.asarray(yes, dtype), jnp.asarray(no, dtype))
 
 

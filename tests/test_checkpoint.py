@@ -384,3 +384,56 @@ def test_networks_without_statistics_are_saved_too(key, tmp_path):
     state = infogan_jax.init(config, key)
     infogan_jax.save(tmp_path, config, state)
     assert_equal(infogan_jax.restore(tmp_path)[1], state)
+
+
+def test_a_step_may_be_set_aside_again(tiny, state, tmp_path):
+    for number in range(2):
+        checkpoint.save(tmp_path, tiny, state)
+        assert checkpoint.set_aside(tmp_path, 0).name == f"0-{number}"
+
+
+def test_the_next_save_clears_what_a_kill_has_left(tiny, state, stepped, tmp_path):
+    infogan_jax.save(tmp_path, tiny, state)
+    folder = tmp_path / "checkpoints"
+    left = folder / "7.orbax-checkpoint-tmp-0"
+    shutil.copytree(folder / "0", left)
+    infogan_jax.save(tmp_path, tiny, stepped[0])
+    assert not left.exists() and checkpoint.steps(tmp_path) == [0, 1]
+
+
+def test_arrays_of_another_save_are_not_taken_for_its_own(tiny, state, tmp_path):
+    other = infogan_jax.init(tiny, jax.random.key(99))
+    for name, saved in (("a", state), ("b", other)):
+        infogan_jax.save(tmp_path / name, tiny, saved)
+    ours, theirs = (tmp_path / n / "checkpoints" / "0" / "state" for n in "ab")
+    shutil.rmtree(ours)
+    shutil.copytree(theirs, ours)
+    with pytest.raises(ValueError, match="is not what was saved"):
+        infogan_jax.restore(tmp_path / "a")
+
+
+def test_a_config_that_was_edited_is_refused(tiny, state, tmp_path):
+    infogan_jax.save(tmp_path, tiny, state)
+    path = tmp_path / "checkpoints" / "0" / "config" / "metadata"
+    text = path.read_text()
+    assert '"leak": 0.1' in text
+    path.write_text(text.replace('"leak": 0.1', '"leak": 0.2'))
+    with pytest.raises(ValueError, match="its config was changed"):
+        infogan_jax.restore(tmp_path)
+
+
+def test_steps_ascend_whatever_the_order_of_the_folder(tiny, state, tmp_path):
+    for step in (10, 9, 2, 1, 100, 11):
+        infogan_jax.save(tmp_path, tiny, state.replace(step=state.step + step))
+    assert checkpoint.steps(tmp_path) == [1, 2, 9, 10, 11, 100]
+
+
+def test_the_average_comes_with_g_alone(saved):
+    assert infogan_jax.restore(saved[0], nets=("q", "trunk"))[1].ema == {}
+
+
+def test_a_state_that_is_being_written_may_be_saved_again(tiny, state, tmp_path):
+    with checkpoint.Writer(tmp_path, tiny) as writer:
+        writer.save(state)
+        writer.save(state)
+    assert checkpoint.steps(tmp_path) == [0]

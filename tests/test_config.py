@@ -186,3 +186,11 @@ def test_presets_differ_as_paper_and_released_code_do():
     assert presets.PAPER.objective[1] == MutualInformation()
     assert presets.RELEASED.objective[1].weight == 1.0
     assert isinstance(presets.MLP.architecture, networks.Mlp)
+
+
+def test_the_defaults_are_the_papers_numbers():
+    d, g = presets.PAPER.updates
+    assert d == Update("d", ("trunk", "d"), lr=2e-4, beta1=0.5, beta2=0.999)
+    assert g == Update("g", ("g", "q"), lr=1e-3, beta1=0.5, beta2=0.999)
+    assert presets.PAPER.noise == latents.Uniform(size=62)
+    assert latents.Uniform().sigma_min == 0.1

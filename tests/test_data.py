@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from infogan_jax import data
+from infogan_jax import data, paths
 from infogan_jax.data import files, idx, loading
 
 PARTS = [part for pair in idx._FILES.values() for part in pair]
@@ -457,3 +457,62 @@ def test_draws_cover_the_dataset_evenly():
     rows = data.draw(counting, jax.random.key(0), 20_000)
     counts = np.bincount(rows["image"], minlength=10)
     assert abs(counts - 2000).max() < 5 * np.sqrt(2000)
+
+
+def test_the_hash_of_a_dataset_is_of_all_that_is_in_it(dataset):
+    def hashed(train, test):
+        return data.Dataset("it", train, test, "").sha256
+
+    image, label = dataset["image"], dataset["label"]
+    turned = dataset | {"label": (label + 1) % 3}
+    flat = {"image": image.reshape(64, 4, 16, 1), "label": label}
+    found = {
+        hashed(dataset, dataset),
+        hashed(turned, dataset),
+        hashed(dataset, turned),
+        hashed(flat, flat),
+    }
+    assert len(found) == 4
+
+
+def test_a_transparent_palette_is_refused(tmp_path):
+    from PIL import Image
+
+    Image.new("P", (4, 4), 0).save(tmp_path / "a.png", transparency=0)
+    with pytest.raises(ValueError, match="a.png.* transparent"):
+        data.read_images(tmp_path)
+
+
+def test_an_opaque_gray_image_has_one_channel(tmp_path):
+    from PIL import Image
+
+    Image.new("LA", (4, 4), (7, 255)).save(tmp_path / "a.png")
+    assert data.read_images(tmp_path).tolist() == np.full((1, 4, 4, 1), 7).tolist()
+
+
+def test_the_four_arrays_of_an_archive_are_two_splits(tmp_path):
+    image = np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8)
+    arrays = {"x_train": image[:3], "y_train": np.array([4, 0, 2])}
+    arrays |= {"x_test": image[3:], "y_test": np.array([1, 3])}
+    np.savez(tmp_path / "x.npz", **arrays)
+    loaded = data.load(f"npz:{tmp_path}/x.npz")
+    for part, split in (("train", loaded.train), ("test", loaded.test)):
+        assert split["label"].tolist() == arrays[f"y_{part}"].tolist()
+        np.testing.assert_array_equal(split["image"][..., 0], arrays[f"x_{part}"])
+
+
+def test_the_cache_lies_where_the_system_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert data.default_dir() == tmp_path / "infogan_jax"
+
+
+def test_images_of_a_folder_are_in_the_order_of_their_paths(tmp_path, monkeypatch):
+    write_pictures(tmp_path, ["b.png", "a.png", "c/a.png", "B.PNG"])
+    names = [p.relative_to(tmp_path).as_posix() for p in data.list_images(tmp_path)]
+    assert names == ["B.PNG", "a.png", "b.png", "c/a.png"]
+
+
+def test_a_file_that_may_be_written_is_not_begun(tmp_path):
+    (tmp_path / "empty").touch()
+    paths.check_new(tmp_path / "new", tmp_path / "empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]

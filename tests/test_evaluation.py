@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 import infogan_jax
-from infogan_jax import evaluation, latents, objectives
+from infogan_jax import evaluation, inference, latents, objectives
 
 
 class MirrorG(nn.Module):
@@ -143,3 +143,53 @@ def test_config_without_a_categorical_code_cannot_be_compared_with_labels(model)
     )
     with pytest.raises(ValueError, match="no categorical code"):
         evaluation.category(config, np.zeros((2, 4), np.float32))
+
+
+def test_a_report_names_its_code_wherever_it_stands(model):
+    parts = latents.Uniform(sigma=0.1), latents.Categorical(3)
+    config = replace(model[0], codes=latents.Product(parts))
+    split = pictures([0, 1, 2], [1, 2, 0])
+    split["image"] = np.roll(split["image"].reshape(3, 8), 1, 1).reshape(3, 2, 4, 1)
+    report = evaluation.evaluate(config, model[1], split, split, jax.random.key(0))
+    assert report["code"] == 1 and report["label_of"] == [1, 2, 0]
+
+
+def test_codes_are_recovered_from_ten_thousand_different_fakes(model, monkeypatch):
+    drawn, sample = [], inference.sample
+
+    def noted(*arguments):
+        drawn.append(sample(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(inference, "sample", noted)
+    evaluation.recovery(*model, jax.random.key(0))
+    z = np.concatenate([one.z for one in drawn])
+    assert z.shape == (10_000, 4) and len(np.unique(z, axis=0)) == 10_000
+
+
+def test_coins_are_recovered_one_by_one_and_numbers_on_average(model):
+    parts = latents.Bernoulli(size=2), latents.Uniform(size=2, sigma=0.1)
+    config = replace(model[0], codes=latents.Product(parts))
+    coins, numbers = evaluation.recovery(config, model[1], jax.random.key(0))
+    assert coins["recovered"] == 1 and numbers["recovered"] == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    code = rng.uniform(-1, 1, (100, 2))
+    half = evaluation._recovered(parts[1], code * [1, -1], code)
+    assert half == pytest.approx(0)
+    one = evaluation._recovered(parts[0], np.array([[0.6, 0.6]]), np.array([[1, 0]]))
+    assert one == 0.5
+
+
+def test_a_report_says_whose_parameters_drew_the_fakes(model):
+    config, state = model
+    split = pictures([0, 1, 2], [0, 1, 2])
+    averaged = replace(config, ema_decay=0.9), state.replace(ema={"g": state.nets["g"]})
+    for (config, state), words in ((model, "live"), (averaged, "averaged G")):
+        report = evaluation.evaluate(config, state, split, split, jax.random.key(0))
+        assert report["parameters"] == words
+
+
+def test_a_report_has_each_codes_entropy(model):
+    category, number = evaluation.recovery(*model, jax.random.key(0))
+    assert category["entropy"] == pytest.approx(math.log(3))
+    assert number["entropy"] == pytest.approx(math.log(2))

@@ -19,7 +19,7 @@ import pytest
 import tiny_experiment
 
 import infogan_jax
-from infogan_jax import checkpoint, records, runs
+from infogan_jax import checkpoint, data, loop, records, runs
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tiny_experiment", "infogan_jax.checkpoint"])
@@ -362,3 +362,145 @@ def test_another_version_of_the_library_may_go_on(short, copied):
     assert resume(copied) == 0
     (_, ours), (_, theirs) = infogan_jax.restore(copied), infogan_jax.restore(short)
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def wish(short):
+    return ["--data", json.loads((short / "run.json").read_text())["data"]]
+
+
+def test_only_the_newest_three_checkpoints_are_kept(copied):
+    more = ["--out", str(copied), "--resume", "--steps", "8"]
+    assert tiny_experiment.main(more) == 0
+    assert checkpoint.steps(copied) == [4, 6, 8]
+
+
+def test_saves_and_evaluations_keep_to_their_own_updates(copied, wish, tmp_path):
+    out = tmp_path / "run"
+    periods = ["--steps", "9", "--save-every", "4", "--evaluate-every", "3"]
+    assert tiny_experiment.main([*wish, *periods, "--out", str(out)]) == 0
+    assert [row["step"] for row in lines(out / "accuracy.jsonl")] == [3, 6]
+    assert checkpoint.steps(out) == [4, 8, 9]
+
+
+def test_a_full_disk_costs_a_run_that_goes_on_nothing(copied, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    before = sorted(copied.rglob("*"))
+    monkeypatch.setattr(records, "_write", full)
+    assert resume(copied) == 2
+    assert "cannot write to" in capsys.readouterr().err
+    assert sorted(copied.rglob("*")) == before
+
+
+def test_a_signal_while_the_data_come_is_its_status(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(runs.data, "load", interrupted)
+    out = tmp_path / "run"
+    assert tiny_experiment.main(["--out", str(out)]) == 128 + signal.SIGTERM
+    assert not out.exists()
+
+
+def test_a_signal_in_the_last_save_ends_the_run(copied, monkeypatch, capsys):
+    numbers = [signal.SIGTERM]
+
+    def interrupted():
+        if numbers:  # A second signal would kill.
+            signal.raise_signal(numbers.pop())
+
+    monkeypatch.setattr(loop, "give_memory_back", interrupted)
+    more = ["--out", str(copied), "--resume", "--steps", "7"]
+    assert tiny_experiment.main(more) == 128 + signal.SIGTERM
+    assert "saved after 7 of 7 updates" in capsys.readouterr().out
+    assert not (copied / "evaluation.json").exists()
+
+
+def test_a_report_of_an_earlier_end_does_not_outlive_it(copied, monkeypatch):
+    monkeypatch.setattr(runs.loop, "lead", lambda run, state, *_: (state, 15))
+    more = ["--out", str(copied), "--resume", "--steps", "8"]
+    assert tiny_experiment.main(more) == 128 + 15
+    assert not (copied / "evaluation.json").exists()
+
+
+def test_a_longer_run_has_no_accuracy_of_the_shorter_ones_end(copied):
+    for steps in ("7", "8"):
+        # The report is not made here: its line is put there by hand.
+        more = ["--out", str(copied), "--resume", "--steps", steps]
+        assert tiny_experiment.main(more) == 0
+        with (copied / "accuracy.jsonl").open("a") as log:
+            row = lines(copied / "accuracy.jsonl")[-1]
+            log.write(json.dumps(row | {"step": int(steps)}) + "\n")
+    steps = [row["step"] for row in lines(copied / "accuracy.jsonl")]
+    assert steps == [2, 4, 6, 8]
+
+
+def test_a_run_that_began_while_the_data_came_is_not_written_over(
+    short, wish, tmp_path, monkeypatch, capsys
+):
+    out, load = tmp_path / "run", data.load
+
+    def slow(*arguments):
+        shutil.copytree(short, out)
+        return load(*arguments)
+
+    monkeypatch.setattr(runs.data, "load", slow)
+    assert tiny_experiment.main([*wish, "--out", str(out), "--steps", "5"]) == 2
+    assert f"{out} exists" in capsys.readouterr().err
+    assert (out / "run.json").read_text() == (short / "run.json").read_text()
+
+
+def test_what_auto_has_loaded_is_what_a_run_goes_on_with(
+    copied, wish, tmp_path, monkeypatch
+):
+    loaded = data.load(wish[1])
+    monkeypatch.setattr(runs.data, "load", lambda *_: loaded)
+    out = tmp_path / "run"
+    assert tiny_experiment.main(["--out", str(out), "--steps", "1"]) == 0
+    assert json.loads((out / "run.json").read_text())["data"] == wish[1]
+
+
+def test_the_alarms_of_a_resumed_run_are_in_its_report(copied, monkeypatch, capsys):
+    def see(self, row):
+        return ["odd"] if row["step"] in (3, 8) else []
+
+    monkeypatch.setattr(records.watch.Watch, "see", see)
+    more = ["--out", str(copied), "--resume", "--steps", "8"]
+    assert tiny_experiment.main(more) == 0
+    report = json.loads((copied / "evaluation.json").read_text())
+    assert report["alarms"] == [{"step": n, "cause": "odd"} for n in (3, 8)]
+    said = capsys.readouterr()
+    assert "alarm after update 3: odd." in said.out
+    assert "alarm after update 8: odd." in said.err  # At once.
+
+
+def test_timings_count_the_seconds_up(short):
+    timings = lines(short / "timings.jsonl")
+    assert [row["step"] for row in timings] == [2, 4, 6]
+    seconds = [row["seconds"] for row in timings]
+    assert 0 <= seconds[0] <= seconds[1] <= seconds[2]
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_stops_the_run(
+    copied, monkeypatch, capsys
+):
+    def refuse(*_, **__):
+        raise OSError("the disk is away")
+
+    monkeypatch.setattr(checkpoint, "restore", refuse)
+    assert resume(copied) == 2
+    assert "the disk is away" in capsys.readouterr().err
+    assert not (copied / "damaged").exists()
+
+
+def test_the_way_to_sample_names_a_digit_that_there_is(copied, monkeypatch, capsys):
+    report = {"codes": [], "parameters": 0, "step": 6, "label_of": [2, 0, 1]}
+    monkeypatch.setattr(runs.evaluation, "evaluate", lambda *_: dict(report))
+    assert resume(copied) == 0
+    assert "--digit 2 " in capsys.readouterr().out

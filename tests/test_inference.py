@@ -127,3 +127,8 @@ def test_latents_of_a_wrong_width_are_refused(tiny, state):
 def test_impossible_images_are_refused(tiny, state, images):
     with pytest.raises(ValueError):
         infogan_jax.infer(tiny, state, images)
+
+
+def test_jax_sees_no_key_used_twice_in_a_sample(tiny, state):
+    with jax.debug_key_reuse(True):
+        infogan_jax.sample(tiny, state, jax.random.key(8), 3)

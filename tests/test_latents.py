@@ -248,3 +248,17 @@ def test_assign_refuses_what_is_not_in_the_prior(values):
 def test_impossible_latents_are_refused(make):
     with pytest.raises(ValueError):
         make()
+
+
+def test_a_uniform_code_has_no_values_beside_its_range():
+    for value in (-1.5, 1.5):
+        with pytest.raises(ValueError, match="outside"):
+            Uniform().encode(value)
+        assert Uniform().log_prob(np.array([[value]])) == -math.inf
+
+
+def test_a_blind_q_is_no_surer_than_its_bound_lets_it():
+    blind, exact = Uniform(sigma_min=1.0).bounds()
+    # ln 2 - ln(2 pi) / 2 - r^2 / 2 with r^2 = 1/3, and with r = 0.
+    assert blind == pytest.approx(-0.2258 - 1 / 6, abs=1e-4)
+    assert exact == pytest.approx(-0.2258, abs=1e-4)

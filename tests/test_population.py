@@ -92,3 +92,18 @@ def test_unknown_way_is_refused(tiny, dataset, keys):
         population.train_steps(
             tiny, states, dataset, keys, steps=1, batch_size=4, how="scan"
         )
+
+
+def test_seeds_are_not_counted_from_the_end(tiny, key):
+    many = population.init(tiny, jax.random.split(key, 2))
+    with pytest.raises(ValueError, match="no seed -1"):
+        population.of_seed(many, -1)
+
+
+def test_images_on_a_device_are_looked_at_too(tiny, dataset, key):
+    keys = jax.random.split(key, 2)
+    wrong = {"image": jax.numpy.float32(dataset["image"])}
+    with pytest.raises(ValueError, match=r"lie in \[0, 1\], not \[0, 2"):
+        population.train_steps(
+            tiny, population.init(tiny, keys), wrong, keys, steps=1, batch_size=4
+        )

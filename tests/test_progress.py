@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from infogan_jax import progress
+from infogan_jax import loop, progress
 
 
 class Terminal(io.StringIO):
@@ -60,3 +60,13 @@ def test_nobody_need_listen(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     with progress.Progress(10) as telling:
         telling.note("test accuracy 0.754")
+
+
+def test_a_dispatch_grows_to_about_a_second(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    pace, taken = loop._Pace(), []
+    for _ in range(6):
+        taken.append(pace.next(1000))
+        now[0] += taken[-1] / 4  # Four updates a second.
+    assert taken == [1, 2, 4, 4, 4, 4]

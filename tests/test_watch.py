@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import Update, presets, schedules, watch
+from infogan_jax import Update, presets, records, schedules, watch
 from infogan_jax.objectives import MutualInformation, NonSaturating, Recognition
 
 HEALTHY = {
@@ -167,3 +167,35 @@ def test_a_plain_gan_is_not_asked_for_codes(tiny):
     plain = dataclasses.replace(tiny, objective=(NonSaturating(), Recognition()))
     rows = [HEALTHY | {"info/0": 0.0}] * 2 * watch.WINDOW
     assert alarms(plain, rows) == []
+
+
+def test_a_resumed_log_knows_the_alarms_of_before(tiny, tmp_path):
+    sick = HEALTHY | {"info/0": 0.0}
+    rows = [sick | {"step": step} for step in range(1, 3 * watch.WINDOW)]
+    [alarm] = records.Log(tmp_path, tiny, 0.0, rows).alarms
+    assert alarm["step"] == 2 * watch.WINDOW and "code 0 is dead" in alarm["cause"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [("d/accuracy", 0.99), ("g/spread", 0.2), ("info/0", 0.12), ("info/1", 0.06)],
+)
+def test_nearly_sick_is_no_alarm(tiny, metric, value):
+    assert alarms(tiny, [HEALTHY | {metric: value}] * 2 * watch.WINDOW) == []
+
+
+@pytest.mark.parametrize(("metric", "value"), [("info/0", 0.10), ("info/1", 0.04)])
+def test_a_code_is_dead_below_a_tenth_of_what_can_be_read(tiny, metric, value):
+    [(_, cause)] = alarms(tiny, [HEALTHY | {metric: value}] * 2 * watch.WINDOW)
+    assert "is dead" in cause
+
+
+def test_a_code_is_judged_from_the_first_update_that_teaches_it(tiny):
+    late = Update("late", ("g",), lr=1e-3, begin=5 * watch.WINDOW)
+    term = MutualInformation(updates=("g", "late"))
+    config = dataclasses.replace(
+        tiny, updates=(*tiny.updates, late), objective=(NonSaturating(), term)
+    )
+    dead = HEALTHY | {"info/0": 0.0, "late/spread": 0.9}
+    [(step, cause)] = alarms(config, [dead] * 3 * watch.WINDOW)
+    assert step == 2 * watch.WINDOW and "code 0 is dead" in cause

@@ -1,0 +1,117 @@
+"""What a run writes before and while it trains: who may, when, what a kill leaves."""
+
+import errno
+import os
+import signal
+
+import pytest
+import tiny_experiment
+
+from infogan_jax import console, data, records, signals
+
+SEEN = {
+    "d/accuracy": 0.9,
+    "g/spread": 0.9,
+    "info/0": 1.0,
+    "info/1": 1.0,
+    "info/lower_bound": 2.0,
+}
+
+
+def test_a_lock_names_its_own_process_alone(tmp_path):
+    (tmp_path / ".lock").write_text("12345678901234567890")  # A dead one's.
+    with records.lock(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+@pytest.mark.parametrize("left", ["config.json", "environment.json", "run.json"])
+def test_a_run_may_begin_where_one_was_killed_in_its_header(tmp_path, left):
+    for name in (".lock", f"{left}.new"):
+        (tmp_path / name).touch()
+    assert records.is_new(tmp_path)
+
+
+def test_a_run_killed_in_writing_its_options_is_unsaved(tmp_path):
+    for name in (".lock", "run.json", "run.json.new"):
+        (tmp_path / name).touch()
+    assert records.is_unsaved(tmp_path)
+
+
+def test_a_directory_whose_lock_cannot_be_written_keeps_its_files(
+    tmp_path, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "mine").touch()
+    monkeypatch.setattr(records, "_take", full)
+    with pytest.raises(console.Stop, match="cannot write to"), records.lock(tmp_path):
+        pass
+    assert (tmp_path / "mine").exists()
+
+
+def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def missing(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with records.lock(tmp_path / "run"):
+        assert (tmp_path / "run").is_dir()
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The size that each file had when it was last brought to the disk, by inode."""
+    sizes = {}
+
+    def fsync(number):
+        found = os.fstat(number)
+        sizes[found.st_ino] = found.st_size
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return sizes
+
+
+def test_a_json_file_is_on_the_disk_before_it_has_its_name(synced, tmp_path):
+    records.write_json(tmp_path / "x.json", {"a": 1})
+    found = (tmp_path / "x.json").stat()
+    assert synced == {found.st_ino: found.st_size}
+
+
+def test_a_flushed_log_is_on_the_disk(tiny, synced, tmp_path):
+    with records.Log(tmp_path, tiny, 0.0) as log:
+        log.add(0, 1, {name: [value] for name, value in SEEN.items()})
+        log.flush()
+        for name in records.LOGS:
+            found = (tmp_path / f"{name}.jsonl").stat()
+            assert synced[found.st_ino] == found.st_size
+    assert (tmp_path / "metrics.jsonl").stat().st_size > 0
+
+
+def test_a_run_can_be_resumed_only_once_its_header_is_whole(
+    tiny, tmp_path, monkeypatch
+):
+    written = []
+    monkeypatch.setattr(records, "_write", lambda path, _: written.append(path.name))
+    whole = data.load("bundled")
+    records.write_header(tmp_path, tiny, tiny_experiment.defaults(True), whole, False)
+    assert written == ["config.json", "environment.json", "run.json"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_only_the_first_signal_waits_and_only_in_patience(number):
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with signals.Interrupts() as interrupts:
+        with interrupts.patience():
+            pass
+        with pytest.raises(signals.Interrupted) as raised:
+            signal.raise_signal(number)
+        assert raised.value.signal == number
+    with signals.Interrupts() as interrupts, interrupts.patience():
+        signal.raise_signal(number)
+        assert interrupts.signal == number
+        for each in (signal.SIGINT, signal.SIGTERM):
+            assert signal.getsignal(each) == signal.SIG_DFL
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
