@@ -4,7 +4,8 @@ A term is a registered frozen dataclass. Called on a `Pass` it returns a scalar 
 each update that it has something to say to, by the update's name; a name that is
 missing counts as 0. An optional `check(config)` raises on a setting that cannot work;
 an optional `name` is what metrics call it, its class's name by default; an optional
-`updates`, or `update`, names those that it has losses for, as far as it says.
+`updates`, or `update`, names those that it has losses for, as far as it says; and
+`reads_q = False` of its class says that it teaches Q nothing.
 A term may bring networks: `networks(config, axis_name)` gives modules by name, and
 `examples(config)` the shapes of each one's inputs, without the batch; an update has to
 list them, and the term calls them by `p.apply(name, *inputs)`.
@@ -21,7 +22,7 @@ list them, and the term calls them by `p.apply(name, *inputs)`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import chex
 import jax
@@ -83,6 +84,8 @@ class NonSaturating:
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 3.
     """
 
+    reads_q: ClassVar[bool] = False
+
     def __call__(self, p: Pass) -> dict:
         """Losses of "d" and "g"."""
         return {"d": discrimination(p), "g": jax.nn.softplus(-p.d_fooled).mean()}
@@ -95,6 +98,8 @@ class Minimax:
 
     Source: Chen et al. 2016 (arXiv:1606.03657), eq. 1.
     """
+
+    reads_q: ClassVar[bool] = False
 
     def __call__(self, p: Pass) -> dict:
         """Losses of "d" and "g"."""
@@ -338,7 +343,7 @@ def _is_q_taught(config):
     """Whether an update that lists Q has a term that teaches it, as far as they say."""
     with_q = {update.name for update in config.updates if "q" in update.nets}
     for term in config.objective:
-        if isinstance(term, (NonSaturating, Minimax)):  # They do not read Q.
+        if not getattr(term, "reads_q", True):
             continue
         taught = getattr(term, "updates", getattr(term, "update", None))
         if taught is None:  # A term of a user's own, which may.

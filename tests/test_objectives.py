@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import functools
 import math
@@ -263,6 +264,20 @@ def test_a_q_that_nobody_teaches_is_refused(tiny, term):
     objective = (objectives.NonSaturating(), term)
     with pytest.raises(ValueError, match="lists? 'q'"):
         dataclasses.replace(tiny, updates=updates, objective=objective)
+
+
+@pytest.mark.parametrize("reads_q", [False, True])
+def test_a_term_of_ones_own_may_say_that_it_teaches_q_nothing(tiny, reads_q):
+    class Game(NonSaturating):
+        pass
+
+    Game.reads_q = reads_q
+    updates = (Update("d", (*D, "q"), lr=1e-2), Update("g", ("g",), lr=1e-2))
+    refused = pytest.raises(ValueError, match="lists 'q'")
+    with contextlib.nullcontext() if reads_q else refused:
+        dataclasses.replace(
+            tiny, updates=updates, objective=(Game(), MutualInformation())
+        )
 
 
 def test_a_q_that_another_term_teaches_is_taken(tiny):
