@@ -4,7 +4,7 @@
 
 The setting of `mnist.py`: seconds for 5,000 updates in one dispatch, in float32 and
 bfloat16; what many seeds at once cost against one; and the table of `benchmark.py`. How
-well such seeds do is `mnist_seeds.py --at-once`. `--quick` shrinks it for a CPU.
+well such seeds do, `mnist_seeds.py --at-once` tells. `--quick` shrinks it for a CPU.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def main(argv=None) -> int:
         config = mnist.full(steps)
 
     peak = benchmark.ceiling()
-    found = {"machine": benchmark.hardware(peak)}
+    found, statuses = {"machine": benchmark.hardware(peak)}, [0]
 
     def keep(name, value):
         found[name] = value
@@ -94,7 +94,7 @@ def main(argv=None) -> int:
         try:
             records.write_json(pathlib.Path(options.out), found)
         except OSError as error:  # What was measured is printed.
-            console.tell(error)
+            statuses.append(console.tell(error))
 
     of_dtype = {d: dataclasses.replace(config, compute_dtype=d) for d in DTYPES}
     for dtype, of_it in of_dtype.items():
@@ -106,7 +106,7 @@ def main(argv=None) -> int:
     seen = benchmark.time_each(racing, rounds, turn)
     keep("table", benchmark.rows(racing, seen, peak))
     benchmark.print_table(found["table"])
-    return 0
+    return max(statuses)
 
 
 if __name__ == "__main__":

@@ -145,7 +145,7 @@ def main(argv=None) -> int:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=paths.of_user,
         default=Path("runs/endurance"),
         help="(default: %(default)s)",
     )

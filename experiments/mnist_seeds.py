@@ -37,6 +37,7 @@ from infogan_jax import (
     evaluation,
     loop,
     parallel,
+    paths,
     population,
     records,
     runs,
@@ -82,6 +83,7 @@ def train_at_once(
       Stop, ValueError, OSError, ImportError: an option is wrong, the data cannot be
         read, a directory cannot be written, or a signal came (status 128 and more).
     """
+    paths.check_path(out)
     fresh = [seed for seed in wanted if not has_begun(seeds.run_of(out, seed))]
     if not fresh:
         return []
@@ -176,7 +178,7 @@ def lead(logged, split, whole) -> list[int]:
     began = saved = time.monotonic()
     going, step, ended = list(range(len(logged))), 0, 0
     with signals.Interrupts() as interrupts, interrupts.patience():
-        while step < options.steps and not ended:
+        while going and step < options.steps and not ended:
             n = min(options.evaluate_every, options.steps - step)
             states, metrics = population.train_steps(
                 config,
@@ -283,7 +285,7 @@ def main(argv=None) -> int:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=paths.of_user,
         default=Path("runs/mnist-seeds"),
         help="(default: %(default)s)",
     )

@@ -5,7 +5,8 @@ regulariser from iteration 288,000 on. `--variant modified` is the same without 
 
     python experiments/sprites.py --out runs/sprites                   # on a GPU
     python experiments/sprites.py --out runs/sprites --fraction 0.025  # on a CPU
-    python experiments/sprites.py --out runs/cr --fraction 0.056 --after runs/modified
+    python experiments/sprites.py --out runs/modified --variant modified --fraction .05
+    python experiments/sprites.py --out runs/cr --fraction .056 --after runs/modified
 
 A fraction shortens the schedule and moves the switch in proportion. Scores follow
 InfoGAN-CR's protocols and are taken eight times on the way, and eight between switch
@@ -36,6 +37,7 @@ from infogan_jax import (
     console,
     loop,
     machine,
+    paths,
     presets,
     records,
     runs,
@@ -80,7 +82,7 @@ def advance(config, state, key, n):
     return jax.lax.fori_loop(0, n, one, state)
 
 
-def begin(out: Path, config, seed: int, switch: int, after: Path | None):
+def begin(out: Path, config, seed: int, switch: int, votes: int, after: Path | None):
     """The seed's first state: drawn, or at the switch from its run without pairs."""
     state = infogan_jax.init(config, jax.random.key(seed))
     if after is None:
@@ -92,6 +94,8 @@ def begin(out: Path, config, seed: int, switch: int, after: Path | None):
             f"{run} must be of --variant modified and have done {switch} iterations, "
             f"where the switch of this --fraction is; it has done {int(old.step)}."
         )
+    if (theirs := table.read(run, "begun.json").get("votes", votes)) != votes:
+        raise ValueError(f"{run} was scored by {theirs} votes; give --votes {theirs}.")
     out.mkdir(parents=True, exist_ok=True)
     shutil.copy(run / "scores.jsonl", out)
     return state.replace(
@@ -110,7 +114,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     if checkpoint.steps(out):
         _, state = infogan_jax.restore(out)
     else:
-        state = begin(out, config, seed, switch_of(steps), after)
+        state = begin(out, config, seed, switch_of(steps), votes, after)
     out.mkdir(parents=True, exist_ok=True)
     asked = {"seed": seed, "steps": steps, "votes": votes}
     begun = asked | {"at_the_switch": after is not None}
@@ -239,11 +243,14 @@ def main(argv=None) -> int:
         help="of each score (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/sprites"), help="(default: %(default)s)"
+        "--out",
+        type=paths.of_user,
+        default=Path("runs/sprites"),
+        help="(default: %(default)s)",
     )
     parser.add_argument(
         "--after",
-        type=Path,
+        type=paths.of_user,
         help="of cr: begin at the switch, from the modified runs in this directory",
     )
     options = parser.parse_args(argv)
@@ -258,6 +265,7 @@ def main(argv=None) -> int:
     config = configuration(options.variant, steps)
     try:
         inputs.sklearn("svm")  # Hours before the first score asks for it.
+        paths.check_path(options.out)
         check_same(options.out, config, steps, options.votes, options.after)
         runs.keep_compiled_programs()
         failed = train_all(options, config, steps)

@@ -81,6 +81,8 @@ def study(run, dataset, digits_of) -> list[dict]:
             row = {"run": str(run), "code": code}
             row |= bent(values[:, 0], measured, category.argmax(1))
             found.append(row | kept(config, state, code, digits_of))
+    if not found:
+        raise ValueError("it has no uniform code after its code 0, and is left out.")
     return found
 
 

@@ -1,16 +1,17 @@
 """Markdown table of finished runs: every run, then the median; or a row a directory.
 
-for seed in 0 1 2 3 4; do
-  python experiments/mnist.py --quick --seed $seed --out runs/quick-$seed
-done
-python experiments/table.py runs/quick-*
-python experiments/table.py runs/mnist --curve        # accuracy while it trained
-python experiments/table.py runs/seeds runs/vat --groups   # all seeds of each in a row
+    for seed in 0 1 2 3 4; do
+      python experiments/mnist.py --quick --seed $seed --out runs/quick-$seed
+    done
+    python experiments/table.py runs/quick-*
+    python experiments/table.py runs/mnist --curve        # accuracy while it trained
+    python experiments/table.py runs/mnist-seeds runs/vat-seeds --groups   # all seeds
+
+Runs of a group that differ in more than their seed are refused.
 """
 
 import argparse
 import dataclasses
-import functools
 import itertools
 import json
 import pathlib
@@ -33,32 +34,38 @@ def read(run, name):
     Raises:
       ValueError: it is missing or damaged; or later, for a field that it lacks.
     """
-    path = pathlib.Path(run) / name
 
-    class Fields(dict):
-        def __missing__(self, key):
-            raise ValueError(f"{path} is damaged: it has no {key!r}.")
+    def one(text, kind):
+        found = json.loads(text, object_hook=kind)
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+        return found
 
-    return _parsed(path, functools.partial(json.loads, object_hook=Fields))
+    return _parsed(pathlib.Path(run) / name, one)
 
 
 def lines(run, name):
     """The lines of a JSON-lines file of a run, at least one.
 
     Raises:
-      ValueError: it is missing, damaged or empty.
+      ValueError: it is missing, damaged or empty; or later, for a field that one lacks.
     """
 
-    def each(text):
-        # Of no lines at all the parser says what it says of no text.
-        return [json.loads(line) for line in text.splitlines()] or json.loads(text)
+    def each(text, kind):
+        if not text:
+            raise ValueError("it has no lines, as where a run had no labels")
+        return [json.loads(line, object_hook=kind) for line in text.splitlines()]
 
     return _parsed(pathlib.Path(run) / name, each)
 
 
 def _parsed(path, parse):
+    class Fields(dict):
+        def __missing__(self, key):
+            raise ValueError(f"{path} is damaged: it has no {key!r}.")
+
     try:
-        return parse(path.read_text())
+        return parse(path.read_text(), Fields)
     except OSError as error:
         raise ValueError(
             f"{path} cannot be read ({error.strerror}): {path.parent} is not a "

@@ -10,7 +10,15 @@ import jax
 import numpy as np
 
 import infogan_jax
-from infogan_jax import console, evaluation, inference, latents, plotting, records
+from infogan_jax import (
+    console,
+    evaluation,
+    inference,
+    latents,
+    paths,
+    plotting,
+    records,
+)
 from infogan_jax import data as data_lib
 from infogan_jax import options as options_lib
 
@@ -71,11 +79,11 @@ def infer(run, images, out):
     config, state = infogan_jax.restore(run, nets=("trunk", "q"))
     pictures = data_lib.read_images(images)
     means = np.asarray(config.codes.mean(evaluation.read(config, state, pictures)))
-    folder = Path(images).expanduser()
+    folder = paths.of_user(images)
     names = [str(index) for index in range(len(means))]
     if folder.is_dir():
-        paths = data_lib.list_images(folder)
-        names = [path.relative_to(folder).as_posix() for path in paths]
+        files = data_lib.list_images(folder)
+        names = [path.relative_to(folder).as_posix() for path in files]
     if Path(out).suffix == ".npz":
         _write(out, lambda: np.savez_compressed(out, image=names, codes=means))
         return
@@ -207,7 +215,7 @@ def _category_of(run, digit):
 
 def _file(run, name):
     """A file of a run, which may be named by its checkpoints."""
-    folder = Path(run).resolve()
+    folder = paths.of_user(run).resolve()
     path = (folder.parent if folder.name == "checkpoints" else folder) / name
     if not path.is_file():
         raise FileNotFoundError(

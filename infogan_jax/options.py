@@ -83,7 +83,7 @@ def parser(
     option("--save-every", "updates between checkpoints", int, "N")
     option("--evaluate-every", "updates between accuracies", int, "N")
     option(
-        "--devices", "local devices to use; None: as many as divide the batch", int, "N"
+        "--devices", "local devices to use; else as many as divide the batch", int, "N"
     )
     p.add_argument(
         "--out", default=out, metavar="DIR", help="run directory (default: %(default)s)"

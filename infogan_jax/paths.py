@@ -12,6 +12,8 @@ def check_new(*files) -> None:
     """
     for path in map(Path, files):
         is_new = not path.exists()
+        if not (is_new or path.is_file()):  # A device would become one.
+            raise OSError(f"{path} is no file; name another.")
         try:
             with path.open("a") as file:
                 size = file.tell()
@@ -23,6 +25,18 @@ def check_new(*files) -> None:
             path.unlink()
 
 
+def of_user(text) -> Path:
+    """A path as people write it, ~ expanded.
+
+    Raises:
+      ValueError: ~NAME, where nobody of this name has a home.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{text}: {error} Write the whole path.") from error
+
+
 def to_path(directory) -> Path:
     """The whole path of a directory, ~ expanded; raises for an address such as gs://."""
     if re.match("[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(directory)):
@@ -30,7 +44,7 @@ def to_path(directory) -> Path:
             f"{os.fspath(directory)} is an address, and checkpoints are kept in a file "
             "system; mount it, or name a directory."
         )
-    return Path(directory).expanduser().resolve()
+    return of_user(directory).resolve()
 
 
 def check_path(directory) -> None:

@@ -159,7 +159,7 @@ def curves(config: Config, lines: Sequence[dict]):
     right.set(xlabel="update", ylabel="L_I [nats]", title="L_I; dashed: H(c)")
     for panel in (left, middle, right):
         if panel.lines:
-            panel.legend(fontsize=7)
+            panel.legend(fontsize=7, loc="center right")  # To look for one is slow.
     return figure
 
 

@@ -26,7 +26,6 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import jax
 
@@ -69,8 +68,8 @@ def main(
     """
     arguments = options_lib.parser(description, defaults, out).parse_args(argv)
     given = vars(arguments)
-    directory, resume = Path(given.pop("out")), given.pop("resume")
     try:
+        directory, resume = paths.of_user(given.pop("out")), given.pop("resume")
         # First: joining puts a handler of its own on SIGTERM.
         if address := given.pop("distributed"):
             cluster.join(address)
@@ -78,7 +77,7 @@ def main(
             return _start(directory, resume, given, defaults, build, interrupts)
     except signals.Interrupted as interrupted:
         begun = (directory / "run.json").exists()
-        _say(f"interrupted. {_command(directory, build) if begun else ''}")
+        _say(f"interrupted. {_command(directory, build)}" if begun else "interrupted.")
         return 128 + interrupted.signal
     except (Stop, ValueError, OSError, ImportError) as error:
         return console.tell(error)
@@ -250,7 +249,8 @@ def _lead(run, state, interrupts, began):
         _say(records.describe_alarm(alarm))
     draw(run, state, report)
     _tell_of_files(run, report)
-    gc.collect()  # Figures are cyclic.
+    with interrupts.patience():  # What a signal raises in it would be lost.
+        gc.collect()  # Figures are cyclic.
     loop.give_memory_back()
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
     return 0

@@ -198,6 +198,7 @@ def test_what_is_no_killed_run_is_not_written_over(images, tmp_path):
     [
         (["--data", "bundld"], "Did you mean 'bundled'"),
         (["--data", "bundled", "--quick", "--batch-size", "1"], "at least 2"),
+        (["--data", "bundled", "--out", "a[1]"], "its path must be without [ ]"),
         (["--data", "bundled", "--devices", "9"], "--devices 9, but there are only 8"),
     ],
 )

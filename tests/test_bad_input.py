@@ -817,6 +817,7 @@ def test_arguments_that_cannot_be_parsed_are_status_two(capsys, arguments):
 
 
 WISHES = [
+    (["sample", "~nosuch/run"], ["~nosuch/run", "Write the whole path"]),
     (["sample", "nowhere"], ["no checkpoint", "nowhere"]),
     (["sample", "W/empty"], ["no checkpoint"]),
     (["sample", "W/file"], ["no checkpoint"]),

@@ -504,3 +504,18 @@ def test_the_way_to_sample_names_a_digit_that_there_is(copied, monkeypatch, caps
     monkeypatch.setattr(runs.evaluation, "evaluate", lambda *_: dict(report))
     assert resume(copied) == 0
     assert "--digit 2 " in capsys.readouterr().out
+
+
+def test_a_run_may_lie_at_home(wish, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for more in ([*wish, "--steps", "1"], ["--resume", "--steps", "2"]):
+        assert tiny_experiment.main(["--out=~/run", *more]) == 0
+    run = tmp_path / "home" / "run"
+    assert [row["step"] for row in lines(run / "metrics.jsonl")] == [1, 2]
+    assert checkpoint.steps(run) == [1, 2] and not (tmp_path / "~").exists()
+
+
+def test_nobodys_home_is_refused(capsys):
+    assert tiny_experiment.main(["--out=~nosuch/run"]) == 2
+    assert "~nosuch/run: " in capsys.readouterr().err

@@ -95,6 +95,21 @@ def test_fakes_that_are_real_digits_teach_what_digits_teach(monkeypatch):
     assert row["taught_categories"] < row["taught_digits"] == pytest.approx(right)
 
 
+def test_a_run_without_the_codes_that_are_measured_is_told(monkeypatch, tiny):
+    parts = latents.Uniform(), latents.Categorical(3)
+    turned = dataclasses.replace(tiny, codes=latents.Product(parts))
+    found = turned, infogan_jax.init(turned, jax.random.key(0))
+    monkeypatch.setattr(sweeps.infogan_jax, "restore", lambda run: found)
+    shape = types.SimpleNamespace(image_shape=tiny.image_shape)
+    monkeypatch.setattr(sweeps, "MEASURES", ())  # Of 28x28 digits.
+    for script, reason in (
+        (sweeps, "no uniform code after its code 0"),
+        (fakes, "code 0 is no category"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            script.study("a run", shape, None)
+
+
 def race(folder, *argv):
     """The rows that the benchmark writes, by name."""
     path = folder / "rows.json"

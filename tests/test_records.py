@@ -7,7 +7,7 @@ import signal
 import pytest
 import tiny_experiment
 
-from infogan_jax import console, data, records, signals
+from infogan_jax import console, data, paths, records, signals
 
 SEEN = {
     "d/accuracy": 0.9,
@@ -115,3 +115,9 @@ def test_only_the_first_signal_waits_and_only_in_patience(number):
         for each in (signal.SIGINT, signal.SIGTERM):
             assert signal.getsignal(each) == signal.SIG_DFL
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_what_is_no_file_is_not_written_over(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe is no file; name another"):
+        paths.check_new(tmp_path / "pipe")

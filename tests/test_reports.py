@@ -175,6 +175,8 @@ def test_a_copy_of_a_run_is_counted_once(finished_seeds, capsys):
         ("timings.jsonl", "", "timings.jsonl is damaged"),
         ("run.json", None, "run.json cannot be read (No such file or directory)"),
         ("run.json", "{}", "run.json is damaged: it has no 'seed'"),
+        ("run.json", "[]", "run.json is damaged: it is no object"),
+        ("timings.jsonl", "{}", "timings.jsonl is damaged: it has no 'seconds'"),
         ("environment.json", "{}", "environment.json is damaged: it has no '"),
     ],
 )

@@ -311,12 +311,15 @@ def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_pa
     run = tmp_path / "modified" / "seed-0"
     infogan_jax.save(run, modified, old)
     (run / "scores.jsonl").write_text('{"step": 100}\n')
+    (run / "begun.json").write_text('{"votes": 500}')
 
-    out = tmp_path / "cr" / "seed-0"
+    out, switch = tmp_path / "cr" / "seed-0", sprites.switch_of(112)
     with pytest.raises(ValueError, match="have done 99 iterations.* it has done 100"):
-        sprites.begin(out, cr, 0, 99, run.parent)
+        sprites.begin(out, cr, 0, 99, 500, run.parent)
+    with pytest.raises(ValueError, match="was scored by 500 votes; give --votes 500"):
+        sprites.begin(out, cr, 0, switch, 10, run.parent)
     assert not out.exists()
-    state = sprites.begin(out, cr, 0, sprites.switch_of(112), run.parent)
+    state = sprites.begin(out, cr, 0, switch, 500, run.parent)
     infogan_jax.checks.check_state(cr, state)
     assert (out / "scores.jsonl").exists()
     chex.assert_trees_all_equal(state.replace(nets=old.nets, opt=old.opt), old)
@@ -325,4 +328,4 @@ def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_pa
     assert state.nets.keys() - old.nets.keys() == {"h"}
     infogan_jax.save(out, cr, state)
     with pytest.raises(ValueError, match="must be of --variant modified"):
-        sprites.begin(out, cr, 0, 100, out.parent)
+        sprites.begin(out, cr, 0, 100, 500, out.parent)

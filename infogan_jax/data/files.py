@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from infogan_jax import paths
+
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _NO_CLASS = (".", "__MACOSX")  # Hidden, or left by macOS's archiver.
 _HELD_OUT = 10
@@ -22,7 +24,7 @@ def read_images(path) -> np.ndarray:
       ValueError: as `read_npz` and `read_folder`.
       ImportError: a folder, and Pillow is missing.
     """
-    path = Path(path).expanduser()
+    path = paths.of_user(path)
     if path.is_dir():
         return _read_folder(path, _classes(path))["image"]
     if not path.exists():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from infogan_jax import paths
 from infogan_jax.data import files, idx, prepared
 
 NAMES = (
@@ -89,7 +90,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     """
     kind, colon, rest = name.partition(":")
     if colon and kind in _READERS:
-        train, test = _READERS[kind](Path(rest).expanduser())
+        train, test = _READERS[kind](paths.of_user(rest))
         return Dataset(name, train, test, f"{len(train['label'])} images of {rest}")
     if colon and kind == "tfds":
         train, test = prepared.read(rest, data_dir)
@@ -121,7 +122,7 @@ def default_dir() -> Path:
 
 
 def _from_idx(name, data_dir, seconds=None):
-    folder = Path(data_dir).expanduser() if data_dir else default_dir() / name
+    folder = paths.of_user(data_dir) if data_dir else default_dir() / name
     train, test = idx.read(name, folder, seconds)
     return Dataset(name, train, test, f"all of {name}, from {folder}")
 
