@@ -253,7 +253,7 @@ def _lead(run, state, interrupts, began):
         gc.collect()  # Figures are cyclic.
     loop.give_memory_back()
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
-    return 0
+    return 128 + interrupts.signal if interrupts.signal else 0
 
 
 def evaluate(run: loop.Run, state, log: records.Log) -> dict:

@@ -422,6 +422,21 @@ def test_a_signal_in_the_last_save_ends_the_run(copied, monkeypatch, capsys):
     assert not (copied / "evaluation.json").exists()
 
 
+def test_a_signal_in_the_last_second_is_the_status_of_a_finished_run(
+    copied, monkeypatch, capsys
+):
+    numbers = [signal.SIGTERM]
+
+    def interrupted():
+        if numbers:  # A second signal would kill.
+            signal.raise_signal(numbers.pop())
+
+    monkeypatch.setattr(runs.gc, "collect", interrupted)
+    assert resume(copied) == 128 + signal.SIGTERM
+    assert "minutes in all" in capsys.readouterr().out
+    assert (copied / "evaluation.json").exists()
+
+
 def test_a_report_of_an_earlier_end_does_not_outlive_it(copied, monkeypatch):
     monkeypatch.setattr(runs.loop, "lead", lambda run, state, *_: (state, 15))
     more = ["--out", str(copied), "--resume", "--steps", "8"]
