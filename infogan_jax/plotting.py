@@ -133,6 +133,9 @@ def plane(
 def curves(config: Config, lines: Sequence[dict]):
     """Losses, what tells of health, and L_I of each code; H(c) of the discrete ones.
 
+    A line's outermost hundredth may lie outside: one step, as where a weight jumps,
+    would flatten all others.
+
     Args:
       config: the configuration.
       lines: those of metrics.jsonl: {"step": ..., name: value}.
@@ -157,9 +160,11 @@ def curves(config: Config, lines: Sequence[dict]):
         if isinstance(part, latents.Categorical | latents.Bernoulli):
             right.axhline(part.entropy(), color=drawn.get_color(), linestyle="--")
     right.set(xlabel="update", ylabel="L_I [nats]", title="L_I; dashed: H(c)")
-    for panel in (left, middle, right):
+    places = "center left", "lower right", "center left"  # To look for one is slow.
+    for panel, place in zip((left, middle, right), places, strict=True):
         if panel.lines:
-            panel.legend(fontsize=7, loc="center right")  # To look for one is slow.
+            _leave_outliers_out(panel)
+            panel.legend(fontsize=7, loc=place)
     return figure
 
 
@@ -187,6 +192,16 @@ def blank(width: float, height: float, columns: int = 1, rows: int = 1):
         ) from None
     figure = mpl.Figure(figsize=(width, height), dpi=110, layout="constrained")
     return figure, figure.subplots(rows, columns)
+
+
+def _leave_outliers_out(panel):
+    values = [np.asarray(line.get_ydata(), float) for line in panel.lines]
+    values = [y[np.isfinite(y)] for y in values]
+    ends = [np.quantile(y, (0.005, 0.995)) for y in values if y.size]
+    if ends:
+        low, high = np.min(ends), np.max(ends)
+        margin = 0.05 * (high - low) or 1.0
+        panel.set_ylim(low - margin, high + margin)
 
 
 def _parameters(config):

@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import io
+import math
 import sys
 
 import numpy as np
@@ -104,6 +105,14 @@ def test_curves_draw_the_entropy_of_discrete_codes_only(config):
     *_, right = plotting.curves(config, lines).axes
     dashed = [line for line in right.lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in dashed] == [pytest.approx(np.log(3))]
+
+
+def test_one_step_far_off_does_not_flatten_the_curves(config):
+    lines = [{"step": n, "info/0": n / 400, "info/1": 0.5} for n in range(400)]
+    lines[200] |= {"info/0": -60.0, "info/1": math.nan}
+    *_, right = plotting.curves(config, lines).axes
+    low, high = right.get_ylim()
+    assert -1 < low < 0 and math.log(3) < high < 2
 
 
 def test_curves_of_what_teaches_no_code_have_no_empty_legend(config):
