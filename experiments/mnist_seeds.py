@@ -91,7 +91,7 @@ def train_at_once(
     options = experiment.defaults(given.get("quick", False))
     options = dataclasses.replace(options, **given)
     options_lib.check(options)
-    split, whole = shardings(len(fresh), options)
+    whole, split = places(len(fresh), options)
     runs.keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
     check_labels(dataset)
@@ -104,11 +104,11 @@ def train_at_once(
             own = dataclasses.replace(options, seed=seed)
             directory = seeds.run_of(out, seed)
             logged.append(begin(held, directory, config, own, dataset))
-        return lead(logged, split, whole)
+        return lead(logged, whole, split)
 
 
-def shardings(n_seeds: int, options: runs.Options) -> tuple:
-    """Where seeds lie, and what all need: on as many devices as share them evenly.
+def places(n_seeds: int, options: runs.Options) -> tuple:
+    """Where the data lie, and the seeds, split evenly over as many devices as can be.
 
     Raises:
       Stop: there are not the devices that the options ask for.
@@ -117,9 +117,7 @@ def shardings(n_seeds: int, options: runs.Options) -> tuple:
     n, kind = parallel.largest_fit(n_seeds, len(devices)), devices[0].device_kind
     available, each = jax.local_device_count(), n_seeds // n
     print(f"devices: {n} of {available} ({kind}), seeds on each: {each}")
-    mesh, named = jax.sharding.Mesh(devices[:n], "seed"), jax.sharding.NamedSharding
-    split, whole = jax.sharding.PartitionSpec("seed"), jax.sharding.PartitionSpec()
-    return named(mesh, split), named(mesh, whole)
+    return parallel.shardings(devices[:n])
 
 
 def check_labels(dataset: data.Dataset) -> None:
@@ -158,13 +156,13 @@ def begin(held, directory: Path, config, options, dataset):
     return run, held.enter_context(log)
 
 
-def lead(logged, split, whole) -> list[int]:
+def lead(logged, whole, split) -> list[int]:
     """Trains all runs together to their end; returns the seeds that failed on the way.
 
     Args:
       logged: runs and logs, from `begin`, of options that differ in the seed alone.
-      split: the sharding of the seeds, from `shardings`.
-      whole: that of the data.
+      whole: the sharding of the data, from `places`.
+      split: that of the seeds.
 
     Raises:
       Stop: a log or a checkpoint cannot be written; or a signal came (status 128 and

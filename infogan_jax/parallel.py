@@ -40,7 +40,7 @@ def pmap_step(
       ValueError: `devices` is empty.
     """
     devices = _given(devices, jax.local_devices())
-    n, (everywhere, shares) = len(devices), _shardings(devices)
+    n, (everywhere, shares) = len(devices), shardings(devices)
     mapped = jax.pmap(
         functools.partial(training.step, config, axis_name="batch"),
         axis_name="batch",
@@ -85,7 +85,7 @@ def shard_map_step(
       ValueError: `devices` is empty.
     """
     devices = _given(devices, jax.devices())
-    everywhere, shares = _shardings(devices)
+    everywhere, shares = shardings(devices)
 
     def on_one_device(state, batch, key):
         return training.step(config, state, batch, key, axis_name="batch")
@@ -110,20 +110,20 @@ def shard_map_step(
     return run
 
 
-def _given(devices, all_of_them):
-    devices = all_of_them if devices is None else list(devices)
-    if not devices:
-        raise ValueError("devices names none; give at least one, or None for all.")
-    return devices
-
-
-def _shardings(devices):
+def shardings(devices: Sequence[jax.Device]) -> tuple:
     """On every device the whole, and on every device a share of the first axis."""
     mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
     return (
         jax.sharding.NamedSharding(mesh, _SPEC()),
         jax.sharding.NamedSharding(mesh, _SPEC("batch")),
     )
+
+
+def _given(devices, all_of_them):
+    devices = all_of_them if devices is None else list(devices)
+    if not devices:
+        raise ValueError("devices names none; give at least one, or None for all.")
+    return devices
 
 
 def _without_mesh():

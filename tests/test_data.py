@@ -506,7 +506,7 @@ def test_the_cache_lies_where_the_system_says(monkeypatch, tmp_path):
     assert data.default_dir() == tmp_path / "infogan_jax"
 
 
-def test_images_of_a_folder_are_in_the_order_of_their_paths(tmp_path, monkeypatch):
+def test_images_of_a_folder_are_in_the_order_of_their_paths(tmp_path):
     write_pictures(tmp_path, ["b.png", "a.png", "c/a.png", "B.PNG"])
     names = [p.relative_to(tmp_path).as_posix() for p in data.list_images(tmp_path)]
     assert names == ["B.PNG", "a.png", "b.png", "c/a.png"]

@@ -398,24 +398,21 @@ def test_a_full_disk_costs_a_run_that_goes_on_nothing(copied, monkeypatch, capsy
     assert sorted(copied.rglob("*")) == before
 
 
-def test_a_signal_while_the_data_come_is_its_status(tmp_path, monkeypatch, capsys):
-    def interrupted(*_):
-        signal.raise_signal(signal.SIGTERM)
+def one_signal():
+    """A function whose first call raises SIGTERM; a second signal would kill."""
+    numbers = [signal.SIGTERM]
+    return lambda *_: numbers and signal.raise_signal(numbers.pop())
 
-    monkeypatch.setattr(runs.data, "load", interrupted)
+
+def test_a_signal_while_the_data_come_is_its_status(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs.data, "load", one_signal())
     out = tmp_path / "run"
     assert tiny_experiment.main(["--out", str(out)]) == 128 + signal.SIGTERM
     assert not out.exists()
 
 
 def test_a_signal_in_the_last_save_ends_the_run(copied, monkeypatch, capsys):
-    numbers = [signal.SIGTERM]
-
-    def interrupted():
-        if numbers:  # A second signal would kill.
-            signal.raise_signal(numbers.pop())
-
-    monkeypatch.setattr(loop, "give_memory_back", interrupted)
+    monkeypatch.setattr(loop, "give_memory_back", one_signal())
     more = ["--out", str(copied), "--resume", "--steps", "7"]
     assert tiny_experiment.main(more) == 128 + signal.SIGTERM
     assert "saved after 7 of 7 updates" in capsys.readouterr().out
@@ -425,13 +422,7 @@ def test_a_signal_in_the_last_save_ends_the_run(copied, monkeypatch, capsys):
 def test_a_signal_in_the_last_second_is_the_status_of_a_finished_run(
     copied, monkeypatch, capsys
 ):
-    numbers = [signal.SIGTERM]
-
-    def interrupted():
-        if numbers:  # A second signal would kill.
-            signal.raise_signal(numbers.pop())
-
-    monkeypatch.setattr(runs.gc, "collect", interrupted)
+    monkeypatch.setattr(runs.gc, "collect", one_signal())
     assert resume(copied) == 128 + signal.SIGTERM
     assert "minutes in all" in capsys.readouterr().out
     assert (copied / "evaluation.json").exists()

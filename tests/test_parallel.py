@@ -125,12 +125,12 @@ def test_a_split_step_may_lie_in_a_jit_and_a_scan_of_ones_own(
 def test_a_shard_map_of_ones_own_averages_or_is_refused(
     axis, checks, tiny, batch, key, state
 ):
-    sharded = in_shard_map(functools.partial(infogan_jax.step, tiny), axis, axis)
+    step = in_shard_map(tiny, axis, axis, checks)
     if checks:
         with pytest.raises(ValueError, match="give it check_vma=False"):
-            sharded(True)(state, batch, key)
+            step(state, batch, key)
         return
-    _, seen = sharded(False)(state, batch, key)
+    _, seen = step(state, batch, key)
     _, one = infogan_jax.train_step(tiny, state, batch, key)
     np.testing.assert_allclose(seen["d/gradient"], one["d/gradient"], rtol=1e-3)
 
@@ -140,30 +140,26 @@ def test_a_shard_map_that_would_sum_gradients_or_fail_inside_is_refused(
     axis, over, tiny, batch, key, state
 ):
     """A batch that is whole on every device, and a step of each device's own."""
-    sharded = in_shard_map(functools.partial(infogan_jax.step, tiny), axis, over)
+    step = in_shard_map(tiny, axis, over, True)
     with pytest.raises(ValueError, match="give it check_vma=False"):
-        jax.eval_shape(sharded(True), state, batch, key)
+        jax.eval_shape(step, state, batch, key)
 
 
-def in_shard_map(step, axis, over):
-    """The step over axes of a mesh, by whether the `shard_map` checks what varies."""
+def in_shard_map(config, axis, over, checks):
+    """A step by `axis`, in a `shard_map` that splits the batch `over` axes."""
     mesh = jax.make_mesh(
         (2, 2), ("x", "y"), axis_types=(jax.sharding.AxisType.Auto,) * 2
     )
     whole, split = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(over)
-
-    def sharded(checks):
-        return jax.jit(
-            jax.shard_map(
-                functools.partial(step, axis_name=axis),
-                mesh=mesh,
-                in_specs=(whole, split, whole),
-                out_specs=whole,
-                check_vma=checks,
-            )
+    return jax.jit(
+        jax.shard_map(
+            functools.partial(infogan_jax.step, config, axis_name=axis),
+            mesh=mesh,
+            in_specs=(whole, split, whole),
+            out_specs=whole,
+            check_vma=checks,
         )
-
-    return sharded
+    )
 
 
 @pytest.mark.parametrize("make", [infogan_jax.pmap_step, infogan_jax.shard_map_step])
