@@ -5,6 +5,7 @@ typed (`jax.random.key`). Orbax, TensorFlow Datasets and matplotlib load when us
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from infogan_jax import (
     contrastive,
@@ -33,6 +34,10 @@ from infogan_jax.training import (
     train_step,
     train_steps,
 )
+
+if TYPE_CHECKING:
+    from infogan_jax import checkpoint
+    from infogan_jax.checkpoint import restore, save
 
 __all__ = [
     "Config",

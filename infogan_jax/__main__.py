@@ -4,6 +4,7 @@ import argparse
 import csv
 import importlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -23,7 +24,7 @@ from infogan_jax import data as data_lib
 from infogan_jax import options as options_lib
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 2, with a line, if it cannot."""
     arguments = vars(_parser().parse_args(argv))
     command, modules = arguments.pop("command"), arguments.pop("modules")
@@ -36,21 +37,28 @@ def main(argv=None) -> int:
     return 0
 
 
-def sample(run, n, seed, digit, values, out):
+def sample(
+    run: str,
+    n: int,
+    seed: int,
+    digit: int | None,
+    values: Sequence[tuple[int, float]],
+    out: str,
+) -> None:
     """A grid of n images; or their arrays, if `out` ends in .npz."""
     config, state = infogan_jax.restore(run, nets=("g",))
     if len(dict(values)) < len(values):
         raise ValueError("--set names a code twice; give each a single value.")
-    values = dict(values)
+    chosen = dict(values)
     if digit is not None:
         code, category = _category_of(run, digit)
-        if code in values:
+        if code in chosen:
             raise ValueError(
-                f"--digit {digit} is code {code}, which --set {code}={values[code]:g} "
+                f"--digit {digit} is code {code}, which --set {code}={chosen[code]:g} "
                 "sets too; give one of them."
             )
-        values[code] = category
-    drawn = inference.sample(config, state, jax.random.key(seed), n, c=values)
+        chosen[code] = category
+    drawn = inference.sample(config, state, jax.random.key(seed), n, c=chosen)
     if Path(out).suffix == ".npz":
         _write(out, lambda: np.savez_compressed(out, **drawn._asdict()))
         return
@@ -61,7 +69,7 @@ def sample(run, n, seed, digit, values, out):
     _save_grid(images, f"{n} samples, seed {seed}", out)
 
 
-def traverse(run, code, rows, steps, seed, out):
+def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: str) -> None:
     """A grid in which one code moves along each row."""
     config, state = infogan_jax.restore(run, nets=("g",))
     key = jax.random.key(seed)
@@ -74,7 +82,7 @@ def traverse(run, code, rows, steps, seed, out):
     _save_grid(images, f"code {code}, seed {seed}", out, names)
 
 
-def infer(run, images, out):
+def infer(run: str, images: str, out: str) -> None:
     """Mean of Q(c|x) for every image, a line with its name; or arrays in an .npz."""
     config, state = infogan_jax.restore(run, nets=("trunk", "q"))
     pictures = data_lib.read_images(images)
@@ -100,16 +108,16 @@ def infer(run, images, out):
     _write(out, write_table)
 
 
-def evaluate(run, data, data_dir, seed):
+def evaluate(run: str, data: str | None, data_dir: str | None, seed: int) -> None:
     """Prints how well Q recovers the codes and, with labels, the digits."""
     config, state = infogan_jax.restore(run)
-    is_its_own = data is None
-    if is_its_own:
+    environment = None
+    if data is None:
         options = options_lib.read(_file(run, "run.json"))
         data, data_dir = options.data, data_dir or options.data_dir
-    loaded = data_lib.load(data, data_dir)
-    if is_its_own:
         environment = _read_json(_file(run, "environment.json"))
+    loaded = data_lib.load(data, data_dir)
+    if environment is not None:
         fix = "give --data to evaluate it on other images"
         records.check_data(run, environment, loaded, fix)
     key = jax.random.key(seed)

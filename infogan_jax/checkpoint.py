@@ -25,11 +25,12 @@ import orbax.checkpoint as ocp
 from infogan_jax import checks, forward, paths, rules, training
 from infogan_jax import config as config_lib
 
-Config, TrainState = config_lib.Config, training.TrainState
+Config = config_lib.Config
+TrainState = training.TrainState
 
 _FOLDER = "checkpoints"
 _CONFIG = "config.json"  # The name of the Config's checksum, beside the arrays'.
-_silences = []  # An item for each who wants one just now.
+_silences: list[None] = []  # An item for each who wants one just now.
 
 
 class Writer:
@@ -121,7 +122,7 @@ class Writer:
         """Itself."""
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         """Waits until everything is on disk."""
         self._is_closed = True
         try:

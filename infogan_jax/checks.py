@@ -1,22 +1,24 @@
 """Images, batches and states, checked where users bring them in."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from infogan_jax import config as config_lib
+from infogan_jax import types
 
 Config = config_lib.Config
 
 
-def to_float(images: jax.Array) -> jax.Array:
+def to_float(images: types.Array) -> types.Array:
     """Images as float32 in [0, 1]; uint8 is divided by 255."""
     return images / jnp.float32(255) if images.dtype == jnp.uint8 else images
 
 
-def check_range(images, wait: bool = False) -> None:
+def check_range(images: types.Array, wait: bool = False) -> None:
     """Raises unless float images lie in [0, 1]: those in host memory.
 
     With `wait`, also those on devices of this process, for which it has to wait.
@@ -35,7 +37,7 @@ def check_range(images, wait: bool = False) -> None:
             )
 
 
-def check_images(config: Config, images) -> None:
+def check_images(config: Config, images: Any) -> None:
     """Raises unless the images have the config's shape and a dtype of the library."""
     if not hasattr(images, "dtype"):
         raise ValueError(f"images must be an array, not a {type(images).__name__}.")
@@ -51,7 +53,7 @@ def check_images(config: Config, images) -> None:
         )
 
 
-def check_rows(config: Config, rows: dict, wait: bool = False) -> None:
+def check_rows(config: Config, rows: types.Rows, wait: bool = False) -> None:
     """Raises unless a dataset's or a batch's images fit the config.
 
     `wait` is that of `check_range`: right for a dataset, which is looked at once, and
@@ -68,7 +70,7 @@ def check_rows(config: Config, rows: dict, wait: bool = False) -> None:
     check_range(image, wait)
 
 
-def check_single(state) -> None:
+def check_single(state: Any) -> None:
     """Raises unless a state is of one run."""
     if np.ndim(state.step):
         raise ValueError(
@@ -77,7 +79,7 @@ def check_single(state) -> None:
         )
 
 
-def check_nets(state, *names: str) -> None:
+def check_nets(state: Any, *names: str) -> None:
     """Raises unless a state is of one run, and holds these networks."""
     check_single(state)
     if not set(names) <= set(state.nets):
@@ -87,7 +89,7 @@ def check_nets(state, *names: str) -> None:
         )
 
 
-def check_state(config: Config, state) -> None:
+def check_state(config: Config, state: Any) -> None:
     """Raises unless a state can be trained: all networks and optimizers are there."""
     check_nets(state, *config.networks())
     if missing := {update.name for update in config.updates} - set(state.opt):
@@ -115,7 +117,7 @@ def check_state(config: Config, state) -> None:
         )
 
 
-def check_batch(config: Config, batch: dict) -> dict:
+def check_batch(config: Config, batch: types.Rows) -> dict[str, types.Array]:
     """The batch of a step, without what is None; raises unless it fits the config."""
     check_rows(config, batch)
     label, n = batch.get("label"), len(batch["image"])
@@ -134,7 +136,7 @@ def check_batch(config: Config, batch: dict) -> dict:
     return batch | ({} if label is None else {"label": label.astype(jnp.int32)})
 
 
-def check_axis(axis_name: str | tuple[str, ...] | None, *trees) -> None:
+def check_axis(axis_name: types.Axis, *trees: Any) -> None:
     """Raises inside a `jax.shard_map` that keeps account of what varies over its axes.
 
     It makes the gradients of all that does not vary sums, which a step averages; and it

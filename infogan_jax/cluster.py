@@ -4,10 +4,13 @@ The first of them decides and writes; the others follow by `from_first` and `agr
 """
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+Tree = TypeVar("Tree")
 
 
 def join(cluster: str) -> None:
@@ -21,7 +24,7 @@ def join(cluster: str) -> None:
       ValueError: the text is neither, or no cluster was found.
     """
     if cluster == "auto":
-        arguments = {}
+        arguments: dict[str, Any] = {}
     else:
         try:
             address, processes, index = cluster.split(",")
@@ -46,7 +49,7 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def from_first(tree):
+def from_first(tree: Tree) -> Tree:
     """The first process's arrays, in all of them; the others bring the same shapes."""
     if jax.process_count() == 1:
         return tree
@@ -86,7 +89,7 @@ def agree(*numbers: int) -> list[int]:
     return every.max(0).tolist()
 
 
-def local(tree):
+def local(tree: Tree) -> Tree:
     """This process's copy of arrays that lie whole on every device."""
     if jax.process_count() == 1:
         return tree

@@ -5,10 +5,12 @@ checkpoint.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+import jax
 import optax
 
 from infogan_jax import (
@@ -19,6 +21,7 @@ from infogan_jax import (
     registry,
     rules,
     schedules,
+    types,
 )
 
 
@@ -45,8 +48,8 @@ class Update:
     """
 
     name: str
-    nets: tuple
-    lr: Any
+    nets: tuple[str, ...]
+    lr: schedules.Value | tuple[schedules.Value, ...]
     beta1: float = 0.5
     beta2: float = 0.999
     begin: int = 0
@@ -85,7 +88,7 @@ class Update:
         # written over.
         return optax.scale_by_adam(ops.unknown(self.beta1), self.beta2)
 
-    def rates(self, step) -> dict:
+    def rates(self, step: jax.Array) -> dict[str, jax.Array | float]:
         """Each net's learning rate at `step`."""
         lrs = self.lr if isinstance(self.lr, tuple) else (self.lr,) * len(self.nets)
         rates = zip(self.nets, lrs, strict=True)
@@ -122,13 +125,16 @@ class Config:
         `check` refuses, or settings that do not go together.
     """
 
-    codes: Any = latents.Product(
+    codes: latents.Product = latents.Product(
         (latents.Categorical(10), latents.Uniform(), latents.Uniform())
     )
-    noise: Any = latents.Uniform(size=62)
-    architecture: Any = networks.Dcgan()
-    objective: tuple = (objectives.NonSaturating(), objectives.MutualInformation())
-    updates: tuple = (
+    noise: latents.Latent = latents.Uniform(size=62)
+    architecture: networks.Architecture = networks.Dcgan()
+    objective: tuple[objectives.Term, ...] = (
+        objectives.NonSaturating(),
+        objectives.MutualInformation(),
+    )
+    updates: tuple[Update, ...] = (
         Update("d", ("trunk", "d"), lr=2e-4),
         Update("g", ("g", "q"), lr=1e-3),
     )
@@ -204,17 +210,20 @@ class Config:
                 )
 
     @property
-    def image_shape(self) -> tuple:
+    def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
         return self.architecture.image_shape
 
-    def networks(self, axis_name: str | None = None) -> dict:
+    def networks(self, axis_name: types.Axis = None) -> dict[str, Any]:
         """The modules by name: the architecture's, and those that terms bring."""
         latent_dim = self.noise.dim + self.codes.dim
         modules = self.architecture.networks(latent_dim, self.codes.n_params, axis_name)
         shapes = self.examples()
         for term in self.objective:
-            brought = getattr(term, "networks", lambda *_: {})(self, axis_name)
+            bring: Callable[..., dict[str, Any]] = getattr(
+                term, "networks", lambda *_: {}
+            )
+            brought = bring(self, axis_name)
             if taken := sorted(modules.keys() & brought.keys()):
                 raise ValueError(
                     f"{term_name(term)} brings networks {taken}, but there are others "
@@ -228,9 +237,9 @@ class Config:
             modules |= brought
         return modules
 
-    def examples(self) -> dict:
+    def examples(self) -> dict[str, tuple]:
         """Input shapes, without the batch, of each network that a term brings."""
-        found = {}
+        found: dict[str, tuple] = {}
         for term in self.objective:
             found |= getattr(term, "examples", lambda config: {})(self)
         return found
@@ -265,7 +274,7 @@ class Config:
         return config
 
 
-def term_name(term) -> str:
+def term_name(term: objectives.Term) -> str:
     """A term's name in the metrics: its own, or its class's."""
     return getattr(term, "name", None) or type(term).__name__
 

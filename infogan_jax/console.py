@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 
@@ -70,7 +71,7 @@ def tell(error: Exception) -> int:
     return status
 
 
-def run(main) -> NoReturn:
+def run(main: Callable[[], int]) -> NoReturn:
     """Ends the process with the status that `main()` returns.
 
     Ctrl-C is one line, and whatever is printed need not be heard.

@@ -9,13 +9,16 @@ Source: Lin et al. 2020 (arXiv:1906.06034), section 3.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from infogan_jax import latents, objectives, registry, schedules
+from infogan_jax import latents, objectives, registry, schedules, types
+
+if TYPE_CHECKING:
+    from infogan_jax.config import Config
 
 
 @registry.register
@@ -34,11 +37,11 @@ class ContrastivePairs:
       update: the update that trains H; any but "g".
     """
 
-    weight: Any = 1.0
-    gap: Any = 0.0
+    weight: schedules.Value = 1.0
+    gap: schedules.Value = 0.0
     update: str = "h"
 
-    def check(self, config) -> None:
+    def check(self, config: "Config") -> None:
         """Raises unless H can be built, is trained, and the pairs can be drawn."""
         if len(config.codes.parts) < 2:
             raise ValueError("ContrastivePairs needs at least two codes to tell apart.")
@@ -70,17 +73,20 @@ class ContrastivePairs:
         if not callable(self.gap) and not self.gap < 2:
             raise ValueError(f"gap must be below 2, the prior's width: {self.gap}.")
 
-    def networks(self, config, axis_name: str | None = None) -> dict:
+    def networks(
+        self, config: "Config", axis_name: types.Axis = None
+    ) -> dict[str, Any]:
         """H, on the architecture's sizes."""
         n_codes = len(config.codes.parts)
-        return {"h": config.architecture.pair_network(n_codes, axis_name)}
+        architecture: Any = config.architecture  # One of those that have it.
+        return {"h": architecture.pair_network(n_codes, axis_name)}
 
-    def examples(self, config) -> dict:
+    def examples(self, config: "Config") -> dict[str, tuple]:
         """The shapes that H is given, without the batch."""
         height, width, channels = config.image_shape
         return {"h": ((height, width, 2 * channels),)}
 
-    def __call__(self, p: objectives.Pass) -> dict:
+    def __call__(self, p: objectives.Pass) -> types.Metrics:
         """Losses of `update` and "g", in nats."""
         weight, gap = objectives.now(p, self.weight, self.gap)
         first, second, shared = jax.vmap(lambda key: draw_pair(p.codes, key, gap))(
@@ -109,7 +115,9 @@ class ContrastivePairs:
         return {self.update: of_h, "g": of_g}
 
 
-def draw_pair(codes: latents.Product, key: jax.Array, gap=0.0):
+def draw_pair(
+    codes: latents.Product, key: jax.Array, gap: jax.Array | float = 0.0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Two codes that agree in one part and were drawn apart in the others.
 
     Args:

@@ -11,15 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from infogan_jax import config as config_lib
-from infogan_jax import inference, latents, metrics, training
+from infogan_jax import inference, latents, metrics, training, types
 
-Config, TrainState = config_lib.Config, training.TrainState
+Config = config_lib.Config
+TrainState = training.TrainState
 
 _CHUNK = 1000
 _FAKES = 10_000
 
 
-def read(config: Config, state: TrainState, images) -> np.ndarray:
+def read(config: Config, state: TrainState, images: types.Array) -> np.ndarray:
     """Q's parameters for any number of images, [N, n_params], a thousand at a time.
 
     Args:
@@ -35,7 +36,7 @@ def read(config: Config, state: TrainState, images) -> np.ndarray:
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def category(config: Config, q) -> np.ndarray:
+def category(config: Config, q: types.Array) -> np.ndarray:
     """The most likely value of the first categorical code, int [N].
 
     Raises:
@@ -44,20 +45,20 @@ def category(config: Config, q) -> np.ndarray:
     return _logits(config, q).argmax(1)
 
 
-def has_labels(split: dict) -> bool:
+def has_labels(split: types.Rows) -> bool:
     """Whether the label of any image of a split is known."""
     labels = split.get("label")
     return labels is not None and bool((np.asarray(labels) >= 0).any())
 
 
-def can_cluster(config: Config, split: dict) -> bool:
+def can_cluster(config: Config, split: types.Rows) -> bool:
     """Whether there are a categorical code and labels to compare it with."""
     categorical = any(isinstance(p, latents.Categorical) for p in config.codes.parts)
     return categorical and has_labels(split)
 
 
 def clustering(
-    config: Config, state: TrainState, split: dict, *, n_labels: int | None = None
+    config: Config, state: TrainState, split: types.Rows, *, n_labels: int | None = None
 ) -> dict:
     """How categories and labels agree on a split: the usual unsupervised figures.
 
@@ -128,7 +129,11 @@ def recovery(config: Config, state: TrainState, key: jax.Array) -> list[dict]:
 
 
 def evaluate(
-    config: Config, state: TrainState, train: dict, test: dict, key: jax.Array
+    config: Config,
+    state: TrainState,
+    train: types.Rows,
+    test: types.Rows,
+    key: jax.Array,
 ) -> dict:
     """Everything above, with the label of each category fitted on training images.
 
@@ -150,7 +155,7 @@ def evaluate(
     Raises:
       ValueError: images or a state that do not fit the config.
     """
-    report = {
+    report: dict = {
         "step": int(state.step),
         "parameters": "averaged G" if config.ema_decay else "live",
         "codes": recovery(config, state, key),

@@ -10,6 +10,7 @@ hand on, their statistics, every loss and the optimizers stay float32.
 """
 
 import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import flax.errors
 import flax.struct
@@ -17,7 +18,8 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 
-from infogan_jax import objectives
+from infogan_jax import config as config_lib
+from infogan_jax import objectives, types
 
 
 class Net(flax.struct.PyTreeNode):
@@ -27,7 +29,15 @@ class Net(flax.struct.PyTreeNode):
     stats: dict
 
 
-def run(config, nets, batch, keys, step, learners, axis_name=None):
+def run(
+    config: config_lib.Config,
+    nets: Mapping[str, Net],
+    batch: Mapping[str, jax.Array],
+    keys: jax.Array,
+    step: jax.Array,
+    learners: Sequence[str],
+    axis_name: types.Axis = None,
+) -> tuple[objectives.Pass, dict[str, dict]]:
     """One training pass over all networks.
 
     Args:
@@ -125,7 +135,7 @@ def run(config, nets, batch, keys, step, learners, axis_name=None):
 
 
 @contextlib.contextmanager
-def fitting(name):
+def fitting(name: str) -> Iterator[None]:
     """Within it, parameters of another config are a ValueError that says so."""
     try:
         yield
@@ -142,7 +152,7 @@ def fitting(name):
         ) from error
 
 
-def example_keys(key: jax.Array, n: int, axis_name: str | None = None) -> jax.Array:
+def example_keys(key: jax.Array, n: int, axis_name: types.Axis = None) -> jax.Array:
     """[n] keys, one per example, by its index in the global batch."""
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n))

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import checks, forward, rules, sharding, training
+from infogan_jax import checks, forward, rules, sharding, training, types
 from infogan_jax import config as config_lib
 
-Config, TrainState = config_lib.Config, training.TrainState
+Config = config_lib.Config
+TrainState = training.TrainState
 
 
 class Sample(NamedTuple):
@@ -28,7 +29,7 @@ class Sample(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=0)
 def generate(
-    config: Config, state: TrainState, z: jax.Array, c: jax.Array
+    config: Config, state: TrainState, z: types.Array, c: types.Array
 ) -> jax.Array:
     """G(z, c): images [n, H, W, C] in [0, 1].
 
@@ -64,7 +65,7 @@ def sample(
     key: jax.Array,
     n: int,
     *,
-    c: jax.Array | Mapping[int, float] | None = None,
+    c: types.Array | Mapping[int, float] | None = None,
 ) -> Sample:
     """`n` images with noise and codes from their priors.
 
@@ -95,7 +96,7 @@ def sample(
     return Sample(generate(config, state, z, c), z, c)
 
 
-def infer(config: Config, state: TrainState, images: jax.Array) -> jax.Array:
+def infer(config: Config, state: TrainState, images: types.Array) -> jax.Array:
     """Parameters of Q(c|x), [n, n_params]; `codes.mean` of it is the representation.
 
     Args:
@@ -121,7 +122,7 @@ def traverse(
     *,
     rows: int = 10,
     steps: int = 10,
-    values: jax.Array | None = None,
+    values: types.Array | None = None,
 ) -> jax.Array:
     """Images [rows, steps, H, W, C]: along each row one code moves, all else stays.
 

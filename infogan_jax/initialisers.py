@@ -6,9 +6,13 @@ A draw for each array would take most of the compilation of `init`.
 import contextlib
 import math
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+
+Created = TypeVar("Created")
 
 
 class _Draws:
@@ -28,7 +32,7 @@ class _Draws:
 _open = threading.local()  # `_open.draws`: the draw that is being shared out, if any.
 
 
-def one_draw(create, key: jax.Array):
+def one_draw(create: Callable[[], Created], key: jax.Array) -> Created:
     """`create()`, in which every `normal` initialiser takes its share of one draw.
 
     Args:
@@ -67,7 +71,7 @@ def _taking_from(draws):
         _open.draws = before
 
 
-def normal(mean: float, std: float | None):
+def normal(mean: float, std: float | None) -> Callable[..., jax.Array]:
     """Initialiser N(mean, std**2) that takes part in `one_draw`.
 
     Args:

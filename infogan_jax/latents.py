@@ -1,38 +1,62 @@
 """Latent codes: the prior P(c), the auxiliary distribution Q(c|x), and H(c).
 
-Every latent is a frozen dataclass with one protocol, used for codes and for noise:
-
-    dim           width of a sample
-    n_params      width of Q's parameters for it
-    sample(key)   -> [dim]           one draw from P(c), float32; `vmap` it over keys
-    log_prob(c)   -> [B]             log P(c)
-    log_q(q, c)   -> [B]             log Q(c|x)
-    entropy()     -> float           exact H(c)
-    bounds()      -> (float, float)  L_I of the best blind Q, and of one without error
-    mean(q)       -> [B, dim]        mean of Q(c|x): the representation of x
-    grid(n)       -> [n, dim]        the values that a traversal shows
-    encode(value) -> [dim]           a person's number, such as a face or a place
-
-All information is in nats. A `Product` puts latents side by side: its `log_prob`,
-`log_q`, `entropy` and `grid` keep them apart, so that L_I can be reported and weighted
-per code, its `assign` encodes, and `bounds` are for its parts to say.
+Every latent is a frozen dataclass with one protocol, `Latent`, used for codes and for
+noise. All information is in nats. A `Product` puts latents side by side: its
+`log_prob`, `log_q`, `entropy` and `grid` keep them apart, so that L_I can be reported
+and weighted per code, its `assign` encodes, and `bounds` are for its parts to say.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infogan_jax import registry, rules
+from infogan_jax import registry, rules, types
 
 # raw log-sigma is squashed to +-_LIMIT, so that exp and its gradient stay finite.
 _LIMIT = 10.0
+
+
+class Latent(Protocol):
+    """What a latent offers, of the library or of a user's own."""
+
+    @property
+    def dim(self) -> int:
+        """Width of a sample."""
+
+    @property
+    def n_params(self) -> int:
+        """Width of Q's parameters for it."""
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """One draw from P(c), float32 [dim]; `vmap` it over keys."""
+
+    def log_prob(self, c: types.Array) -> jax.Array:
+        """Log P(c), [B]."""
+
+    def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
+        """Log Q(c|x), [B], of `c` [B, dim] under parameters `q` [B, n_params]."""
+
+    def entropy(self) -> float:
+        """Exact H(c)."""
+
+    def bounds(self) -> tuple[float, float]:
+        """L_I of the best blind Q, and of one without error."""
+
+    def mean(self, q: types.Array) -> jax.Array:
+        """Mean of Q(c|x), [B, dim]: the representation of x."""
+
+    def grid(self, n: int) -> jax.Array:
+        """The values that a traversal shows, [n, dim]."""
+
+    def encode(self, value: Any) -> np.ndarray:
+        """A person's number, such as a face or a place, as a code [dim]."""
 
 
 @registry.register
@@ -60,11 +84,11 @@ class Categorical:
         value = jax.random.randint(key, (), 0, self.n, jnp.int32)
         return jax.nn.one_hot(value, self.n, dtype=jnp.float32)
 
-    def log_prob(self, c: jax.Array) -> jax.Array:
+    def log_prob(self, c: types.Array) -> jax.Array:
         """Log P(c), [B]."""
         return jnp.full(c.shape[:-1], -math.log(self.n), jnp.result_type(c))
 
-    def log_q(self, q: jax.Array, c: jax.Array) -> jax.Array:
+    def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
         """Log Q(c|x) of one-hot `c` [B, n] under logits `q` [B, n]; [B].
 
         The softmax is applied here and nowhere else: applied twice, L_I could never
@@ -81,7 +105,7 @@ class Categorical:
         """L_I of a Q that knows only P(c), and of an exact one: 0 and H(c)."""
         return 0.0, self.entropy()
 
-    def mean(self, q: jax.Array) -> jax.Array:
+    def mean(self, q: types.Array) -> jax.Array:
         """Q's probabilities, [B, n]."""
         return jax.nn.softmax(q)
 
@@ -129,12 +153,12 @@ class Bernoulli:
         draw = jax.random.uniform(key, (self.size,), jnp.float32)
         return (draw < self.p).astype(jnp.float32)
 
-    def log_prob(self, c: jax.Array) -> jax.Array:
+    def log_prob(self, c: types.Array) -> jax.Array:
         """Log P(c), [B]."""
         yes, no = math.log(self.p), math.log1p(-self.p)
         return _either(c > 0.5, yes, no, jnp.result_type(c)).sum(-1)
 
-    def log_q(self, q: jax.Array, c: jax.Array) -> jax.Array:
+    def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
         """Log Q(c|x) of `c` [B, size] under logits `q` [B, size]; [B]."""
         chex.assert_equal_shape((q, c))
         # c log s(q) + (1-c) log s(-q), with log s(x) = -softplus(-x): always finite.
@@ -149,7 +173,7 @@ class Bernoulli:
         """L_I of a Q that knows only P(c), and of an exact one: 0 and H(c)."""
         return 0.0, self.entropy()
 
-    def mean(self, q: jax.Array) -> jax.Array:
+    def mean(self, q: types.Array) -> jax.Array:
         """Q(c = 1|x), [B, size]."""
         return jax.nn.sigmoid(q)
 
@@ -180,6 +204,10 @@ class _NormalQ:
     sigma: float | None = None
     sigma_min: float = 0.1
 
+    _variance: ClassVar[float]  # of a dimension of the prior, as is the next
+    _entropy: ClassVar[float]
+    _reach: ClassVar[float]  # of `grid`
+
     def __post_init__(self):
         rules.check_whole("size", self.size)
         if self.sigma is not None:
@@ -196,7 +224,7 @@ class _NormalQ:
         """Width of Q's parameters: means, and raw log-sigmas where learned."""
         return self.size if self.sigma is not None else 2 * self.size
 
-    def moments(self, q: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def moments(self, q: types.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and standard deviation of Q(c|x), each [B, size].
 
         A learned sigma is sigma_min + exp(raw), with raw squashed smoothly to +-10:
@@ -204,15 +232,19 @@ class _NormalQ:
         """
         chex.assert_axis_dimension(q, -1, self.n_params)
         if self.sigma is not None:
-            return q, jnp.full_like(q, self.sigma)
+            return jnp.asarray(q), jnp.full_like(q, self.sigma)
         mean, raw = jnp.split(q, 2, -1)
         return mean, self.sigma_min + jnp.exp(_LIMIT * jnp.tanh(raw / _LIMIT))
 
-    def log_q(self, q: jax.Array, c: jax.Array) -> jax.Array:
+    def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
         """Log Q(c|x) of `c` [B, size] under parameters `q` [B, n_params]; [B]."""
         mean, sigma = self.moments(q)
         chex.assert_equal_shape((mean, c))
         return _log_normal(c, mean, sigma).sum(-1)
+
+    def entropy(self) -> float:
+        """H(c), differential."""
+        return self.size * self._entropy
 
     def bounds(self) -> tuple[float, float]:
         """L_I of the best Q that sees no image, and of one whose mean is c.
@@ -230,7 +262,7 @@ class _NormalQ:
             self.entropy() - self.size * of_exact,
         )
 
-    def mean(self, q: jax.Array) -> jax.Array:
+    def mean(self, q: types.Array) -> jax.Array:
         """Mean of Q(c|x), [B, size]."""
         return self.moments(q)[0]
 
@@ -250,22 +282,19 @@ class Uniform(_NormalQ):
     (sigma > 0.1) never above 2.077.
     """
 
-    _variance: ClassVar[float] = 1 / 3
-    _reach: ClassVar[float] = 1.0  # of `grid`
+    _variance = 1 / 3
+    _entropy = math.log(2)
+    _reach = 1.0
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw from U(-1, 1), [size]."""
         return jax.random.uniform(key, (self.size,), jnp.float32, -1.0, 1.0)
 
-    def log_prob(self, c: jax.Array) -> jax.Array:
+    def log_prob(self, c: types.Array) -> jax.Array:
         """Log P(c), [B]; -inf outside [-1, 1]."""
         return _either(
             jnp.abs(c) <= 1, -math.log(2), -math.inf, jnp.result_type(c)
         ).sum(-1)
-
-    def entropy(self) -> float:
-        """H(c) = size ln 2 (differential)."""
-        return self.size * math.log(2)
 
     def encode(self, value: float) -> np.ndarray:
         """The same value, in [-1, 1], for every dimension."""
@@ -279,20 +308,17 @@ class Uniform(_NormalQ):
 class Gaussian(_NormalQ):
     """`size` standard normal dimensions, under a normal Q(c|x)."""
 
-    _variance: ClassVar[float] = 1.0
-    _reach: ClassVar[float] = 2.0  # of `grid`, standard deviations
+    _variance = 1.0
+    _entropy = (math.log(2 * math.pi) + 1) / 2
+    _reach = 2.0  # standard deviations
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw from N(0, 1), [size]."""
         return jax.random.normal(key, (self.size,), jnp.float32)
 
-    def log_prob(self, c: jax.Array) -> jax.Array:
+    def log_prob(self, c: types.Array) -> jax.Array:
         """Log P(c), [B]."""
         return _log_normal(c, 0.0, 1.0).sum(-1)
-
-    def entropy(self) -> float:
-        """H(c) = size ln(2 pi e) / 2 (differential)."""
-        return self.size * (math.log(2 * math.pi) + 1) / 2
 
     def encode(self, value: float) -> np.ndarray:
         """The same value, a finite number, for every dimension."""
@@ -306,7 +332,7 @@ class Gaussian(_NormalQ):
 class Product:
     """Independent latents side by side: P(c) = prod_i P(c_i), and the same for Q."""
 
-    parts: tuple
+    parts: tuple[Latent, ...]
 
     def __post_init__(self):
         if not isinstance(self.parts, tuple) or not self.parts:
@@ -335,7 +361,7 @@ class Product:
         draws = [part.sample(k) for part, k in zip(self.parts, keys, strict=True)]
         return jnp.concatenate(draws)
 
-    def split(self, c: jax.Array) -> list[jax.Array]:
+    def split(self, c: types.Array) -> list[jax.Array]:
         """The parts of `c` [..., dim].
 
         Raises:
@@ -344,7 +370,7 @@ class Product:
         _check_width("c", c, self.dim)
         return _split(c, [part.dim for part in self.parts])
 
-    def split_params(self, q: jax.Array) -> list[jax.Array]:
+    def split_params(self, q: types.Array) -> list[jax.Array]:
         """Each part's parameters in `q` [..., n_params].
 
         Raises:
@@ -353,12 +379,12 @@ class Product:
         _check_width("q", q, self.n_params)
         return _split(q, [part.n_params for part in self.parts])
 
-    def log_prob(self, c: jax.Array) -> jax.Array:
+    def log_prob(self, c: types.Array) -> jax.Array:
         """Log P(c_i) for each part, [B, n_codes]."""
         pairs = zip(self.parts, self.split(c), strict=True)
         return jnp.stack([part.log_prob(ci) for part, ci in pairs], -1)
 
-    def log_q(self, q: jax.Array, c: jax.Array) -> jax.Array:
+    def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
         """Log Q(c_i|x) for each part, [B, n_codes]."""
         parts = zip(self.parts, self.split_params(q), self.split(c), strict=True)
         return jnp.stack([part.log_q(qi, ci) for part, qi, ci in parts], -1)
@@ -367,7 +393,7 @@ class Product:
         """H(c_i) of each part, [n_codes]."""
         return np.array([part.entropy() for part in self.parts], np.float32)
 
-    def information(self, q: jax.Array, c: jax.Array) -> jax.Array:
+    def information(self, q: types.Array, c: types.Array) -> jax.Array:
         """L_I = E[log Q(c_i|x)] + H(c_i) of each part, [n_codes], in nats.
 
         A lower bound of I(c; G(z, c)) when `c` was drawn from P(c) and x = G(z, c).
@@ -376,7 +402,7 @@ class Product:
         """
         return self.log_q(q, c).mean(0) + self.entropy()
 
-    def mean(self, q: jax.Array) -> jax.Array:
+    def mean(self, q: types.Array) -> jax.Array:
         """Mean of Q(c|x), [B, dim]."""
         pairs = zip(self.parts, self.split_params(q), strict=True)
         return jnp.concatenate([part.mean(qi) for part, qi in pairs], -1)
@@ -385,7 +411,7 @@ class Product:
         """The traversal values of each part: a list of [n, part.dim]."""
         return [part.grid(n) for part in self.parts]
 
-    def assign(self, c: jax.Array, values: Mapping[int, float]) -> jax.Array:
+    def assign(self, c: types.Array, values: Mapping[int, float]) -> jax.Array:
         """`c` [..., dim] with some codes set to people's numbers.
 
         Args:

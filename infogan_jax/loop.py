@@ -9,16 +9,25 @@ import ctypes
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import cluster, console, data, evaluation, progress, training
+from infogan_jax import (
+    cluster,
+    console,
+    data,
+    evaluation,
+    progress,
+    records,
+    signals,
+    training,
+)
 from infogan_jax import config as config_lib
 from infogan_jax import options as options_lib
 
+State = training.TrainState
 Stop = console.Stop
 
 _KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
@@ -47,11 +56,13 @@ class Run:
     options: options_lib.Options
     dataset: data.Dataset
     key: jax.Array
-    step_fn: Callable | None
+    step_fn: training.Step | None
     command: str
 
 
-def lead(run, state, log, interrupts):
+def lead(
+    run: Run, state: State, log: records.Log, interrupts: signals.Interrupts
+) -> tuple[State, int]:
     """Trains until the last update or a signal, with all that a run writes.
 
     Args:
@@ -93,7 +104,7 @@ def lead(run, state, log, interrupts):
     return state, ended or interrupts.signal
 
 
-def follow(run, state, interrupts):
+def follow(run: Run, state: State, interrupts: signals.Interrupts) -> int:
     """`lead` in every other process: nothing is written. Returns the signal, or 0.
 
     Raises:
@@ -123,7 +134,7 @@ def _telling_others(waiting):
         raise
 
 
-def log_accuracy(run, log, state):
+def log_accuracy(run: Run, log: records.Log, state: State) -> str:
     """Writes a line of accuracy.jsonl, if there are labels; says it in a few words."""
     if not evaluation.can_cluster(run.config, run.dataset.test):
         return ""
@@ -131,7 +142,7 @@ def log_accuracy(run, log, state):
     return log.accuracy(int(state.step), found)
 
 
-def settle(log, state, step, whose=""):
+def settle(log: records.Log, state: State, step: int, whose: str = "") -> None:
     """Writes the lines up to this state, and prints their alarms, of `whose` run.
 
     Raises:
@@ -142,7 +153,7 @@ def settle(log, state, step, whose=""):
     check_finite(state, step)
 
 
-def check_finite(state, step: int) -> None:
+def check_finite(state: State, step: int) -> None:
     """Raises Stop (status 1) unless a state may be saved: every number is finite."""
     if not _is_finite(state):
         raise Stop(
@@ -160,7 +171,7 @@ def _save(log, writer, state, step):
     return step
 
 
-def give_memory_back():
+def give_memory_back() -> None:
     """Keeps a long run's memory level: saves leave gaps that glibc keeps for later."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # Another C library.
         ctypes.CDLL(None).malloc_trim(0)

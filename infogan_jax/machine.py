@@ -37,7 +37,7 @@ def _cpus() -> int:
     """How many cores this process may use: results on a CPU depend on it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -22,13 +22,18 @@ list them, and the term calls them by `p.apply(name, *inputs)`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import latents, registry, rules, schedules
+from infogan_jax import latents, registry, rules, schedules, types
+
+if TYPE_CHECKING:
+    from infogan_jax.config import Config
+
+Weights = schedules.Value | tuple[schedules.Value, ...] | None  # One for each code.
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +74,18 @@ class Pass:
     d_fooled: jax.Array
     q_real: jax.Array
     q_fake: jax.Array
-    generate: Callable
-    score: Callable
-    recognise: Callable
-    apply: Callable
-    mean: Callable
+    generate: Callable[..., jax.Array]
+    score: Callable[[jax.Array], jax.Array]
+    recognise: Callable[[jax.Array], jax.Array]
+    apply: Callable[..., jax.Array]
+    mean: Callable[[jax.Array], jax.Array]
+
+
+class Term(Protocol):
+    """What the objective is made of; the module's docstring has what is optional."""
+
+    def __call__(self, p: Pass) -> types.Metrics:
+        """A scalar loss for each update by its name; one that is missing is 0."""
 
 
 @registry.register
@@ -86,7 +98,7 @@ class NonSaturating:
 
     reads_q: ClassVar[bool] = False
 
-    def __call__(self, p: Pass) -> dict:
+    def __call__(self, p: Pass) -> types.Metrics:
         """Losses of "d" and "g"."""
         return {"d": discrimination(p), "g": jax.nn.softplus(-p.d_fooled).mean()}
 
@@ -101,7 +113,7 @@ class Minimax:
 
     reads_q: ClassVar[bool] = False
 
-    def __call__(self, p: Pass) -> dict:
+    def __call__(self, p: Pass) -> types.Metrics:
         """Losses of "d" and "g"."""
         # log(1 - sigmoid(x)) = -softplus(x): finite for every logit.
         return {"d": discrimination(p), "g": -jax.nn.softplus(p.d_fooled).mean()}
@@ -125,11 +137,11 @@ class MutualInformation:
     Source: Chen et al. 2016 (arXiv:1606.03657), eq. 5 and 6.
     """
 
-    weight: Any = None
-    updates: tuple = ("g",)
+    weight: Weights = None
+    updates: tuple[str, ...] = ("g",)
     name: str | None = None
 
-    def check(self, config) -> None:
+    def check(self, config: "Config") -> None:
         """Raises unless all codes have a weight, all updates exist, and Q learns."""
         _check_weight(self.weight, config.codes)
         _check_updates(self, config)
@@ -140,7 +152,7 @@ class MutualInformation:
                 "list 'q' in one of its updates."
             )
 
-    def __call__(self, p: Pass) -> dict:
+    def __call__(self, p: Pass) -> types.Metrics:
         """The same loss for every update in `updates`."""
         information = p.codes.information(p.q_fake, p.c)
         return dict.fromkeys(self.updates, -_weighted(self.weight, information, p))
@@ -159,10 +171,10 @@ class Recognition:
       update: the update that trains Q.
     """
 
-    weight: Any = None
+    weight: Weights = None
     update: str = "g"
 
-    def check(self, config) -> None:
+    def check(self, config: "Config") -> None:
         """Raises unless there is a weight for every code and Q is all that learns."""
         _check_weight(self.weight, config.codes)
         for update in config.updates:
@@ -177,7 +189,7 @@ class Recognition:
                 "that name lists 'q'."
             )
 
-    def __call__(self, p: Pass) -> dict:
+    def __call__(self, p: Pass) -> types.Metrics:
         """The loss of `update`."""
         q = p.recognise(jax.lax.stop_gradient(p.fake))
         information = p.codes.information(q, p.c)
@@ -207,16 +219,16 @@ class ImageInformation:
     maximization, NIPS); with a balance of 4: Hu et al. 2017 (arXiv:1702.08720).
     """
 
-    weight: Any = 1.0
-    balance: Any = 1.0
-    updates: tuple = ("g",)
+    weight: schedules.Value = 1.0
+    balance: schedules.Value = 1.0
+    updates: tuple[str, ...] = ("g",)
 
-    def check(self, config) -> None:
+    def check(self, config: "Config") -> None:
         """Raises unless there is a categorical code, and the rest can work."""
         _check_reader(self, config)
         schedules.check("balance", self.balance)
 
-    def __call__(self, p: Pass) -> dict:
+    def __call__(self, p: Pass) -> types.Metrics:
         """The same loss for every update in `updates`."""
         weight, balance = now(p, self.weight, self.balance)
         information = 0.0
@@ -256,12 +268,12 @@ class VirtualAdversarial:
     information: Hu et al. 2017 (arXiv:1702.08720).
     """
 
-    weight: Any = 1.0
-    radius: Any = 2.0
+    weight: schedules.Value = 1.0
+    radius: schedules.Value = 2.0
     probe: float = 1.0
-    updates: tuple = ("g",)
+    updates: tuple[str, ...] = ("g",)
 
-    def check(self, config) -> None:
+    def check(self, config: "Config") -> None:
         """Raises unless there is a categorical code, and the rest can work."""
         _check_reader(self, config)
         schedules.check("radius", self.radius)
@@ -269,7 +281,7 @@ class VirtualAdversarial:
             raise ValueError("radius must be above 0: nothing is compared at 0.")
         rules.check_positive("probe", self.probe)
 
-    def __call__(self, p: Pass) -> dict:
+    def __call__(self, p: Pass) -> types.Metrics:
         """The same loss, in nats, for every update in `updates`."""
         clean = jax.lax.stop_gradient(_categories(p.codes, p.q_real))
 
@@ -297,12 +309,14 @@ def discrimination(p: Pass) -> jax.Array:
     return (jax.nn.softplus(-p.d_real) + jax.nn.softplus(p.d_fake)).mean()
 
 
-def now(p: Pass, *values) -> list[jax.Array]:
+def now(p: Pass, *values: schedules.Value) -> list[jax.Array]:
     """Each of the values, numbers or schedules, at the step of the pass."""
     return [jnp.asarray(schedules.at(value, p.step), p.real.dtype) for value in values]
 
 
-def weight_of_each(weight, codes: latents.Product) -> tuple:
+def weight_of_each(
+    weight: Weights, codes: latents.Product
+) -> tuple[schedules.Value, ...]:
     """A weight for each code, a number or schedule, of what MutualInformation takes."""
     if weight is None:
         learned = [getattr(part, "sigma", 1.0) is None for part in codes.parts]

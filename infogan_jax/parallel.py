@@ -5,7 +5,7 @@ those of all processes; both are `train_step` without the config, and give its n
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -21,7 +21,7 @@ def pmap_step(
     *,
     devices: Sequence[jax.Device] | None = None,
     donate: bool = False,
-) -> Callable:
+) -> training.Step:
     """`train_step` with its batch split over devices; the state is not stacked.
 
     Norms, gradients and metrics are averaged over all devices, and latents are drawn
@@ -67,7 +67,7 @@ def shard_map_step(
     *,
     devices: Sequence[jax.Device] | None = None,
     donate: bool = False,
-) -> Callable:
+) -> training.Step:
     """`pmap_step` by `jax.shard_map`, over the devices of all processes.
 
     Args:
@@ -110,7 +110,9 @@ def shard_map_step(
     return run
 
 
-def shardings(devices: Sequence[jax.Device]) -> tuple:
+def shardings(
+    devices: Sequence[jax.Device],
+) -> tuple[jax.sharding.NamedSharding, jax.sharding.NamedSharding]:
     """On every device the whole, and on every device a share of the first axis."""
     mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
     return (

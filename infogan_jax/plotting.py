@@ -1,22 +1,32 @@
 """Pictures as matplotlib Figures, drawn without a display; the caller saves them."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from infogan_jax import config as config_lib
-from infogan_jax import console, inference, latents, training
+from infogan_jax import console, inference, latents, training, types
 
-Config, TrainState = config_lib.Config, training.TrainState
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Config = config_lib.Config
+TrainState = training.TrainState
 
 _INCHES = 0.55  # per image
 _WATCHED = ("accuracy", "spread")  # shares, beside the losses
 _HIDDEN = ("info", "gradient")  # the one has a panel of its own, the other is noise
 
 
-def figures(config: Config, state: TrainState, key: jax.Array, label_of=None) -> dict:
+def figures(
+    config: Config,
+    state: TrainState,
+    key: jax.Array,
+    label_of: Sequence[int] | None = None,
+) -> dict[str, "Figure"]:
     """Every picture of a model that its codes allow: {file name: Figure}.
 
     Args:
@@ -25,7 +35,8 @@ def figures(config: Config, state: TrainState, key: jax.Array, label_of=None) ->
       key: the same key gives the same pictures.
       label_of: the label of each category, to name the rows.
     """
-    drawn, continuous = {}, []
+    drawn: dict[str, Figure] = {}
+    continuous = []
     for index, part in enumerate(config.codes.parts):
         if isinstance(part, latents.Categorical):
             name = "categories" if not drawn else f"categories_{index}"
@@ -40,8 +51,11 @@ def figures(config: Config, state: TrainState, key: jax.Array, label_of=None) ->
 
 
 def grid(
-    images, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
-):
+    images: types.Array,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    title: str = "",
+) -> "Figure":
     """Images [rows, columns, H, W, C] in [0, 1] as one picture with names.
 
     Args:
@@ -66,13 +80,17 @@ def grid(
 
 
 def categories(
-    config: Config, state: TrainState, key: jax.Array, code: int, label_of=None
-):
+    config: Config,
+    state: TrainState,
+    key: jax.Array,
+    code: int,
+    label_of: Sequence[int] | None = None,
+) -> "Figure":
     """Rows are the values of a categorical code, columns draws of everything else.
 
     `label_of` [n] names the rows.
     """
-    n = config.codes.parts[code].n
+    n = config.codes.parts[code].dim
     images = inference.traverse(config, state, key, code, rows=10, steps=n)
     names = [f"{i}" for i in range(n)]
     if label_of is not None:
@@ -83,7 +101,7 @@ def categories(
 
 def sweep(
     config: Config, state: TrainState, key: jax.Array, code: int, steps: int = 13
-):
+) -> "Figure":
     """A continuous code from -2 to 2; all else is fixed along a row.
 
     A uniform code was only ever drawn from [-1, 1]: that range is marked.
@@ -110,7 +128,7 @@ def plane(
     down: int,
     across: int,
     steps: int = 10,
-):
+) -> "Figure":
     """Two continuous codes over their priors' range, all else fixed.
 
     The code number `down` changes with the rows, `across` with the columns.
@@ -122,15 +140,16 @@ def plane(
     pieces[across] = np.tile(parts[across].grid(steps), (steps, 1))
     z = np.repeat(drawn.z, steps * steps, 0)
     images = inference.generate(config, state, z, np.concatenate(pieces, -1))
-    names = [
+    rows, columns = (
         [f"{value:.1f}" for value in np.asarray(parts[code].grid(steps))[:, 0]]
         for code in (down, across)
-    ]
+    )
     title = f"code {down} down, code {across} across ({_parameters(config)})"
-    return grid(images.reshape(steps, steps, *config.image_shape), *names, title=title)
+    images = images.reshape(steps, steps, *config.image_shape)
+    return grid(images, rows, columns, title)
 
 
-def curves(config: Config, lines: Sequence[dict]):
+def curves(config: Config, lines: Sequence[Mapping[str, float]]) -> "Figure":
     """Losses, what tells of health, and L_I of each code; H(c) of the discrete ones.
 
     A line's outermost hundredth may lie outside: one step, as where a weight jumps,
@@ -181,7 +200,9 @@ def if_possible(draw: Callable) -> Callable:
     return attempt
 
 
-def blank(width: float, height: float, columns: int = 1, rows: int = 1):
+def blank(
+    width: float, height: float, columns: int = 1, rows: int = 1
+) -> tuple["Figure", Any]:
     """An empty Figure of so many inches, and its axes."""
     # The object interface: no pyplot state, no window, safe in a thread.
     try:

@@ -8,13 +8,17 @@ device trains its seeds.
 import contextlib
 import functools
 import operator
+from typing import TypeVar
 
 import jax
 
-from infogan_jax import checks, rules, sharding, training
+from infogan_jax import checks, rules, sharding, training, types
 from infogan_jax import config as config_lib
 
-Config, TrainState = config_lib.Config, training.TrainState
+Config = config_lib.Config
+TrainState = training.TrainState
+
+Tree = TypeVar("Tree")
 
 _WAYS = ("map", "vmap")
 
@@ -31,7 +35,7 @@ def init(config: Config, keys: jax.Array) -> TrainState:
 def train_steps(
     config: Config,
     states: TrainState,
-    dataset: dict,
+    dataset: types.Rows,
     keys: jax.Array,
     *,
     steps: int,
@@ -39,7 +43,7 @@ def train_steps(
     how: str | None = None,
     at_most: int | None = None,
     donate: bool = False,
-) -> tuple[TrainState, dict]:
+) -> tuple[TrainState, types.Metrics]:
     """`training.train_steps` for every seed, in one dispatch.
 
     Args:
@@ -76,7 +80,7 @@ def train_steps(
     return run(config, states, dataset, keys, steps, batch_size, at_most, how)
 
 
-def of_seed(states, index: int):
+def of_seed(states: Tree, index: int | jax.Array) -> Tree:
     """One seed's state (or metrics): every array without its first axis, [seeds].
 
     Raises:

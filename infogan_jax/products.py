@@ -12,10 +12,13 @@ In other dtypes, and on other backends, they are the plain ones. The price is th
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+Operation = Callable[..., jax.Array]
 
 
 def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -32,14 +35,16 @@ def of_transposed(a: jax.Array, b: jax.Array) -> jax.Array:
     return _of_transposed(a, b)
 
 
-def on_cpu(ours, plain, x: jax.Array, *others: jax.Array):
+def on_cpu(
+    ours: Operation, plain: Operation, x: jax.Array, *others: jax.Array
+) -> jax.Array:
     """`ours` for bfloat16 on a CPU, `plain` elsewhere: of arrays, the same result."""
     if x.dtype != jnp.bfloat16:
         return plain(x, *others)
     return lax.platform_dependent(x, *others, cpu=ours, default=plain)
 
 
-def as_integers(move):
+def as_integers(move: Operation) -> Operation:
     """Decorator of a function of one array that only moves its numbers."""
 
     @functools.wraps(move)

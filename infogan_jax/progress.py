@@ -37,7 +37,7 @@ class Progress:
         """Itself."""
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leaves the bar as it stands."""
         if self._bar is not None:
             self._bar.close()

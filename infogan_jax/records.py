@@ -7,11 +7,16 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from infogan_jax import console, machine, watch
+from infogan_jax import config as config_lib
+from infogan_jax import console, data, machine, types, watch
+from infogan_jax import options as options_lib
 
 Stop = console.Stop
 _LOCK = ".lock"
@@ -20,7 +25,7 @@ LOGS = ("metrics", "timings", "accuracy")  # In the order in which they appear.
 
 
 @contextlib.contextmanager
-def lock(directory):
+def lock(directory: Path) -> Iterator[None]:
     """Keeps other processes out of a run's directory, which is created.
 
     The system lets go of it when this process ends, however it ends.
@@ -66,7 +71,7 @@ def _cannot_write(directory, error):
     )
 
 
-def is_new(directory) -> bool:
+def is_new(directory: Path) -> bool:
     """Whether a run may begin there: nothing lies in it but a header cut short."""
     if not directory.is_dir():
         return not directory.exists()
@@ -74,7 +79,7 @@ def is_new(directory) -> bool:
     return not names or {_LOCK} <= names <= {_LOCK} | _HEADER | _unfinished()
 
 
-def is_unsaved(directory) -> bool:
+def is_unsaved(directory: Path) -> bool:
     """Whether a run was killed there before its first save; another may begin there."""
     if not directory.is_dir():
         return False
@@ -88,7 +93,13 @@ def _unfinished():
     return {f"{name}.new" for name in (*_HEADER, "run.json")}
 
 
-def write_header(directory, config, options, dataset, resume) -> None:
+def write_header(
+    directory: Path,
+    config: config_lib.Config,
+    options: options_lib.Options,
+    dataset: data.Dataset,
+    resume: bool,
+) -> None:
     """What is known before the first update; all of it, or no directory is left.
 
     Raises:
@@ -122,7 +133,9 @@ def _environment(options, dataset):
     }
 
 
-def check_data(directory, environment, dataset, fix: str = "") -> None:
+def check_data(
+    directory: str | os.PathLike, environment: Any, dataset: data.Dataset, fix: str = ""
+) -> None:
     """Raises Stop unless the dataset is the one that a run began with.
 
     Args:
@@ -149,13 +162,20 @@ class Log:
       alarms: {"step", "cause"} of every alarm so far.
     """
 
-    def __init__(self, directory, config, began, rows=()):
-        self._directory, self._began, self._waiting = directory, began, None
-        self._watch, self.alarms = watch.Watch(config), []
+    def __init__(
+        self,
+        directory: Path,
+        config: config_lib.Config,
+        began: float,
+        rows: Sequence[dict] = (),
+    ):
+        self._directory, self._began = directory, began
+        self._waiting: tuple[int, int, types.Metrics] | None = None
+        self._watch, self.alarms = watch.Watch(config), list[dict]()
         for row in rows:  # of the run that is resumed
             self._see(row)
 
-    def __enter__(self):
+    def __enter__(self) -> "Log":
         self._files = {
             name: (self._directory / f"{name}.jsonl").open("a") for name in LOGS
         }
@@ -175,7 +195,7 @@ class Log:
             "and go on by --resume."
         )
 
-    def add(self, step, n, metrics) -> list[str]:
+    def add(self, step: int, n: int, metrics: types.Metrics) -> list[str]:
         """Takes the metrics of the n updates after `step`: [n or more] each.
 
         Returns:
@@ -196,7 +216,7 @@ class Log:
             raise self._cannot_log(error) from error
         return causes
 
-    def accuracy(self, step, found):
+    def accuracy(self, step: int, found: dict) -> str:
         """Writes a line, and returns its figure for the bar."""
         names = ("hungarian", "nmi", "ari", "image_information")
         figures = {name: found[name] for name in names}
@@ -244,7 +264,7 @@ def describe_alarm(alarm: dict) -> str:
     return f"alarm after update {alarm['step']}: {alarm['cause']}."
 
 
-def rows(path) -> list[dict]:
+def rows(path: Path) -> list[dict]:
     """The lines of a log up to the first that is not whole."""
     found = []
     with contextlib.suppress(ValueError, KeyError, TypeError, FileNotFoundError):
@@ -255,7 +275,7 @@ def rows(path) -> list[dict]:
     return found
 
 
-def logged(directory, evaluate_every: int | None) -> int:
+def logged(directory: Path, evaluate_every: int | None) -> int:
     """The last update up to which no line of a run's logs is missing.
 
     Args:
@@ -282,7 +302,7 @@ def _run_of(steps, period):
     return end
 
 
-def cut(path, keep) -> list[dict]:
+def cut(path: Path, keep: Callable[[dict], bool]) -> list[dict]:
     """Drops the rows that `keep` refuses, and what is damaged; returns those kept."""
     kept = [row for row in rows(path) if keep(row)]
     text = "".join(json.dumps(row) + "\n" for row in kept)
@@ -291,7 +311,7 @@ def cut(path, keep) -> list[dict]:
     return kept
 
 
-def write_json(path, value) -> None:
+def write_json(path: Path, value: Any) -> None:
     """A JSON file; arrays become lists."""
     _write(path, json.dumps(value, indent=2, default=np.ndarray.tolist) + "\n")
 

@@ -28,7 +28,8 @@ def register(cls: T) -> T:
       ValueError: another class already has this name, or a field is named `kind` or is
         not given to the class when it is made: it could not be restored.
     """
-    if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
         raise TypeError(
             f"{cls.__name__} must be a frozen dataclass to be registered: "
             "put @dataclass(frozen=True) below @register."
@@ -74,18 +75,19 @@ def encode(value: Any) -> Any:
       TypeError: something that JSON could not give back equal, such as an array.
     """
     if isinstance(value, np.generic):
-        value = value.item()
+        return encode(value.item())
     if isinstance(value, _LEAVES):
         return value
     if isinstance(value, tuple):
         return [encode(item) for item in value]
-    if _CLASSES.get(kind(type(value))) is not type(value):
+    cls = _CLASSES.get(kind(type(value)))
+    if cls is not type(value):
         raise TypeError(
             f"cannot store {value!r} of type {type(value).__name__}: a configuration "
             "holds numbers, strings, tuples and registered frozen dataclasses."
         )
-    fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return {"kind": kind(type(value)), **fields}
+    fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(cls)}
+    return {"kind": kind(cls), **fields}
 
 
 def decode(data: Any) -> Any:

@@ -4,19 +4,20 @@ import contextlib
 import math
 import operator
 from numbers import Integral, Real
+from typing import Any
 
 
-def is_whole(value, least: int = 1) -> bool:
+def is_whole(value: Any, least: int = 1) -> bool:
     """Whether it is a whole number from `least` on."""
-    return isinstance(value, Integral) and value >= least
+    return isinstance(value, Integral) and int(value) >= least
 
 
-def is_finite(value) -> bool:
+def is_finite(value: Any) -> bool:
     """Whether it is a number, neither infinite nor NaN."""
     return isinstance(value, Real) and math.isfinite(value)
 
 
-def check_whole(name: str, value, least: int = 1, or_else: str = "") -> None:
+def check_whole(name: str, value: Any, least: int = 1, or_else: str = "") -> None:
     """Raises a ValueError unless `is_whole`; `or_else` is what it may be besides."""
     if not is_whole(value, least):
         raise ValueError(
@@ -24,25 +25,25 @@ def check_whole(name: str, value, least: int = 1, or_else: str = "") -> None:
         )
 
 
-def check_finite(name: str, value, or_else: str = "") -> None:
+def check_finite(name: str, value: Any, or_else: str = "") -> None:
     """Raises a ValueError unless `is_finite`; `or_else` is what it may be besides."""
     if not is_finite(value):
         raise ValueError(f"{name} must be a finite number{or_else}, not {value!r}.")
 
 
-def check_positive(name: str, value, or_else: str = "") -> None:
+def check_positive(name: str, value: Any, or_else: str = "") -> None:
     """Raises a ValueError unless it is finite and above 0."""
     if not (is_finite(value) and value > 0):
         raise ValueError(f"{name} must be finite, above 0{or_else}, not {value!r}.")
 
 
-def check_share(name: str, value) -> None:
+def check_share(name: str, value: Any) -> None:
     """Raises a ValueError unless it is a number in [0, 1)."""
     if not (is_finite(value) and 0 <= value < 1):
         raise ValueError(f"{name} must lie in [0, 1), not {value!r}.")
 
 
-def count(name: str, value, least: int = 1) -> int:
+def count(name: str, value: Any, least: int = 1) -> int:
     """A whole number from `least` on, or an array of a single one, as an int.
 
     Raises:

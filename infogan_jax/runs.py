@@ -45,7 +45,8 @@ from infogan_jax import (
 from infogan_jax import config as config_lib
 from infogan_jax import options as options_lib
 
-Options, Stop = options_lib.Options, console.Stop
+Options = options_lib.Options
+Stop = console.Stop
 
 _REPORT_KEY = 2**31 + 1  # A stream of the run's key that no step uses.
 
@@ -140,7 +141,11 @@ def _start(directory, resume, given, defaults, build, interrupts):
         return 128 + ended if ended else 0
 
 
-def configuration(build, options: Options, image_shape: tuple) -> config_lib.Config:
+def configuration(
+    build: Callable[[Options, tuple], config_lib.Config],
+    options: Options,
+    image_shape: tuple,
+) -> config_lib.Config:
     """What an experiment's `build` makes of all the options."""
     config = build(options, image_shape)
     if options.bfloat16:
@@ -174,7 +179,7 @@ def _read(path, parse):
         ) from error
 
 
-def local_devices(options: Options) -> list:
+def local_devices(options: Options) -> list[jax.Device]:
     """The local devices that share a batch: as asked for, or as many as divide it.
 
     Raises:
@@ -256,7 +261,7 @@ def _lead(run, state, interrupts, began):
     return 128 + interrupts.signal if interrupts.signal else 0
 
 
-def evaluate(run: loop.Run, state, log: records.Log) -> dict:
+def evaluate(run: loop.Run, state: training.TrainState, log: records.Log) -> dict:
     """A run's evaluation.json: with it the run is finished, and only figures follow."""
     train, test = run.dataset.train, run.dataset.test
     key = jax.random.fold_in(run.key, _REPORT_KEY)
@@ -270,7 +275,7 @@ def evaluate(run: loop.Run, state, log: records.Log) -> dict:
 
 
 @plotting.if_possible
-def draw(run: loop.Run, state, report: dict) -> None:
+def draw(run: loop.Run, state: training.TrainState, report: dict) -> None:
     """Writes every figure of a run; says so where matplotlib is missing."""
     key = jax.random.fold_in(run.key, _REPORT_KEY)
     figures = plotting.figures(run.config, state, key, report.get("label_of"))
@@ -341,7 +346,7 @@ def _tell_of_files(run, report):
 
 def keep_compiled_programs() -> None:
     """Compiles once for all runs: programs stay in the user's cache directory."""
-    where = jax.config.jax_compilation_cache_dir
+    where = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if not where:
         where = data.default_dir() / "compiled"
         with contextlib.suppress(OSError):

@@ -4,6 +4,7 @@ Wherever a rate or a weight is asked for, a frozen dataclass with `__call__(step
 stand instead of the float.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from infogan_jax import registry, rules
+
+Value = float | Callable[[jax.Array], jax.Array]  # A number, or one for each step.
 
 
 @registry.register
@@ -91,8 +94,8 @@ class Exponential(_Ramp):
 class Switch:
     """`before` until step `at`, `after` from that step on: numbers or schedules."""
 
-    before: Any
-    after: Any
+    before: Value
+    after: Value
     at: int
 
     def __post_init__(self):
@@ -115,7 +118,7 @@ def _check_finite(schedule, *names, or_else=""):
         rules.check_finite(label, getattr(schedule, name), or_else)
 
 
-def check(name: str, value, hint: str = "") -> None:
+def check(name: str, value: Any, hint: str = "") -> None:
     """Raises a ValueError unless it is a finite number of at least 0, or a schedule.
 
     Those of this module may not fall below 0 either; others cannot be asked.
@@ -142,6 +145,6 @@ def _ends(value):
     return [] if callable(value) else [value]
 
 
-def at(value, step: jax.Array):
+def at(value: Value, step: jax.Array) -> jax.Array | float:
     """`value` at `step`: itself where it is a number."""
     return value(step) if callable(value) else value

@@ -7,14 +7,16 @@ and only what they return has a place that is known beforehand.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
 _EXPLICIT = jax.sharding.AxisType.Explicit
 _Spec, _Named = jax.sharding.PartitionSpec, jax.sharding.NamedSharding
+_Mesh = jax.sharding.Mesh | jax.sharding.AbstractMesh
 
 
-def split_by_xla(run: Callable, *arguments, out: Callable):
+def split_by_xla(run: Callable, *arguments: Any, out: Callable) -> Any:
     """`run(*arguments)`; explicit axes of the arguments are XLA's to split inside.
 
     Args:
@@ -43,12 +45,12 @@ def is_split(x: jax.Array) -> bool:
     return isinstance(x, jax.Array) and not x.sharding.is_fully_replicated
 
 
-def whole(mesh) -> jax.sharding.NamedSharding:
+def whole(mesh: _Mesh) -> jax.sharding.NamedSharding:
     """On all of the mesh, not split."""
     return _Named(mesh, _Spec())
 
 
-def as_it_lies(mesh, tree):
+def as_it_lies(mesh: _Mesh, tree: Any) -> Any:
     """The shardings of arrays; of those that are on no mesh, `whole`."""
 
     def of(x):
@@ -58,7 +60,7 @@ def as_it_lies(mesh, tree):
     return jax.tree.map(of, tree)
 
 
-def as_rows(mesh, *arrays) -> jax.sharding.NamedSharding:
+def as_rows(mesh: _Mesh, *arrays: Any) -> jax.sharding.NamedSharding:
     """Split along the first axis as the first of these arrays that is."""
     specs = [sharding.spec for sharding in as_it_lies(mesh, arrays)]
     rows = next((spec[0] for spec in specs if spec and spec[0] is not None), None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+from collections.abc import Iterator
 
 
 class Interrupted(BaseException):
@@ -18,7 +19,7 @@ class Interrupts:
     In its `patience` it is a wish, elsewhere it raises `Interrupted`.
     """
 
-    def __enter__(self):
+    def __enter__(self) -> "Interrupts":
         """Itself."""
         self.signal, self._is_patient, self._old = 0, False, {}
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -32,7 +33,7 @@ class Interrupts:
             signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def patience(self):
+    def patience(self) -> Iterator[None]:
         """As long as it lasts, a signal waits in `signal`."""
         self._is_patient = True
         try:

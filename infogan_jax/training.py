@@ -15,7 +15,8 @@ D's head's are of real images, G's and Q's of fakes. Training normalises by the 
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import flax.struct
 import jax
@@ -23,10 +24,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from infogan_jax import checks, data, forward, initialisers, ops, rules, sharding
+from infogan_jax import (
+    checks,
+    data,
+    forward,
+    initialisers,
+    ops,
+    rules,
+    sharding,
+    types,
+)
 from infogan_jax import config as config_lib
 
-Config, Net = config_lib.Config, forward.Net
+Config = config_lib.Config
+Net = forward.Net
 
 _RESTARTS = 2**31  # A stream of the run's key that no step uses.
 
@@ -42,9 +53,14 @@ class TrainState(flax.struct.PyTreeNode):
     """
 
     step: jax.Array
-    nets: dict
-    opt: dict
-    ema: dict
+    nets: Mapping[str, Net]
+    opt: Mapping[str, Any]
+    ema: Mapping[str, Net]
+
+
+Step = Callable[
+    [TrainState, types.Rows, jax.Array], tuple[TrainState, types.Metrics]
+]  # (state, batch, key) -> (state, metrics)
 
 
 def init(config: Config, key: jax.Array) -> TrainState:
@@ -61,10 +77,10 @@ def init(config: Config, key: jax.Array) -> TrainState:
 def step(
     config: Config,
     state: TrainState,
-    batch: dict,
+    batch: types.Rows,
     key: jax.Array,
-    axis_name: str | tuple[str, ...] | None = None,
-) -> tuple[TrainState, dict]:
+    axis_name: types.Axis = None,
+) -> tuple[TrainState, types.Metrics]:
     """The config's updates in order: one D update, then one G+Q update. Pure.
 
     Args:
@@ -119,8 +135,8 @@ _jitted_step = jax.jit(step, static_argnums=0)
 
 
 def train_step(
-    config: Config, state: TrainState, batch: dict, key: jax.Array
-) -> tuple[TrainState, dict]:
+    config: Config, state: TrainState, batch: types.Rows, key: jax.Array
+) -> tuple[TrainState, types.Metrics]:
     """`step`, jitted: equal configs compile once, and `state` stays alive.
 
     Raises:
@@ -133,14 +149,14 @@ def train_step(
 def train_steps(
     config: Config,
     state: TrainState,
-    dataset: dict,
+    dataset: types.Rows,
     key: jax.Array,
     *,
-    steps: int,
+    steps: int | jax.Array,
     batch_size: int,
     at_most: int | None = None,
     donate: bool = False,
-) -> tuple[TrainState, dict]:
+) -> tuple[TrainState, types.Metrics]:
     """`steps` steps in one dispatch, their batches drawn inside.
 
     Args:
@@ -171,7 +187,7 @@ def train_steps(
     return run(config, state, dataset, key, steps, batch_size, at_most)
 
 
-def count_steps(steps: int, at_most: int | None) -> tuple[jax.Array, int]:
+def count_steps(steps: int | jax.Array, at_most: int | None) -> tuple[jax.Array, int]:
     """How many steps to take, as an array, and the most that a program is to serve.
 
     Raises:
@@ -219,7 +235,9 @@ _jitted_steps = jax.jit(_steps, static_argnums=(0, 5, 6))
 _donating_steps = jax.jit(_steps, static_argnums=(0, 5, 6), donate_argnums=1)
 
 
-def draw(dataset: dict, key: jax.Array, step: jax.Array, batch_size: int) -> dict:
+def draw(
+    dataset: types.Rows, key: jax.Array, step: jax.Array | int, batch_size: int
+) -> dict[str, jax.Array]:
     """The batch of a step: a function of the run's key and the step alone.
 
     Rows are drawn with replacement, uniformly.
@@ -239,20 +257,20 @@ def draw(dataset: dict, key: jax.Array, step: jax.Array, batch_size: int) -> dic
     return data.draw(dataset, batch_key(key, step), batch_size)
 
 
-def batch_key(key: jax.Array, step: jax.Array) -> jax.Array:
+def batch_key(key: jax.Array, step: jax.Array | int) -> jax.Array:
     """The key that draws a step's batch, of the run's key: stream 0 of the step's."""
     return jax.random.fold_in(jax.random.fold_in(key, step), 0)
 
 
 def train(
     config: Config,
-    dataset: dict,
+    dataset: types.Rows,
     key: jax.Array,
     *,
     batch_size: int,
     state: TrainState | None = None,
-    step_fn: Callable | None = None,
-) -> Iterator[tuple[TrainState, dict]]:
+    step_fn: Step | None = None,
+) -> Iterator[tuple[TrainState, types.Metrics]]:
     """Yields (state, metrics) after each step, for as long as it is asked.
 
     A yielded state is valid until the next one is asked for: its memory is used again.
@@ -286,7 +304,7 @@ def train(
 
 
 @jax.jit
-def copy(tree):
+def copy(tree: Any) -> Any:
     """The same arrays in memory of their own, which may then be donated."""
     return jax.tree.map(jnp.copy, tree)
 

@@ -60,7 +60,7 @@ class Watch:
 
     def __init__(self, config: config_lib.Config):
         self._left, self._seen = _signs(config), 0
-        self._sums, self._is_finite = collections.Counter(), True
+        self._sums, self._is_finite = _sums(), True
 
     def see(self, row: dict) -> list[str]:
         """The alarms that this update's metrics set off, as sentences for people.
@@ -88,7 +88,7 @@ class Watch:
             self._sums[metric] += row[metric] / WINDOW
         if self._seen % WINDOW:
             return []
-        means, self._sums = self._sums, collections.Counter()
+        means, self._sums = self._sums, _sums()
         given = [
             sign
             for sign in self._left
@@ -101,6 +101,10 @@ class Watch:
             f"the last {WINDOW} updates)"
             for sign in given
         ]
+
+
+def _sums() -> dict[str, float]:
+    return collections.defaultdict(float)
 
 
 def _signs(config):

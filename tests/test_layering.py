@@ -9,6 +9,7 @@ import infogan_jax
 
 ROOT = pathlib.Path(infogan_jax.__file__).parent
 RANKS = {
+    "types": 0,
     "rules": 0,
     "paths": 0,
     "signals": 0,
@@ -28,7 +29,7 @@ RANKS = {
     "objectives": 2,
     "contrastive": 3,
     "config": 3,
-    "forward": 3,
+    "forward": 4,
     "checks": 4,
     "presets": 4,
     "training": 5,
@@ -50,9 +51,12 @@ RANKS = {
 
 
 def imported(path):
-    """The package's modules that a file imports, anywhere in it."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    """The package's modules that a file imports, anywhere but for annotations alone."""
+    names, tree = set(), ast.parse(path.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "infogan_jax":
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -1,10 +1,11 @@
 """Images that users bring: NumPy archives and folders."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
-from infogan_jax import paths
+from infogan_jax import paths, types
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _NO_CLASS = (".", "__MACOSX")  # Hidden, or left by macOS's archiver.
@@ -13,7 +14,7 @@ _MOST_CLASSES = 2**15
 _READ = "x_train y_train x_test y_test image label imgs latents_classes".split()
 
 
-def read_images(path) -> np.ndarray:
+def read_images(path: str | os.PathLike) -> np.ndarray:
     """All images of a folder (by name), an .npz (its `image`) or an .npy, in order.
 
     Returns:
@@ -54,7 +55,7 @@ def list_images(folder: Path) -> list[Path]:
     return paths
 
 
-def read_npz(path: Path) -> tuple[dict, dict]:
+def read_npz(path: Path) -> tuple[types.Split, types.Split]:
     """Training and test split of an .npz, or of an .npy of images alone.
 
     The archive holds x_train, y_train, x_test, y_test, or image and, optionally, label,
@@ -86,7 +87,7 @@ def read_npz(path: Path) -> tuple[dict, dict]:
     )
 
 
-def read_folder(path: Path) -> tuple[dict, dict]:
+def read_folder(path: Path) -> tuple[types.Split, types.Split]:
     """Training and test split of a folder of images of one size.
 
     Subfolders `train` and `test` are the splits if both are there. Otherwise, and
@@ -108,7 +109,9 @@ def read_folder(path: Path) -> tuple[dict, dict]:
     return train, test
 
 
-def make_split(images, labels, source) -> dict:
+def make_split(
+    images: types.Array, labels: types.Array | None, source: object
+) -> types.Split:
     """{"image": uint8 [N, H, W, C], "label": int32 [N]} of what a file holds.
 
     Bytes that are 0 and 1 only, such as dSprites', are black and white.
@@ -155,7 +158,9 @@ def make_split(images, labels, source) -> dict:
     return {"image": images, "label": labels.astype(np.int32)}
 
 
-def add_factors(split: dict, factors, source) -> dict:
+def add_factors(
+    split: types.Split, factors: types.Array, source: object
+) -> types.Split:
     """The split with "factors", int32 [N, K].
 
     Raises:
@@ -172,7 +177,7 @@ def add_factors(split: dict, factors, source) -> dict:
     return split | {"factors": factors.astype(np.int32)}
 
 
-def hold_out(split: dict) -> tuple[dict, dict]:
+def hold_out(split: types.Split) -> tuple[types.Split, types.Split]:
     """Training and test split: a tenth is the test's, the same whenever it is asked.
 
     Drawn at random, for a file may be in order of its classes.

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from infogan_jax import types
 from infogan_jax.data import files
 
 SOURCES = {
@@ -33,7 +34,9 @@ _TIMEOUT = 15.0  # seconds of silence from a server
 _CHUNK = 1 << 16
 
 
-def read(name: str, folder: Path, seconds: float | None = None) -> tuple[dict, dict]:
+def read(
+    name: str, folder: Path, seconds: float | None = None
+) -> tuple[types.Split, types.Split]:
     """Training and test split of a set in `SOURCES`; fetches files that are missing.
 
     A download is compared with the registered hash; what lies there is parsed strictly,
@@ -51,11 +54,12 @@ def read(name: str, folder: Path, seconds: float | None = None) -> tuple[dict, d
       ValueError: a file does not hold what it should.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
-    splits = []
-    for images, labels in _FILES.values():
-        arrays = [_read_file(name, folder, part, deadline) for part in (images, labels)]
-        splits.append(files.make_split(*arrays, source=folder))
-    return tuple(splits)
+
+    def split(parts):
+        images, labels = (_read_file(name, folder, part, deadline) for part in parts)
+        return files.make_split(images, labels, folder)
+
+    return split(_FILES["train"]), split(_FILES["test"])
 
 
 def parse(data: bytes, source: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infogan_jax import paths
+from infogan_jax import paths, types
 from infogan_jax.data import files, idx, prepared
 
 NAMES = (
@@ -41,8 +41,8 @@ class Dataset:
     """
 
     name: str
-    train: dict
-    test: dict
+    train: types.Split
+    test: types.Split
     note: str
 
     def __post_init__(self):
@@ -54,7 +54,7 @@ class Dataset:
             )
 
     @property
-    def image_shape(self) -> tuple:
+    def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
         return self.train["image"].shape[1:]
 

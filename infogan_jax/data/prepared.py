@@ -1,13 +1,18 @@
 """Directories that TensorFlow Datasets prepared elsewhere; TensorFlow is not needed."""
 
+import os
+
 import numpy as np
 
+from infogan_jax import types
 from infogan_jax.data import files
 
 _DSPRITES = ("shape", "scale", "orientation", "x_position", "y_position")
 
 
-def read(name: str, data_dir=None) -> tuple[dict, dict]:
+def read(
+    name: str, data_dir: str | os.PathLike | None = None
+) -> tuple[types.Split, types.Split]:
     """Training and test split of a prepared dataset with images.
 
     Every record is read here, so that a missing or cut shard shows now. Features named

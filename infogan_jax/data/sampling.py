@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import rules
+from infogan_jax import rules, types
 
 
-def draw(dataset: dict, key: jax.Array, batch_size: int) -> dict:
+def draw(dataset: types.Rows, key: jax.Array, batch_size: int) -> dict[str, jax.Array]:
     """`batch_size` rows of every array, uniformly, with replacement. Pure.
 
     Args:

@@ -39,11 +39,11 @@ class Space:
       x, y: 0 to 1 across the middle half of the image; y points down.
     """
 
-    shape: tuple = (0, 1, 2)
-    scale: tuple = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-    orientation: tuple = tuple(2 * math.pi * i / 39 for i in range(40))
-    x: tuple = tuple(i / 31 for i in range(32))
-    y: tuple = tuple(i / 31 for i in range(32))
+    shape: tuple[int, ...] = (0, 1, 2)
+    scale: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    orientation: tuple[float, ...] = tuple(2 * math.pi * i / 39 for i in range(40))
+    x: tuple[float, ...] = tuple(i / 31 for i in range(32))
+    y: tuple[float, ...] = tuple(i / 31 for i in range(32))
 
     def __post_init__(self):
         for name in FACTORS:
@@ -62,12 +62,12 @@ class Space:
                 raise ValueError(f"{name} must lie in [0, 1], not {values}.")
 
     @property
-    def sizes(self) -> tuple:
+    def sizes(self) -> tuple[int, ...]:
         """How many values each factor takes, in the order of FACTORS."""
         return tuple(len(getattr(self, name)) for name in FACTORS)
 
     @property
-    def varying(self) -> tuple:
+    def varying(self) -> tuple[int, ...]:
         """Columns of the factors that take more than one value."""
         return tuple(k for k, size in enumerate(self.sizes) if size > 1)
 
@@ -84,7 +84,9 @@ class Space:
         sizes = jnp.array([self.sizes])
         return jax.random.randint(key, (n, len(FACTORS)), 0, sizes, jnp.int32)
 
-    def sample_fixed(self, key: jax.Array, n: int, factor: jax.Array) -> jax.Array:
+    def sample_fixed(
+        self, key: jax.Array, n: int, factor: jax.Array | int
+    ) -> jax.Array:
         """As `sample`, but all `n` share one value of a factor: a vote's images.
 
         Args:
@@ -106,7 +108,7 @@ class Space:
         """Every combination's indices, int32 [N, 5], y fastest, as dSprites orders."""
         return np.indices(self.sizes, np.int32).reshape(len(FACTORS), -1).T
 
-    def draw(self, key: jax.Array, n: int) -> dict:
+    def draw(self, key: jax.Array, n: int) -> dict[str, jax.Array]:
         """A batch: {"image": uint8 [n, 64, 64, 1], "factors": int32 [n, 5]}."""
         indices = self.sample(key, n)
         return {"image": render(self.values(indices)), "factors": indices}

@@ -4,11 +4,14 @@
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infogan_jax.metrics import information
 
 
-def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
+def contingency(
+    clusters: ArrayLike, labels: ArrayLike, n_clusters: int, n_labels: int
+) -> np.ndarray:
     """Counts [n_clusters, n_labels] of pairs; label -1 (unknown) is left out.
 
     Args:
@@ -43,7 +46,7 @@ def contingency(clusters, labels, n_clusters: int, n_labels: int) -> np.ndarray:
     return counts
 
 
-def match(counts) -> np.ndarray:
+def match(counts: ArrayLike) -> np.ndarray:
     """The label of each cluster, [n_clusters], that makes the most pairs agree.
 
     One to one (Hungarian method); where there are more clusters than labels, each label
@@ -60,23 +63,23 @@ def match(counts) -> np.ndarray:
     return labels
 
 
-def accuracy(counts, labels_of) -> float:
+def accuracy(counts: ArrayLike, labels_of: ArrayLike) -> float:
     """Share of pairs in `counts` whose cluster maps to their label, in [0, 1].
 
     Args:
       counts: [clusters, labels].
       labels_of: int [clusters], as `match` gives it.
     """
-    counts = np.asarray(counts)
+    counts, labels_of = np.asarray(counts), np.asarray(labels_of)
     return float(counts[np.arange(len(counts)), labels_of].sum() / counts.sum())
 
 
-def cluster_accuracy(counts) -> float:
+def cluster_accuracy(counts: ArrayLike) -> float:
     """Accuracy under the best matching on these very counts (the usual figure)."""
     return accuracy(counts, match(counts))
 
 
-def nmi(counts) -> float:
+def nmi(counts: ArrayLike) -> float:
     """Normalised mutual information, I / mean(H, H), in [0, 1]; 1 for two constants."""
     joint = np.asarray(counts) / np.sum(counts)
     mean = (information.entropy(joint.sum(0)) + information.entropy(joint.sum(1))) / 2
@@ -84,7 +87,7 @@ def nmi(counts) -> float:
     return min(shared / mean, 1.0) if mean > 0 else 1.0
 
 
-def ari(counts) -> float:
+def ari(counts: ArrayLike) -> float:
     """Adjusted Rand index: 1 for equal partitions, about 0 for independent ones.
 
     Source: Hubert and Arabie 1985, Comparing partitions.
@@ -102,7 +105,7 @@ def ari(counts) -> float:
     )
 
 
-def purity(counts) -> float:
+def purity(counts: ArrayLike) -> float:
     """Share of pairs whose label is their cluster's most frequent one, in (0, 1]."""
     counts = np.asarray(counts)
     return float(counts.max(1).sum() / counts.sum())

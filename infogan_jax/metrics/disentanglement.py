@@ -8,10 +8,12 @@ a factor most of whose rows have a value of their own. scikit-learn fits what ha
 fitted; where it is missing, that is an ImportError.
 """
 
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infogan_jax import rules
 from infogan_jax.metrics import information, inputs
@@ -19,7 +21,7 @@ from infogan_jax.metrics import information, inputs
 _REGRESSORS = ("lasso", "forest", "boosted_trees")
 
 
-def mig(codes, factors, *, bins: int = inputs.BINS) -> float:
+def mig(codes: ArrayLike, factors: ArrayLike, *, bins: int = inputs.BINS) -> float:
     """Mutual information gap: how far the best code of a factor is ahead of the second.
 
     (I(c_1; v) - I(c_2; v)) / H(v), averaged over factors, in [0, 1]; information of
@@ -39,7 +41,9 @@ def mig(codes, factors, *, bins: int = inputs.BINS) -> float:
     return min(float(gaps.mean()), 1.0)  # Rounding goes past it.
 
 
-def modularity(codes, factors, *, bins: int = inputs.BINS) -> float:
+def modularity(
+    codes: ArrayLike, factors: ArrayLike, *, bins: int = inputs.BINS
+) -> float:
     """How far each code informs of one factor only, in [0, 1]; a dead code counts 0.
 
     It does not ask how much a code informs: noise scores far above 0, by chance.
@@ -62,7 +66,13 @@ def modularity(codes, factors, *, bins: int = inputs.BINS) -> float:
     return float(scores.mean())
 
 
-def sap(codes, factors, *, protocol: str = "infogan-cr", discrete: tuple = ()) -> float:
+def sap(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    protocol: str = "infogan-cr",
+    discrete: Sequence[int] = (),
+) -> float:
     """Separated attribute predictability: the gap of the two codes that predict best.
 
     Args:
@@ -124,7 +134,14 @@ class Dci(NamedTuple):
     importance: np.ndarray
 
 
-def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) -> Dci:
+def dci(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    regressor: str = "lasso",
+    depth: int | Sequence[int | None] | None = 10,
+    seed: int = 0,
+) -> Dci:
     """Disentanglement, completeness, informativeness.
 
     Args:
@@ -151,7 +168,10 @@ def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) ->
         raise ValueError(f"regressor must be one of {_REGRESSORS}, not {regressor!r}.")
     codes, numbered = inputs.check(codes, factors, rows=6)
     n_factors = numbered.shape[1]
-    depths = [depth] * n_factors if np.ndim(depth) == 0 else list(depth)
+    if isinstance(depth, Iterable) and np.ndim(np.asarray(depth)):
+        depths = list(depth)
+    else:
+        depths = [depth] * n_factors
     if len(depths) != n_factors:
         raise ValueError(f"depth names {len(depths)} factors, not {n_factors}.")
     for each in depths:
@@ -182,7 +202,9 @@ def dci(codes, factors, *, regressor: str = "lasso", depth=10, seed: int = 0) ->
     )
 
 
-def explicitness(codes, factors, *, protocol: str = "infogan-cr") -> float:
+def explicitness(
+    codes: ArrayLike, factors: ArrayLike, *, protocol: str = "infogan-cr"
+) -> float:
     """How well logistic regression reads each factor from all codes: mean ROC AUC.
 
     Args:

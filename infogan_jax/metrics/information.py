@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def entropy(p) -> float:
+def entropy(p: ArrayLike) -> float:
     """H of a table of probabilities of any shape: -sum p ln p.
 
     Raises:
@@ -20,19 +21,19 @@ def entropy(p) -> float:
     return float(-(p * np.log(p)).sum())
 
 
-def conditional_entropy(joint) -> float:
+def conditional_entropy(joint: ArrayLike) -> float:
     """H(B|A) = H(A, B) - H(A) of a joint table [A, B]."""
     joint = np.asarray(joint, np.float64)
     return entropy(joint) - entropy(joint.sum(1))
 
 
-def mutual_information(joint) -> float:
+def mutual_information(joint: ArrayLike) -> float:
     """I(A; B) = H(B) - H(B|A) of a joint table [A, B]."""
     joint = np.asarray(joint, np.float64)
     return entropy(joint.sum(0)) - conditional_entropy(joint)
 
 
-def correlation(a, b) -> float:
+def correlation(a: ArrayLike, b: ArrayLike) -> float:
     """Pearson's correlation of two vectors; 0 if one is constant, NaN of NaN.
 
     Raises:

@@ -1,6 +1,10 @@
 """What every disentanglement metric asks of its arrays, and of scikit-learn."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infogan_jax import rules
 
@@ -14,7 +18,9 @@ def check_protocol(protocol: str) -> None:
         raise ValueError(f"protocol must be one of {PROTOCOLS}, not {protocol!r}.")
 
 
-def check(codes, factors, rows: int = 2):
+def check(
+    codes: ArrayLike, factors: ArrayLike, rows: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
     """`codes` [N, L] as float64 and `factors` [N, K] as numbered values, int64.
 
     Factors may be of any type that can be sorted: their values are names.
@@ -36,7 +42,7 @@ def check(codes, factors, rows: int = 2):
     if not np.isfinite(codes).all():
         bad = int((~np.isfinite(codes)).any(1).sum())
         raise ValueError(f"codes hold NaN or infinity in {bad} of {len(codes)} rows.")
-    floats = factors if np.issubdtype(factors.dtype, np.inexact) else 0.0
+    floats: Any = factors if np.issubdtype(factors.dtype, np.inexact) else 0.0
     if factors.dtype == object:  # As a table of numbers and words is.
         floats = [x for x in factors.flat if isinstance(x, float | np.floating)]
     if not np.isfinite(floats).all():
@@ -51,7 +57,7 @@ def check(codes, factors, rows: int = 2):
     return codes, numbered
 
 
-def check_names(numbered, which=None) -> None:
+def check_names(numbered: np.ndarray, which: Iterable[int] | None = None) -> None:
     """Raises ValueError where most rows have a value of their own, as if continuous.
 
     Args:
@@ -68,7 +74,7 @@ def check_names(numbered, which=None) -> None:
             )
 
 
-def numbers(factors, metric: str) -> np.ndarray:
+def numbers(factors: ArrayLike, metric: str) -> np.ndarray:
     """Factors whose values are used as numbers, float64.
 
     Raises:
@@ -85,13 +91,13 @@ def numbers(factors, metric: str) -> np.ndarray:
     return found
 
 
-def number_values(factors) -> np.ndarray:
+def number_values(factors: np.ndarray) -> np.ndarray:
     """Each factor's values as 0, 1, ... in ascending order, int64 [N, K]."""
     columns = [np.unique(column, return_inverse=True)[1] for column in factors.T]
     return np.stack(columns, 1).astype(np.int64)
 
 
-def bin_codes(codes, bins: int) -> np.ndarray:
+def bin_codes(codes: np.ndarray, bins: int) -> np.ndarray:
     """Each code in `bins` intervals of equal width over its own range, int64 [N, L].
 
     By NumPy's edges, as disentanglement_lib has it: a value that lies on one must not
@@ -105,7 +111,7 @@ def bin_codes(codes, bins: int) -> np.ndarray:
     return np.stack(binned, 1)
 
 
-def held_out(numbered) -> tuple[np.ndarray, np.ndarray]:
+def held_out(numbered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows that train, two thirds, and the others, which are scored.
 
     Drawn at random, always the same ones: tables come in order of their factors.
@@ -129,25 +135,25 @@ def held_out(numbered) -> tuple[np.ndarray, np.ndarray]:
     return train, scored
 
 
-def parts(protocol: str, numbered) -> tuple:
+def parts(protocol: str, numbered: np.ndarray) -> tuple:
     """The rows that train and those that are scored, by a protocol."""
     if protocol == "infogan-cr":
         return slice(None), slice(None)
     return held_out(numbered)
 
 
-def standardise(codes, by) -> np.ndarray:
+def standardise(codes: np.ndarray, by: np.ndarray) -> np.ndarray:
     """Codes less the mean of `by`, in its standard deviations, [N, L]."""
     return (codes - by.mean(0)) / np.maximum(by.std(0), 1e-12)
 
 
-def logistic_regression():
+def logistic_regression() -> Any:
     """One value against the rest, as both protocols' scikit-learn (0.20) had it."""
     linear, multiclass = sklearn("linear_model", "multiclass")
     return multiclass.OneVsRestClassifier(linear.LogisticRegression(solver="liblinear"))
 
 
-def sklearn(*modules):
+def sklearn(*modules: str) -> Any:
     """Submodules of scikit-learn by name.
 
     Raises:

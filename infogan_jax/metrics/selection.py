@@ -1,11 +1,14 @@
 """Choosing a run without labels: the one that others agree with, or that is surest."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infogan_jax.metrics import information
 
 
-def image_information(q) -> float:
+def image_information(q: ArrayLike) -> float:
     """What Q says of real images: I(c; x) by Q(c|x) of a categorical code, in nats.
 
     0 if Q says the same of every image; log n if it is sure of each, and uses all n
@@ -33,7 +36,7 @@ def image_information(q) -> float:
     return max(information.mutual_information(q / q.sum()), 0.0)
 
 
-def model_centrality(scores) -> np.ndarray:
+def model_centrality(scores: ArrayLike) -> np.ndarray:
     """ModelCentrality of each of R runs, [R]; the largest is the run to take.
 
     Args:
@@ -60,7 +63,9 @@ def model_centrality(scores) -> np.ndarray:
     return (agreement.sum(1) - np.diag(agreement)) / (n - 1)
 
 
-def udr(representations, informative=None) -> np.ndarray:
+def udr(
+    representations: Sequence[ArrayLike], informative: Sequence[ArrayLike] | None = None
+) -> np.ndarray:
     """Unsupervised disentanglement ranking (Spearman) of each of R runs, [R].
 
     Two disentangled runs differ by a permutation and signs of their codes: the matrix

@@ -1,9 +1,10 @@
 """What can be measured on a drawn digit: its slant, its width, its ink."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def slant(images) -> np.ndarray:
+def slant(images: ArrayLike) -> np.ndarray:
     """How far the strokes lean: horizontal shift per pixel of height, [N].
 
     The slope of the regression of x on y, weighted by ink, from second moments:
@@ -18,7 +19,7 @@ def slant(images) -> np.ndarray:
     return _slope(*_from_centre(images))[:, 0, 0]
 
 
-def width(images) -> np.ndarray:
+def width(images: ArrayLike) -> np.ndarray:
     """How broad the digit is, slant apart: ink's root mean square distance, [N].
 
     From the slanted line through the ink's centre, along the row, in pixels; 0 has no
@@ -35,7 +36,7 @@ def width(images) -> np.ndarray:
     return np.sqrt((share * distance**2).sum((1, 2)))
 
 
-def stroke_area(images) -> np.ndarray:
+def stroke_area(images: ArrayLike) -> np.ndarray:
     """Mean of the pixels, [N]: the share that is ink, in the range of the images.
 
     Args:

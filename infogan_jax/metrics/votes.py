@@ -7,6 +7,7 @@ the codes of the group one point is made, and a classifier names the factor from
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infogan_jax import rules
 from infogan_jax.metrics import inputs
@@ -25,7 +26,13 @@ class Votes(NamedTuple):
 
 
 def draw_votes(
-    codes, factors, n: int, size: int, seed: int, *, by_pairs: bool = False
+    codes: ArrayLike,
+    factors: ArrayLike,
+    n: int,
+    size: int,
+    seed: int,
+    *,
+    by_pairs: bool = False,
 ) -> Votes:
     """`n` votes of `size` rows each, drawn with replacement from a table.
 
@@ -69,7 +76,13 @@ def draw_votes(
     return Votes(codes[order[picked, factor]], fixed)
 
 
-def factor_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -> float:
+def factor_vae(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    protocol: str = "infogan-cr",
+    seed: int = 0,
+) -> float:
     """FactorVAE's score of a table: accuracy of a majority vote, in [0, 1].
 
     Args:
@@ -92,7 +105,11 @@ def factor_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -
 
 
 def factor_vae_score(
-    train: Votes, spread, test: Votes | None = None, *, prune: float = 0.0
+    train: Votes,
+    spread: ArrayLike,
+    test: Votes | None = None,
+    *,
+    prune: float = 0.0,
 ) -> float:
     """Share of `test` votes whose least varying code votes for the right factor.
 
@@ -133,7 +150,13 @@ def factor_vae_score(
     return float((counts.argmax(1)[least(test)] == test.fixed).mean())
 
 
-def beta_vae(codes, factors, *, protocol: str = "infogan-cr", seed: int = 0) -> float:
+def beta_vae(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    protocol: str = "infogan-cr",
+    seed: int = 0,
+) -> float:
     """BetaVAE's (Higgins') score of a table: accuracy of a linear classifier.
 
     Args:

@@ -1,6 +1,6 @@
 """Flax modules of G, D and Q, and the architectures that build them.
 
-An architecture is a frozen dataclass with an `image_shape`, (H, W, C), whose
+An `Architecture` is a frozen dataclass with an `image_shape`, (H, W, C), whose
 `networks(latent_dim, n_params, axis_name)` returns the modules by name:
 
     "g"      G(z, c)            latents [B, latent_dim] -> images [B, H, W, C] in [0, 1]
@@ -17,8 +17,9 @@ share the batch. `contrastive.ContrastivePairs` also asks an architecture for
 This package is all that imports flax.linen.
 """
 
+from infogan_jax.networks.architecture import Architecture
 from infogan_jax.networks.dcgan import Dcgan
 from infogan_jax.networks.mlp import Mlp
 from infogan_jax.networks.spectral import Spectral
 
-__all__ = ["Dcgan", "Mlp", "Spectral"]
+__all__ = ["Architecture", "Dcgan", "Mlp", "Spectral"]

@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
 from flax import linen as nn
 
-from infogan_jax import initialisers, registry
+from infogan_jax import initialisers, registry, types
 from infogan_jax.networks import layers
 
 
@@ -37,7 +38,7 @@ class Dcgan:
         is convolutions as D's. `objectives.VirtualAdversarial` wants dense ones.
     """
 
-    image_shape: tuple = (28, 28, 1)
+    image_shape: tuple[int, int, int] = (28, 28, 1)
     width: int = 64
     depth: int = 2
     dense: int = 1024
@@ -46,7 +47,7 @@ class Dcgan:
     init_std: float | None = 0.02
     output: str = "sigmoid"
     shared: bool = True
-    q_trunk: tuple = ()
+    q_trunk: tuple[int, ...] = ()
 
     def __post_init__(self):
         layers.check_sizes(self, "width", "depth", "dense", "q_hidden")
@@ -60,7 +61,7 @@ class Dcgan:
         layers.check_output(self.output)
         layers.check_scales(self)
 
-    def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
+    def networks(self, latent_dim: int, n_params: int, axis_name: types.Axis) -> dict:
         """The four modules by name; `axis_name` spans the norms' batch."""
         del latent_dim  # Dense layers infer it.
         return {
@@ -70,14 +71,14 @@ class Dcgan:
             "g": ConvG(self, axis_name),
         }
 
-    def pair_network(self, n_codes: int, axis_name: str | None) -> nn.Module:
+    def pair_network(self, n_codes: int, axis_name: types.Axis) -> nn.Module:
         """H: two images on the channel axis -> logits [B, n_codes] of what they share.
 
         As the trunk, with a head of its own.
         """
         return layers.Pair(self, n_codes, axis_name)
 
-    def trunk(self, axis_name: str | None) -> nn.Module:
+    def trunk(self, axis_name: types.Axis) -> nn.Module:
         """The shared features of D and Q."""
         return ConvTrunk(self, axis_name)
 
@@ -90,10 +91,16 @@ class ConvTrunk(nn.Module):
     """Images [B, H, W, C] to features [B, dense]."""
 
     architecture: Dcgan
-    axis_name: str | None
+    axis_name: types.Axis
 
     @nn.compact
-    def __call__(self, images, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        images: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del keys
         arch, init = self.architecture, self.architecture.kernel_init()
         x = layers.enter(images, arch.output)
@@ -111,10 +118,17 @@ class ConvQ(nn.Module):
 
     architecture: Dcgan
     n_params: int
-    axis_name: str | None
+    axis_name: types.Axis
 
     @nn.compact
-    def __call__(self, features, images, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        features: jax.Array,
+        images: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         arch, init = self.architecture, self.architecture.kernel_init()
         if arch.q_trunk:
             features = layers.flat(layers.enter(images, arch.output))
@@ -131,10 +145,16 @@ class ConvG(nn.Module):
     """Latents [B, L] to images [B, H, W, C] in [0, 1]."""
 
     architecture: Dcgan
-    axis_name: str | None
+    axis_name: types.Axis
 
     @nn.compact
-    def __call__(self, latents, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        latents: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del keys
         arch, init = self.architecture, self.architecture.kernel_init()
         height, width, channels = arch.image_shape

@@ -1,13 +1,13 @@
 """Layers that the architectures share, and the checks of their settings."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from infogan_jax import initialisers, ops, products, rules
+from infogan_jax import initialisers, ops, products, rules, types
 
 _OUTPUTS = ("sigmoid", "tanh")
 
@@ -23,10 +23,11 @@ class _Linear(nn.Module):
     use_bias: bool = True
     kernel_init: Callable = nn.initializers.lecun_normal()
 
-    window = ()
+    window: ClassVar[tuple[int, ...]] = ()
+    operation: ClassVar[Callable]
 
     @nn.compact
-    def __call__(self, x):  # noqa: D102
+    def __call__(self, x: jax.Array) -> jax.Array:  # noqa: D102
         shape = (*self.window, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = self.operation(x, kernel.astype(x.dtype))
@@ -48,14 +49,14 @@ class Dense(_Linear):
 class DownConv(_Linear):
     """Convolution of stride 2, 4x4: [B, H, W, C] to [B, H/2, W/2, features]."""
 
-    window = (4, 4)
+    window: ClassVar = (4, 4)
     operation = staticmethod(ops.strided_conv)
 
 
 class UpConv(_Linear):
     """Its transpose, of stride 2, 4x4: [B, H, W, C] to [B, 2H, 2W, features]."""
 
-    window = (4, 4)
+    window: ClassVar = (4, 4)
     operation = staticmethod(ops.conv_transpose)
 
 
@@ -63,7 +64,13 @@ class LinearD(nn.Module):
     """Features [B, F] to logits [B]."""
 
     @nn.compact
-    def __call__(self, features, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        features: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del train, keys
         return Dense(1, kernel_init=initialisers.normal(0.0, 0.02))(features)[:, 0]
 
@@ -73,10 +80,16 @@ class Pair(nn.Module):
 
     architecture: Any
     n_codes: int
-    axis_name: str | None
+    axis_name: types.Axis
 
     @nn.compact
-    def __call__(self, pairs, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        pairs: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del keys
         features = self.architecture.trunk(self.axis_name)(pairs, train=train)
         init = self.architecture.kernel_init()
@@ -97,7 +110,7 @@ class BatchNorm(nn.BatchNorm):
         return super().__call__(x)
 
 
-def norm(axis_name, train):
+def norm(axis_name: types.Axis, train: bool) -> nn.Module:
     """Batch norm over all devices; Flax's momentum is the share that is kept.
 
     The variance takes two passes: E[x^2] - E[x]^2 loses the digits of the first fakes,
@@ -109,11 +122,11 @@ def norm(axis_name, train):
         momentum=0.9,
         epsilon=1e-5,
         scale_init=initialisers.normal(1.0, 0.02),
-        axis_name=axis_name,
+        axis_name=axis_name,  # type: ignore[arg-type]  # Flax takes several too.
     )
 
 
-def drop(x, rate, keys, layer):
+def drop(x: jax.Array, rate: float, keys: jax.Array, layer: int) -> jax.Array:
     """Dropout by the examples' own keys [B], each layer with a stream of its own."""
 
     def mask(key):
@@ -123,28 +136,28 @@ def drop(x, rate, keys, layer):
     return jnp.where(jax.vmap(mask)(keys), x / (1 - rate), 0.0)
 
 
-def flat(x):
+def flat(x: jax.Array) -> jax.Array:
     """[B, ...] to [B, features]."""
     return x.reshape(x.shape[0], -1)
 
 
-def enter(images, output):
+def enter(images: jax.Array, output: str) -> jax.Array:
     """Images in [0, 1] to the range of `output`."""
     return images if output == "sigmoid" else 2 * images - 1
 
 
-def leave(x, output):
+def leave(x: jax.Array, output: str) -> jax.Array:
     """What G's last layer gives, to images in [0, 1]."""
     return nn.sigmoid(x) if output == "sigmoid" else (nn.tanh(x) + 1) / 2
 
 
-def check_output(output):
+def check_output(output: Any) -> None:
     """Raises unless it is a known range of G's last layer."""
     if output not in _OUTPUTS:
         raise ValueError(f"output must be one of {_OUTPUTS}, not {output!r}.")
 
 
-def check_image_shape(shape, multiple):
+def check_image_shape(shape: Any, multiple: int) -> None:
     """Raises unless it is (H, W, C) with sides that are multiples, C 1 or 3."""
     fits = isinstance(shape, tuple) and len(shape) == 3
     if not fits or not all(map(rules.is_whole, shape)):
@@ -161,20 +174,20 @@ def check_image_shape(shape, multiple):
         raise ValueError(f"images have 1 or 3 channels, not {channels}.")
 
 
-def check_sizes(architecture, *names):
+def check_sizes(architecture: Any, *names: str) -> None:
     """Raises unless these fields are whole numbers from 1 on."""
     for name in names:
         rules.check_whole(name, getattr(architecture, name))
 
 
-def check_scales(architecture):
+def check_scales(architecture: Any) -> None:
     """Raises unless `leak` is finite, and `init_std` above 0 too, or None."""
     rules.check_finite("leak", architecture.leak)
     if architecture.init_std is not None:
         rules.check_positive("init_std", architecture.init_std, ", or None")
 
 
-def check_tuples(architecture, *names, may_be_empty=False):
+def check_tuples(architecture: Any, *names: str, may_be_empty: bool = False) -> None:
     """Raises unless these fields are tuples of whole numbers from 1 on."""
     for name in names:
         value = getattr(architecture, name)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import jax
 from flax import linen as nn
 
-from infogan_jax import registry, rules
+from infogan_jax import registry, rules, types
 from infogan_jax.networks import layers
 
 
@@ -21,9 +22,9 @@ class Mlp:
       output: "tanh" mapped to [0, 1] (and back at D's entrance), or "sigmoid".
     """
 
-    image_shape: tuple = (28, 28, 1)
-    g_widths: tuple = (256, 512, 1024)
-    d_widths: tuple = (1024, 512, 256)
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    g_widths: tuple[int, ...] = (256, 512, 1024)
+    d_widths: tuple[int, ...] = (1024, 512, 256)
     dropout: float = 0.3
     output: str = "tanh"
 
@@ -33,7 +34,7 @@ class Mlp:
         layers.check_tuples(self, "g_widths", "d_widths", may_be_empty=True)
         rules.check_share("dropout", self.dropout)
 
-    def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
+    def networks(self, latent_dim: int, n_params: int, axis_name: types.Axis) -> dict:
         """The four modules by name; `axis_name` spans the norms' batch."""
         del latent_dim
         return {
@@ -47,16 +48,23 @@ class Mlp:
 class DenseTrunk(nn.Module):
     """Images [B, H, W, C] to features [B, widths[-1]]."""
 
-    widths: tuple
+    widths: tuple[int, ...]
     dropout: float
     output: str
 
     @nn.compact
-    def __call__(self, images, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        images: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         x = layers.flat(layers.enter(images, self.output))
         for layer, width in enumerate(self.widths):
             x = nn.leaky_relu(layers.Dense(width)(x), 0.2)
             if train and self.dropout:
+                assert keys is not None
                 x = layers.drop(x, self.dropout, keys, layer)
         return x
 
@@ -67,7 +75,14 @@ class LinearQ(nn.Module):
     n_params: int
 
     @nn.compact
-    def __call__(self, features, images, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        features: jax.Array,
+        images: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del images, train, keys
         return layers.Dense(self.n_params)(features)
 
@@ -75,13 +90,19 @@ class LinearQ(nn.Module):
 class DenseG(nn.Module):
     """Latents [B, L] to images [B, H, W, C] in [0, 1]."""
 
-    image_shape: tuple
-    widths: tuple
+    image_shape: tuple[int, int, int]
+    widths: tuple[int, ...]
     output: str
-    axis_name: str | None
+    axis_name: types.Axis
 
     @nn.compact
-    def __call__(self, latents, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        latents: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del keys
         height, width, channels = self.image_shape
         x = latents

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from infogan_jax import initialisers, registry
+from infogan_jax import initialisers, registry, types
 from infogan_jax.networks import layers
 
 
@@ -37,12 +38,12 @@ class Spectral:
     (arXiv:1802.05957).
     """
 
-    image_shape: tuple = (64, 64, 1)
-    d_widths: tuple = (32, 32, 64, 64)
+    image_shape: tuple[int, int, int] = (64, 64, 1)
+    d_widths: tuple[int, ...] = (32, 32, 64, 64)
     d_dense: int = 128
     q_hidden: int = 128
-    g_dense: tuple = (128,)
-    g_widths: tuple = (64, 32, 32)
+    g_dense: tuple[int, ...] = (128,)
+    g_widths: tuple[int, ...] = (64, 32, 32)
     leak: float = 0.2
     init_std: float | None = 0.02
 
@@ -53,7 +54,7 @@ class Spectral:
         layers.check_sizes(self, "d_dense", "q_hidden")
         layers.check_scales(self)
 
-    def networks(self, latent_dim: int, n_params: int, axis_name: str | None) -> dict:
+    def networks(self, latent_dim: int, n_params: int, axis_name: types.Axis) -> dict:
         """The four modules by name; `axis_name` spans G's norms' batch."""
         del latent_dim
         return {
@@ -63,14 +64,14 @@ class Spectral:
             "g": ActivationFirstG(self, axis_name),
         }
 
-    def pair_network(self, n_codes: int, axis_name: str | None) -> nn.Module:
+    def pair_network(self, n_codes: int, axis_name: types.Axis) -> nn.Module:
         """H: two images on the channel axis -> logits [B, n_codes] of what they share.
 
         As the trunk, with a head without spectral norm.
         """
         return layers.Pair(self, n_codes, axis_name)
 
-    def trunk(self, axis_name: str | None) -> nn.Module:
+    def trunk(self, axis_name: types.Axis) -> nn.Module:
         """The shared features of D and Q."""
         del axis_name  # There are no batch norms.
         return SpectralTrunk(self)
@@ -86,7 +87,13 @@ class SpectralTrunk(nn.Module):
     architecture: Spectral
 
     @nn.compact
-    def __call__(self, images, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        images: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del keys
         arch, init = self.architecture, self.architecture.kernel_init()
         x = images
@@ -103,7 +110,13 @@ class SpectralD(nn.Module):
     architecture: Spectral
 
     @nn.compact
-    def __call__(self, features, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        features: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del keys
         dense = layers.Dense(1, kernel_init=self.architecture.kernel_init())
         return _divided(dense, train)(features)[:, 0]
@@ -116,7 +129,14 @@ class SpectralQ(nn.Module):
     n_params: int
 
     @nn.compact
-    def __call__(self, features, images, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        features: jax.Array,
+        images: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del images, keys
         init = self.architecture.kernel_init()
         hidden = layers.Dense(self.architecture.q_hidden, kernel_init=init)
@@ -128,10 +148,16 @@ class ActivationFirstG(nn.Module):
     """Latents [B, L] to images [B, H, W, C] in [0, 1]; biases stay before the norms."""
 
     architecture: Spectral
-    axis_name: str | None
+    axis_name: types.Axis
 
     @nn.compact
-    def __call__(self, latents, *, train, keys=None):  # noqa: D102
+    def __call__(  # noqa: D102
+        self,
+        latents: jax.Array,
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
         del keys
         arch, init = self.architecture, self.architecture.kernel_init()
         height, width, channels = arch.image_shape

@@ -1,0 +1,14 @@
+"""Names for what functions take and give, for their annotations."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+# A dataset, or a batch: arrays of one length by name. One that is None is not there.
+Rows = Mapping[str, Any]
+Split = dict[str, np.ndarray]  # A dataset in host memory, as it is loaded.
+Metrics = dict[str, jax.Array]  # Scalars by name; with an axis, of several steps.
+Axis = str | tuple[str, ...] | None  # Of a mapped axis, or axes, that split a batch.
