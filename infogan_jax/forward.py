@@ -53,64 +53,23 @@ def run(
       The Pass, and each network's new statistics; those of networks that terms brought
       come to it when the terms are called.
     """
-    modules, outside = config.networks(axis_name), _trace()
     key_z, key_c, key_fake, key_real, key_term = jax.vmap(
         lambda key: tuple(jax.random.split(key, 5))
     )(keys)
-    stats = {}
-
-    def apply(name, *inputs, keys, params=None, train=True):
-        net = nets[name]
-        params = net.params if params is None else params
-        params, inputs = _cast((params, inputs), config.compute_dtype)
-        with fitting(name):
-            output, stats[name] = modules[name].apply(
-                {"params": params, **net.stats},
-                *inputs,
-                train=train,
-                keys=keys,
-                mutable=list(net.stats),
-            )
-        return _cast(output, "float32")
-
-    def frozen(name, *inputs):
-        params = jax.lax.stop_gradient(nets[name].params)
-        return apply(name, *inputs, keys=key_fake, params=params)
-
-    def generate(z, c, train=True):
-        latent = jnp.concatenate([z, c], -1)
-        return apply("g", latent, keys=key_fake, train=train)
-
-    def score(images):
-        return apply("d", apply("trunk", images, keys=key_fake), keys=key_fake)
-
-    def recognise(images):
-        features = apply("trunk", images, keys=key_fake)
-        return apply("q", features, images, keys=key_fake)
-
-    def apply_brought(name, *inputs):
-        output = apply(name, *inputs, keys=key_fake)
-        if name in learners and _trace() == outside:
-            counted[name] = stats[name]
-        return output
-
-    def mean(values):
-        ours = values.mean(0)
-        return ours if axis_name is None else jax.lax.pmean(ours, axis_name)
-
+    use = _Networks(config, nets, key_fake, learners, axis_name)
     real = batch["image"]
     z, c = jax.vmap(config.noise.sample)(key_z), jax.vmap(config.codes.sample)(key_c)
-    fake = generate(z, c)
-    of_fake = apply("trunk", fake, keys=key_fake)
+    fake = use.generate(z, c)
+    of_fake = use.apply("trunk", fake)
     # A second pass only where the trunk learns: its gradients of L_I are then kept
     # apart from those of fooling D. The backward pass through D and Q is one otherwise.
-    of_fooling = frozen("trunk", fake) if "trunk" in learners else of_fake
-    of_real = apply("trunk", real, keys=key_real)
-    q_real = apply("q", of_real, real, keys=key_real)
-    q_fake = apply("q", of_fake, fake, keys=key_fake)
-    d_fake, d_fooled = apply("d", of_fake, keys=key_fake), frozen("d", of_fooling)
-    d_real = apply("d", of_real, keys=key_real)
-    counted = dict(stats)
+    of_fooling = use.frozen("trunk", fake) if "trunk" in learners else of_fake
+    of_real = use.apply("trunk", real, keys=key_real)
+    q_real = use.apply("q", of_real, real, keys=key_real)
+    q_fake = use.apply("q", of_fake, fake)
+    d_fake, d_fooled = use.apply("d", of_fake), use.frozen("d", of_fooling)
+    d_real = use.apply("d", of_real, keys=key_real)
+    use.counted = dict(use.stats)
     p = objectives.Pass(
         codes=config.codes,
         step=step,
@@ -125,13 +84,70 @@ def run(
         d_fooled=d_fooled,
         q_real=q_real,
         q_fake=q_fake,
-        generate=generate,
-        score=score,
-        recognise=recognise,
-        apply=apply_brought,
-        mean=mean,
+        generate=use.generate,
+        score=use.score,
+        recognise=use.recognise,
+        apply=use.apply_brought,
+        mean=use.mean,
     )
-    return p, counted
+    return p, use.counted
+
+
+class _Networks:
+    """The networks of one pass, as functions of their inputs.
+
+    Attributes:
+      stats: the statistics of each network's last application.
+      counted: those that are to be kept.
+    """
+
+    def __init__(self, config, nets, keys, learners, axis_name):
+        self._modules, self._nets = config.networks(axis_name), nets
+        self._keys, self._learners, self._axis_name = keys, learners, axis_name
+        self._dtype, self._outside = config.compute_dtype, _trace()
+        self.stats, self.counted = {}, {}
+
+    def apply(self, name, *inputs, keys=None, params=None, train=True):
+        net = self._nets[name]
+        params = net.params if params is None else params
+        params, inputs = _cast((params, inputs), self._dtype)
+        with fitting(name):
+            output, self.stats[name] = self._modules[name].apply(
+                {"params": params, **net.stats},
+                *inputs,
+                train=train,
+                keys=self._keys if keys is None else keys,
+                mutable=list(net.stats),
+            )
+        return _cast(output, "float32")
+
+    def frozen(self, name, *inputs):
+        """`apply`, from which the network learns nothing."""
+        params = jax.lax.stop_gradient(self._nets[name].params)
+        return self.apply(name, *inputs, params=params)
+
+    def generate(self, z, c, train=True):
+        return self.apply("g", jnp.concatenate([z, c], -1), train=train)
+
+    def score(self, images):
+        return self.apply("d", self.apply("trunk", images))
+
+    def recognise(self, images):
+        return self.apply("q", self.apply("trunk", images), images)
+
+    def apply_brought(self, name, *inputs):
+        """`apply` of a network that a term brought, which the term calls."""
+        output = self.apply(name, *inputs)
+        if name in self._learners and _trace() == self._outside:
+            self.counted[name] = self.stats[name]
+        return output
+
+    def mean(self, values):
+        """Over the examples of all devices."""
+        ours = values.mean(0)
+        if self._axis_name is None:
+            return ours
+        return jax.lax.pmean(ours, self._axis_name)
 
 
 @contextlib.contextmanager

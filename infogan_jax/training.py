@@ -15,21 +15,20 @@ D's head's are of real images, G's and Q's of fakes. Training normalises by the 
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from infogan_jax import (
     checks,
     data,
+    descent,
     forward,
     initialisers,
-    ops,
     rules,
     sharding,
     types,
@@ -53,9 +52,9 @@ class TrainState(flax.struct.PyTreeNode):
     """
 
     step: jax.Array
-    nets: Mapping[str, Net]
-    opt: Mapping[str, Any]
-    ema: Mapping[str, Net]
+    nets: dict[str, Net]
+    opt: dict[str, Any]
+    ema: dict[str, Net]
 
 
 Step = Callable[
@@ -69,7 +68,10 @@ def init(config: Config, key: jax.Array) -> TrainState:
     examples = tuple(config.examples().items())
     latent_dim = config.noise.dim + config.codes.dim
     nets = _create(modules, latent_dim, config.image_shape, examples, key)
-    opt = {u.name: u.optimizer().init(_params(nets, u.nets)) for u in config.updates}
+    opt = {
+        update.name: update.optimizer().init(descent.params_of(nets, update.nets))
+        for update in config.updates
+    }
     ema = {"g": copy(nets["g"])} if config.ema_decay else {}
     return TrainState(jnp.zeros((), jnp.int32), nets, opt, ema)
 
@@ -119,7 +121,7 @@ def _step(config, axis_name, state, batch, key):
     for position, update in enumerate(config.updates):
         update_key = jax.random.fold_in(key, 1 + position)
         apply = functools.partial(
-            _apply_update,
+            descent.descend,
             config,
             update,
             batch=batch,
@@ -387,108 +389,6 @@ def _as_it_lay(state):
     return lambda mesh: (sharding.as_it_lies(mesh, state), sharding.whole(mesh))
 
 
-def _apply_update(config, update, state, batch, key, axis_name):
-    """The state after one update, and what was seen."""
-    keys = forward.example_keys(key, len(batch["image"]), axis_name)
-
-    def loss(live):
-        nets = state.nets | {
-            name: state.nets[name].replace(params=live[name]) for name in update.nets
-        }
-        p, stats = forward.run(
-            config, nets, batch, keys, state.step, update.nets, axis_name
-        )
-        losses = _losses(config, update, p)
-        total = sum(losses.values(), jnp.zeros((), jnp.float32))
-        return total, (stats, losses | _judged(config, update, p, axis_name))
-
-    live = _params(state.nets, update.nets)
-    grads, (stats, seen) = jax.grad(loss, has_aux=True)(live)
-    if axis_name is not None:
-        grads, seen = jax.lax.pmean((grads, seen), axis_name)
-    norm = seen[f"{update.name}/gradient"] = optax.tree.norm(grads)
-    params, opt = _descend(update, live, grads, norm, state)
-
-    nets = dict(state.nets)
-    for name in update.nets:
-        old = nets[name].stats
-        # A network that terms brought has none if no term has called it.
-        new = stats.get(name, old) if _writes(config, update, name) else old
-        nets[name] = Net(params[name], new)
-    return state.replace(nets=nets, opt=state.opt | {update.name: opt}), seen
-
-
-def _descend(update, params, grads, norm, state):
-    """Adam's step: the parameters after it, and the optimizer's state.
-
-    Its time is that of reading and writing arrays as large as the parameters. Two
-    things here, and one in `Update.optimizer`, spare XLA:CPU a third of that.
-    """
-    # The squares, which the norm and Adam share, would be stored and read back twice.
-    grads = jax.lax.optimization_barrier(grads)
-    moves, opt = update.optimizer().update(grads, state.opt[update.name])
-    # Until all gradients are there some still need the parameters: these would be
-    # copied, for nothing else tells that they are written over later than that.
-    wait = ops.zero_after(norm)
-
-    def moved(rate, param, move):
-        return param - jnp.asarray(rate + wait, param.dtype) * move
-
-    rates = update.rates(state.step)
-    return {
-        net: jax.tree.map(functools.partial(moved, rate), params[net], moves[net])
-        for net, rate in rates.items()
-    }, opt
-
-
-def _judged(config, update, p, axis_name):
-    """The metrics of an update that are no losses: D's accuracy, spread and L_I."""
-    seen = {}
-    if "d" in update.nets:
-        right = (p.d_real > 0).mean() + (p.d_fake < 0).mean()
-        seen[f"{update.name}/accuracy"] = right / 2
-    if "g" in update.nets:
-        of_fakes, of_reals = (_spread(x, axis_name) for x in (p.fake, p.real))
-        seen[f"{update.name}/spread"] = of_fakes / of_reals
-        information = config.codes.information(p.q_fake, p.c)
-        seen |= {f"info/{i}": bound for i, bound in enumerate(information)}
-        seen["info/lower_bound"] = information.sum()
-    return seen
-
-
-def _spread(images, axis_name):
-    """How much the images of the global batch differ: RMS of a pixel's deviations."""
-    # The squares by one number: XLA:CPU sums each pixel's over the batch far slower.
-    moments = images.mean(0), (images**2).mean()
-    if axis_name is not None:
-        moments = jax.lax.pmean(moments, axis_name)
-    mean, square = moments
-    return jnp.sqrt(jnp.maximum(square - (mean**2).mean(), 1e-12))
-
-
-def _losses(config, update, p):
-    names, seen = {u.name for u in config.updates}, {}
-    for term in config.objective:
-        losses = term(p)
-        if not losses.keys() <= names:
-            raise ValueError(
-                f"{config_lib.term_name(term)} has a loss for {sorted(losses)}, but "
-                f"the updates are {sorted(names)}."
-            )
-        if update.name in losses:
-            seen[f"{update.name}/{config_lib.term_name(term)}"] = losses[update.name]
-    return seen
-
-
-def _writes(config, update, name):
-    """Whether an update writes a network's statistics: the first to begin of its own.
-
-    Of several that begin together it is the first in order.
-    """
-    of_network = [u for u in config.updates if name in u.nets]
-    return min(of_network, key=lambda u: u.begin).name == update.name
-
-
 def _average(config, state):
     if not config.ema_decay:
         return {}
@@ -498,7 +398,3 @@ def _average(config, state):
         state.ema,
         {"g": state.nets["g"]},
     )
-
-
-def _params(nets, names):
-    return {name: nets[name].params for name in names}

@@ -15,6 +15,7 @@ from infogan_jax import (
     checks,
     contrastive,
     data,
+    descent,
     latents,
     objectives,
     population,
@@ -258,7 +259,7 @@ def test_one_bad_gradient_spoils_one_parameter(tiny, state):
     kernel = grads["trunk"]["Dense_0"]["kernel"]
     grads["trunk"]["Dense_0"]["kernel"] = kernel.at[0, 0].set(jnp.nan)
     norm = optax.tree.norm(grads)
-    moved, _ = training._descend(update, params, grads, norm, state)
+    moved, _ = descent._move(update, params, grads, norm, state)
     assert sum(int(jnp.isnan(x).sum()) for x in jax.tree.leaves(moved)) == 1
 
 
@@ -416,7 +417,7 @@ def test_metrics_have_the_documented_names(stepped):
 def test_spread_is_how_far_a_pixel_strays_from_its_mean():
     images = np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype(np.float32)
     expected = math.sqrt(((images - images.mean(0)) ** 2).mean())
-    assert float(training._spread(images, None)) == pytest.approx(expected, rel=1e-5)
+    assert float(descent._spread(images, None)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_batch_of_two_teaches_and_one_of_one_is_refused(tiny, state, batch, key):
