@@ -7,11 +7,9 @@ bfloat16; what many seeds at once cost against one; and the table of `benchmark.
 well such seeds do, `mnist_seeds.py --at-once` tells. `--quick` shrinks it for a CPU.
 """
 
-import argparse
 import dataclasses
 import json
 import pathlib
-import time
 
 import benchmark
 import contenders
@@ -25,13 +23,6 @@ from infogan_jax import options as options_lib
 DTYPES = ("float32", "bfloat16")
 
 
-def seconds(work) -> float:
-    """Of one call, until its result is there."""
-    began = time.perf_counter()
-    jax.block_until_ready(work())
-    return time.perf_counter() - began
-
-
 def one_run(config, batch, steps) -> dict:
     """Seconds for all updates of one seed in one dispatch, compilation apart."""
     key, train = jax.random.key(0), contenders.random_images()
@@ -42,8 +33,12 @@ def one_run(config, batch, steps) -> dict:
             config, state, train, key, steps=n, batch_size=batch, at_most=steps
         )
 
-    first = seconds(lambda: work(1))
-    return {"updates": steps, "seconds": seconds(lambda: work(steps)), "first_s": first}
+    first = contenders.seconds(lambda: work(1))
+    return {
+        "updates": steps,
+        "seconds": contenders.seconds(lambda: work(steps)),
+        "first_s": first,
+    }
 
 
 def many_seeds(config, batch, steps, n, how) -> dict:
@@ -56,15 +51,18 @@ def many_seeds(config, batch, steps, n, how) -> dict:
             config, states, train, keys, steps=steps, batch_size=batch, how=how
         )
 
-    first = seconds(work)
-    return {"seeds": n, "updates": steps, "seconds": seconds(work), "first_s": first}
+    first = contenders.seconds(work)
+    return {
+        "seeds": n,
+        "updates": steps,
+        "seconds": contenders.seconds(work),
+        "first_s": first,
+    }
 
 
 def main(argv=None) -> int:
     """Measures and writes; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_lib.command(__doc__)
     show = " (default: %(default)s)"
     parser.add_argument(
         "--seeds", type=options_lib.whole(1), default=16, help="at once" + show

@@ -8,7 +8,6 @@ so that what else the machine does falls on all of them; the median over the rou
 reported with the quarters below and above it. PyTorch joins where it is installed.
 """
 
-import argparse
 import functools
 import json
 import os
@@ -19,6 +18,7 @@ import sys
 import tempfile
 import time
 
+import contenders
 import jax
 import jax.numpy as jnp
 from contenders import compare, dispatched, looped, over_devices, seeds, stock, tutorial
@@ -28,13 +28,13 @@ from infogan_jax import console, machine, paths, plotting, records
 from infogan_jax import options as options_lib
 
 
-def time_each(contenders, rounds, steps):
+def time_each(racing, rounds, steps):
     """Milliseconds per step of each contender in each round, in turns."""
-    for contender in contenders:
+    for contender in racing:
         contender.run(steps)  # Some compile for a number of steps.
-    seen = {contender.name: [] for contender in contenders}
+    seen = {contender.name: [] for contender in racing}
     for _ in range(rounds):
-        for contender in contenders:
+        for contender in racing:
             began = time.perf_counter()
             contender.run(steps)
             seconds = time.perf_counter() - began
@@ -49,21 +49,17 @@ def ceiling(dtype="float32", product=jnp.matmul):
     a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     product = jax.jit(product)
     jax.block_until_ready(product(a, a))
-    seconds = []
-    for _ in range(7):
-        began = time.perf_counter()
-        jax.block_until_ready(product(a, a))
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / min(seconds) / 1e9
+    best = min(contenders.seconds(lambda: product(a, a)) for _ in range(7))
+    return 2 * size**3 / best / 1e9
 
 
-def rows(contenders, seen, peak):
+def rows(racing, seen, peak):
     """What `--json` writes: one row for each contender."""
     medians = {name: statistics.median(times) for name, times in seen.items()}
     eager = medians.get("pytorch-eager")
-    counted = {contender.name: contender.gflop for contender in contenders}
+    counted = {contender.name: contender.gflop for contender in racing}
     made = []
-    for contender in contenders:
+    for contender in racing:
         ms = medians[contender.name]
         times = seen[contender.name]
         low, _, high = statistics.quantiles(times, n=4, method="inclusive")
@@ -169,9 +165,9 @@ def grow(rounds, steps):
     """Rows for other batches, widths, sides, seeds and devices; small networks."""
     made = []
 
-    def add(axis, value, *contenders):
-        for name, times in time_each(contenders, rounds, steps).items():
-            contender = next(c for c in contenders if c.name == name)
+    def add(axis, value, *racing):
+        for name, times in time_each(racing, rounds, steps).items():
+            contender = next(c for c in racing if c.name == name)
             ms = statistics.median(times)
             rate = 1e3 * contender.images * contender.batch / ms
             made.append(
@@ -230,9 +226,7 @@ def draw(made, path):
 
 def main(argv=None) -> int:
     """Measures, prints, writes; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_lib.command(__doc__)
     show = " (default: %(default)s)"
     parser.add_argument(
         "--batch-size", type=options_lib.whole(1), default=128, help="images" + show
@@ -262,10 +256,24 @@ def main(argv=None) -> int:
         "half a minute",
     )
     parser.add_argument("--json", metavar="PATH", help="write the rows")
-    parser.add_argument("--figure", metavar="PATH", help="draw the growth table")
+    parser.add_argument(
+        "--figure",
+        type=options_lib.picture,
+        metavar="PATH",
+        help="draw the growth table",
+    )
     options = parser.parse_args(argv)
     if options.figure and not options.growth:
         parser.error("--figure draws the growth table; give --growth with it.")
+    own = ("batch_size", "width", "dense", "float32")
+    changed = [
+        name for name in own if getattr(options, name) != parser.get_default(name)
+    ]
+    if options.growth and changed:
+        flags = ", ".join("--" + name.replace("_", "-") for name in changed)
+        parser.error(f"{flags}: the growth table has sizes of its own.")
+    if options.figure and options.figure == options.json:
+        parser.error("--json and --figure name one file; name two.")
     try:
         paths.check_new(*filter(None, (options.json, options.figure)))
     except OSError as error:
@@ -286,15 +294,15 @@ def main(argv=None) -> int:
     if options.growth:
         made = grow(options.rounds, options.steps)
     else:
-        contenders = compare(
+        racing = compare(
             options.batch_size,
             options.width,
             options.dense,
             options.steps,
             with_bfloat16=not options.float32,
         )
-        seen = time_each(contenders, options.rounds, options.steps)
-        made = rows(contenders, seen, peak)
+        seen = time_each(racing, options.rounds, options.steps)
+        made = rows(racing, seen, peak)
         print_table(made)
     try:
         if options.json:

@@ -19,7 +19,7 @@ from flax import linen
 import infogan_jax
 from infogan_jax import console, networks, population, presets, training
 
-IMAGES, N_IMAGES = (28, 28, 1), 2_000
+N_IMAGES = 2_000
 
 
 @dataclasses.dataclass
@@ -33,6 +33,13 @@ class Contender:
     gflop: float | None = None
     compile_s: float | None = None
     peak_mb: float | None = None
+
+
+def seconds(work) -> float:
+    """Of one call, until its result is there."""
+    began = time.perf_counter()
+    jax.block_until_ready(work())
+    return time.perf_counter() - began
 
 
 def tutorial(side=28, width=64, dense=1024):
@@ -148,7 +155,7 @@ def sampling(config, batch):
     """`sample` and `infer`, a batch at a time."""
     key = jax.random.key(0)
     state = infogan_jax.init(config, key)
-    images = jnp.resize(random_images()["image"], (batch, *IMAGES))
+    images = jnp.resize(random_images()["image"], (batch, *config.image_shape))
 
     def sample(n):
         for _ in range(n):

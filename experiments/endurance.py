@@ -9,7 +9,6 @@ open files, threads, and what JAX's arrays hold on the device. At the end the me
 each run, in growth.json, and a figure.
 """
 
-import argparse
 import contextlib
 import ctypes
 import json
@@ -129,32 +128,36 @@ def draw(out: Path, samples: list[dict]) -> None:
 
 def main(argv=None) -> int:
     """Trains until the time is over; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = options_lib.command(__doc__)
     parser.add_argument(
-        "--minutes", type=float, default=60, help="(default: %(default)s)"
+        "--minutes",
+        type=options_lib.positive,
+        default=60,
+        help="(default: %(default)s)",
     )
     parser.add_argument(
         "--first-seed", type=options_lib.seed, default=0, help="(default: %(default)s)"
     )
     parser.add_argument(
-        "--every", type=float, default=5, help="seconds (default: %(default)s)"
+        "--every",
+        type=options_lib.positive,
+        default=5,
+        help="seconds (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
-        type=paths.of_user,
+        type=options_lib.path,
         default=Path("runs/endurance"),
         help="(default: %(default)s)",
     )
     options, rest = parser.parse_known_args(argv)
+    seeds.refuse_own(parser, rest, "--first-seed")
     samples = options.out / "samples.jsonl"
     try:
+        seeds.given_options(mnist, ["--quick", *rest])
         options.out.mkdir(parents=True, exist_ok=True)
         paths.check_new(samples)
-    except OSError as error:
+    except (console.Stop, OSError) as error:
         return console.tell(error)
     began = time.monotonic()
     sampler = Sampler(samples, options.every)
@@ -171,12 +174,15 @@ def main(argv=None) -> int:
     if not sampler.samples:
         return status
     found = growth(sampler.samples)
-    records.write_json(options.out / "growth.json", found)
-    draw(options.out, sampler.samples)
     for name, label in UNITS.items():
         medians = ", ".join(f"{value:g}" for value in found[name])
         print(f"{label}, median of each run: {medians}")
     print(f"{found['runs']} runs in {found['minutes']:.0f} minutes; see {options.out}")
+    try:
+        records.write_json(options.out / "growth.json", found)
+        draw(options.out, sampler.samples)
+    except OSError as error:
+        return console.tell(error)
     return status
 
 

@@ -8,7 +8,6 @@ trunk learns from. Chen et al. 2016 (arXiv:1606.03657), section 7.1.
 The README has the result.
 """
 
-import argparse
 import pathlib
 import time
 
@@ -87,9 +86,7 @@ def draw(curves, path):
 
 def main(argv=None) -> int:
     """Trains both and draws; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_lib.command(__doc__)
     parser.add_argument("--data", default="auto", help="dataset (default: auto)")
     parser.add_argument("--data-dir", help="where it lies")
     parser.add_argument(
@@ -130,7 +127,7 @@ def main(argv=None) -> int:
         draw(curves, out / "figure1.png")
     except OSError as error:
         return console.tell(error)
-    print(f"numbers and figure are in {out}")
+    print(f"see {out}")
     return 0
 
 

@@ -16,7 +16,6 @@ five minutes, on Ctrl-C and on SIGTERM; then each goes on by itself. A seed that
 does not keep the others from training, nor from the report.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import time
@@ -63,14 +62,6 @@ def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
     return experiment.main([*rest, "--out", str(run), "--resume"])
 
 
-def given_options(experiment, rest: list[str]) -> dict:
-    """What the experiment's own options say, those of a single run apart."""
-    given = vars(options_lib.parser("", experiment.defaults, "").parse_args(rest))
-    for name in ("out", "resume", "distributed"):
-        del given[name]
-    return given
-
-
 def train_at_once(
     experiment, out: Path, wanted: list[int], rest: list[str]
 ) -> list[int]:
@@ -87,7 +78,7 @@ def train_at_once(
     fresh = [seed for seed in wanted if not has_begun(seeds.run_of(out, seed))]
     if not fresh:
         return []
-    given = given_options(experiment, rest)
+    given = seeds.given_options(experiment, rest)
     options = experiment.defaults(given.get("quick", False))
     options = dataclasses.replace(options, **given)
     options_lib.check(options)
@@ -250,7 +241,7 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
     Raises:
       Stop, ValueError: it is another experiment's, or had other options.
     """
-    given = given_options(experiment, rest)
+    given = seeds.given_options(experiment, rest)
     before, now = (options_lib.resumed(run, wish) for wish in ({}, given))
     if now.data != before.data:
         raise console.Stop(f"{run} was trained on {before.data}, not {now.data}.")
@@ -267,11 +258,7 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
 
 def main(argv=None) -> int:
     """Trains the seeds and reports; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # `--seed` is mnist.py's, and no short form of `--seeds`.
-    )
+    parser = options_lib.command(__doc__)
     parser.add_argument(
         "--seeds", type=seeds.parse, default=seeds.parse("0-9"), help="(default: 0-9)"
     )
@@ -283,25 +270,18 @@ def main(argv=None) -> int:
     )
     parser.add_argument(
         "--out",
-        type=paths.of_user,
+        type=options_lib.path,
         default=Path("runs/mnist-seeds"),
         help="(default: %(default)s)",
     )
     options, rest = parser.parse_known_args(argv)
-    refused = {"--seed", "--resume"} & {word.partition("=")[0] for word in rest}
-    if refused:
-        parser.error(f"{', '.join(sorted(refused))}: set for each seed by --seeds.")
-    if any(word.startswith("--distributed") for word in rest):
-        parser.error(
-            "--distributed: a process joins a cluster once; train each seed by a "
-            "command of its own, then report by this one."
-        )
+    seeds.refuse_own(parser, rest, "--seeds")
     experiment, failed = mnist_vat if options.vat else mnist, []
     try:
         if options.at_once:
             failed = train_at_once(experiment, options.out, options.seeds, rest)
         elif not all(has_begun(seeds.run_of(options.out, s)) for s in options.seeds):
-            given = given_options(experiment, rest)
+            given = seeds.given_options(experiment, rest)
             if ":" in given.get("data", ""):  # The others, by name, have labels.
                 check_labels(data.load(given["data"], given.get("data_dir")))
         for seed in options.seeds:

@@ -9,16 +9,16 @@ the median of several calls. On a GPU a call alone is little but its dispatch; w
 counts there is the loop.
 """
 
-import argparse
 import statistics
-import time
 
 import benchmark
+import contenders
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from infogan_jax import console, ops, products
+from infogan_jax import options as options_lib
 
 # [B, 2H, 2W, C] and the features: the layers of the paper's and of the quick network.
 LAYERS = [
@@ -36,13 +36,10 @@ TIMES, TURNS = 4, 7  # rounds of the loop; calls
 
 def milliseconds(f, *arguments) -> float:
     """Median of a jitted function's calls."""
-    jitted, seen = jax.jit(f), []
+    jitted = jax.jit(f)
     jax.block_until_ready(jitted(*arguments))
-    for _ in range(TURNS):
-        began = time.perf_counter()
-        jax.block_until_ready(jitted(*arguments))
-        seen.append(1e3 * (time.perf_counter() - began))
-    return statistics.median(seen)
+    seen = [contenders.seconds(lambda: jitted(*arguments)) for _ in range(TURNS)]
+    return 1e3 * statistics.median(seen)
 
 
 def looped(form):
@@ -72,9 +69,7 @@ def compare(layer, what, forms, x, other, gflop):
 
 def main(argv=None) -> int:
     """Prints both tables; returns the exit status."""
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args(argv)
+    options_lib.command(__doc__).parse_args(argv)
     print("| layer | what | form | alone [ms] | GFLOP/s | in a loop [ms] |")
     print("|---|---|---|---|---|---|")
     for batch, side, channels, features in LAYERS:

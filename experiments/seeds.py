@@ -1,6 +1,7 @@
 """What commands over many seeds share: which seeds, and how a command ends."""
 
 import argparse
+import dataclasses
 import pathlib
 
 from infogan_jax import console
@@ -22,6 +23,32 @@ def parse(text: str) -> list[int]:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is an empty range of seeds.")
     return list(dict.fromkeys(found))
+
+
+def refuse_own(parser, rest: list[str], by: str) -> None:
+    """Ends a command, with status 2, whose `rest` sets what is each seed's own."""
+    words = {word.partition("=")[0] for word in rest}
+    if refused := sorted({"--seed", "--resume"} & words):
+        parser.error(f"{', '.join(refused)}: set for each seed by {by}.")
+    if "--distributed" in words:
+        parser.error(
+            "--distributed: a process joins a cluster once; train each seed by a "
+            "command of its own."
+        )
+
+
+def given_options(experiment, rest: list[str]) -> dict:
+    """What an experiment's own options say, those of a single run apart.
+
+    Raises:
+      Stop: a number that no run can have.
+    """
+    given = vars(options_lib.parser("", experiment.defaults, "").parse_args(rest))
+    for name in ("out", "resume", "distributed"):
+        del given[name]
+    defaults = experiment.defaults(given.get("quick", False))
+    options_lib.check(dataclasses.replace(defaults, **given))
+    return given
 
 
 def run_of(out: pathlib.Path, seed: int) -> pathlib.Path:

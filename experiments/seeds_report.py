@@ -130,7 +130,7 @@ def write(out: Path, reports: list[dict]) -> None:
     records.write_json(out / "report.json", rows)
     draw(out, accuracies, median, worst)
     print("\n".join(lines))
-    print(f"report and figures are in {out}")
+    print(f"the report is {out / 'report.md'}")
 
 
 @plotting.if_possible

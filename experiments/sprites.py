@@ -18,7 +18,6 @@ also begin there, `--after` its modified run. The report of all finished seeds i
 written anew: report.md, report.json, curves.png, traversals.png.
 """
 
-import argparse
 import functools
 import json
 import shutil
@@ -215,9 +214,7 @@ def write_report(out: Path, variant: str, steps: int) -> None:
 
 def main(argv=None) -> int:
     """Trains the seeds and reports; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_lib.command(__doc__)
     parser.add_argument(
         "--variant",
         choices=sprites_report.PUBLISHED,
@@ -244,13 +241,13 @@ def main(argv=None) -> int:
     )
     parser.add_argument(
         "--out",
-        type=paths.of_user,
+        type=options_lib.path,
         default=Path("runs/sprites"),
         help="(default: %(default)s)",
     )
     parser.add_argument(
         "--after",
-        type=paths.of_user,
+        type=options_lib.path,
         help="of cr: begin at the switch, from the modified runs in this directory",
     )
     options = parser.parse_args(argv)

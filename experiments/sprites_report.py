@@ -74,7 +74,7 @@ def write(
     records.write_json(out / "report.json", report)
     _draw(out, curves, finished[best], switch)
     print("\n".join(lines))
-    print(f"report and figures are in {out}")
+    print(f"the report is {out / 'report.md'}")
 
 
 def _table(names, ends, published, central, ranking):

@@ -11,7 +11,6 @@ that of the middle, as judged by Q and by a classifier trained on real digits
 Chen et al. 2016 (arXiv:1606.03657), figure 2 and section 7.2.
 """
 
-import argparse
 import pathlib
 
 import jax
@@ -20,6 +19,7 @@ from scipy import stats
 
 import infogan_jax
 from infogan_jax import console, data, evaluation, latents, metrics, paths, records
+from infogan_jax import options as options_lib
 from infogan_jax.metrics import inputs
 
 N_FAKES, N_SWEEPS, STEPS = 2000, 100, 11
@@ -134,9 +134,7 @@ def report(argv, doc, study, columns, decimals) -> int:
       columns: the table's heads, one for each key.
       decimals: of its numbers.
     """
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_lib.command(doc)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     parser.add_argument(
         "--data", default="bundled", help="the judge's digits (default: %(default)s)"

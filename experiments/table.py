@@ -10,7 +10,6 @@
 Runs of a group that differ in more than their seed are refused.
 """
 
-import argparse
 import dataclasses
 import itertools
 import json
@@ -244,9 +243,7 @@ def curve(run) -> str:
 
 def main(argv=None) -> int:
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_lib.command(__doc__)
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="finished run directories"
     )

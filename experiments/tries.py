@@ -11,7 +11,6 @@ loss. `--table` shows the last line of each file, all seeds of an arm in a row.
 BUILD_NOTES.md has the table of what came of it.
 """
 
-import argparse
 import contextlib
 import json
 import pathlib
@@ -20,6 +19,7 @@ import statistics
 import arms
 import jax
 import mnist
+import table as tables
 
 import infogan_jax
 from infogan_jax import (
@@ -38,14 +38,10 @@ def end_of(path) -> dict:
     """The last line of an arm's file.
 
     Raises:
-      ValueError: it has none.
+      ValueError: it has none; or later, for a field that it lacks.
     """
-    lines = pathlib.Path(path).read_text().splitlines()
-    with contextlib.suppress(ValueError, LookupError, AttributeError):
-        last = json.loads(lines[-1])
-        if {"arm", "seed", "step", "hungarian", "nmi"} <= last.keys():
-            return last
-    raise ValueError(f"{path} is no file of this script, or is cut.")
+    path = pathlib.Path(path)
+    return tables.lines(path.parent, path.name)[-1]
 
 
 def table(paths) -> str:
@@ -120,27 +116,33 @@ def train(config, dataset, options, end):
     return state
 
 
-def open_writer(directory: str, config):
-    """What will save a try's state, before its hours; where no other state is.
+def open_writer(held, directory: pathlib.Path, config):
+    """What will save a try's state, before its hours; `held` keeps it open.
 
     Raises:
       ValueError: more lies there than a try leaves that was interrupted.
+      Stop: another process writes there, or nothing can be written.
     """
-    path = pathlib.Path(directory)
-    is_new = records.is_new(path) or (
-        {entry.name for entry in path.iterdir()} == {"checkpoints"}
-        and not checkpoint.steps(path)
+    check_unsaved(directory)
+    held.enter_context(records.lock(directory))
+    check_unsaved(directory)  # Another may have been there first.
+    return held.enter_context(checkpoint.Writer(directory, config))
+
+
+def check_unsaved(directory: pathlib.Path) -> None:
+    """Raises a ValueError unless a try may save its state there."""
+    left = {"checkpoints", ".lock"}  # By a try that was interrupted.
+    is_new = records.is_new(directory) or (
+        {path.name for path in directory.iterdir()} <= left
+        and not checkpoint.steps(directory)
     )
     if not is_new:
         raise ValueError(f"{directory} exists; name a new directory by --save.")
-    return checkpoint.Writer(directory, config)
 
 
 def main(argv=None) -> int:
     """Trains one arm, or shows a table; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_lib.command(__doc__)
     parser.add_argument(
         "arm",
         type=arms.arm,
@@ -158,7 +160,12 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--until", type=int, help="stop here; the schedules stay those of --steps"
     )
-    parser.add_argument("--save", metavar="DIR", help="the end's state, for sweeps.py")
+    parser.add_argument(
+        "--save",
+        type=options_lib.path,
+        metavar="DIR",
+        help="the end's state, for sweeps.py",
+    )
     parser.add_argument(
         "--batch-size", type=options_lib.whole(2), default=64, help="(default: 64)"
     )
@@ -168,8 +175,8 @@ def main(argv=None) -> int:
     end = options.steps if options.until is None else options.until
     if not 1 <= end <= options.steps:
         parser.error(f"--until must lie in 1 .. {options.steps}, not {end}.")
-    if options.arm is None and not options.table:
-        parser.error("name an arm, or files by --table.")
+    if (options.arm is None) != bool(options.table):
+        parser.error("name an arm, or files by --table; one of the two.")
     try:
         if options.table:
             print(table(options.table))
@@ -178,13 +185,13 @@ def main(argv=None) -> int:
         config = arms.configuration(options.arm, options.steps, dataset.image_shape)
         if not evaluation.can_cluster(config, dataset.test):
             raise ValueError(f"{dataset.name} has no labels to compare with.")
-        with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as held:
             if options.save:
-                saver = stack.enter_context(open_writer(options.save, config))
+                saver = open_writer(held, options.save, config)
             state = train(config, dataset, options, end)
             if options.save:
                 saver.save(state)
-    except (ValueError, OSError, ImportError) as error:
+    except (console.Stop, ValueError, OSError, ImportError) as error:
         return console.tell(error)
     return 0
 

@@ -127,12 +127,14 @@ def evaluate(run: str, data: str | None, data_dir: str | None, seed: int) -> Non
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m infogan_jax", description=__doc__)
+    parser = options_lib.command(__doc__, prog="python -m infogan_jax")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(function):
         about = function.__doc__
-        p = commands.add_parser(function.__name__, help=about, description=about)
+        p = commands.add_parser(
+            function.__name__, help=about, description=about, allow_abbrev=False
+        )
         p.add_argument("run", metavar="RUN", help="run directory, or its checkpoints")
         p.add_argument(
             "--import",
@@ -180,16 +182,8 @@ def _seed(parser, text):
 def _common(parser, out):
     _seed(parser, "(default: 0)")
     parser.add_argument(
-        "--out", type=_picture, default=out, help=f"file (default: {out})"
+        "--out", type=options_lib.picture, default=out, help=f"file (default: {out})"
     )
-
-
-def _picture(text):
-    if not Path(text).suffix:  # Matplotlib would give it one of its own.
-        raise argparse.ArgumentTypeError(
-            f"{text!r} names no picture; give it an ending, such as .png"
-        )
-    return text
 
 
 def _assignment(text):

@@ -3,11 +3,13 @@
 import argparse
 import dataclasses
 import json
+import math
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from infogan_jax import console, data
+from infogan_jax import console, data, paths
 
 _SEEDS = range(2**32)
 _MOST = 2**31 - 1  # Steps are counted in int32.
@@ -42,12 +44,7 @@ def parser(
 ) -> argparse.ArgumentParser:
     """The command line; an option that is not given is missing from the result."""
     full, quick = defaults(False), defaults(True)
-    p = argparse.ArgumentParser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
+    p = command(description, argument_default=argparse.SUPPRESS)
 
     def option(name, help, type=str, metavar=None):
         field = name.strip("-").replace("-", "_")
@@ -105,6 +102,44 @@ def parser(
         "its data and devices be elsewhere",
     )
     return p
+
+
+def command(description: str | None, **settings: Any) -> argparse.ArgumentParser:
+    """A parser that shows a docstring as it stands, and wants options by whole names.
+
+    An option's beginning may be another command's option: `--seed` is no `--seeds`.
+    """
+    return argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        **settings,
+    )
+
+
+def path(text: str) -> Path:
+    """A path, ~ expanded; a type for argparse."""
+    try:
+        return paths.of_user(text)
+    except ValueError as error:  # Whose words argparse would not show.
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def picture(text: str) -> str:
+    """The name of a picture's file; a type for argparse."""
+    if not Path(text).suffix:  # Matplotlib would give it one of its own.
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names no picture; give it an ending, such as .png"
+        )
+    return text
+
+
+def positive(text: str) -> float:
+    """A finite number above 0; a type for argparse."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be finite, above 0, not {text}.")
+    return value
 
 
 def seed(text: str) -> int:

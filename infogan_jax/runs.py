@@ -337,7 +337,7 @@ def _saved_state(run):
 
 
 def _tell_of_files(run, report):
-    _say(f"figures, checkpoints and numbers are in {run.directory}; sample with:")
+    _say(f"everything is in {run.directory}; sample with:")
     words = ["sample", str(run.directory)]
     if labels := report.get("label_of"):
         words += ["--digit", str(3 if 3 in labels else labels[0])]

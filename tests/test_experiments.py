@@ -1,5 +1,6 @@
 """Every experiment imports, explains itself, and refuses nonsense."""
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -32,6 +33,14 @@ def test_help_shows_the_docstring_with_its_command(name, capsys):
         module.main(["--help"])
     assert stopped.value.code == 0
     assert f"python experiments/{name}.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_beginning_of_an_option_is_none(name, capsys):
+    """It may be the beginning of another command's: `--seed` is no `--seeds`."""
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(name).main(["--hel"])
+    assert stopped.value.code == 2
 
 
 def test_ctrl_c_is_one_line_and_the_end(tmp_path):
@@ -204,6 +213,35 @@ def test_impossible_options_are_exit_status_two(name, argv, capsys):
 
 
 @pytest.mark.parametrize(
+    ("name", "argv", "words"),
+    [
+        ("benchmark", ["--growth", "--width", "8"], "--width: the growth table has"),
+        ("benchmark", ["--growth", "--float32"], "--float32: the growth table has"),
+        ("benchmark", ["--growth", "--figure", "growth"], "names no picture"),
+        ("benchmark", ["--growth", "--json", "x.a", "--figure", "x.a"], "one file"),
+        ("tries", ["quick", "--table", "x.jsonl"], "one of the two"),
+        ("tries", [], "one of the two"),
+        ("endurance", ["--minutes", "nan"], "must be finite, above 0, not nan"),
+        ("endurance", ["--every", "0"], "must be finite, above 0, not 0"),
+        ("endurance", ["--seed", "1"], "set for each seed by --first-seed"),
+        ("endurance", ["--first-sede", "1"], "unrecognized arguments: --first-sede"),
+        ("mnist_seeds", ["--seed=1"], "set for each seed by --seeds"),
+        ("mnist_seeds", ["--distributed=auto"], "joins a cluster once"),
+        ("mnist_seeds", ["--out", "~nobody-of-this-name/x"], "Write the whole path"),
+    ],
+)
+def test_a_refused_option_says_why_and_leaves_nothing(
+    name, argv, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(name).main(argv)
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("name", "argv"),
     [
         *((name, ["--out", "HERE"]) for name in ("mnist", "mnist_vat", "figure1")),
@@ -241,14 +279,17 @@ def test_a_folder_without_pillow_is_one_line(name, tmp_path, monkeypatch, capsys
         (["spectral+spectral"], "do not join in this order"),
         (["quick", "--save", "HERE"], "name a new directory by --save"),
         (["quick", "--data", "npz:HERE/unlabelled.npz"], "no labels to compare with"),
-        (["--table", "HERE/letter.txt"], "letter.txt is no file of this script"),
-        (["--table", "HERE/none.jsonl"], "No such file"),
+        (["--table", "HERE/letter.txt"], "letter.txt is damaged"),
+        (["--table", "HERE/cut.jsonl"], "cut.jsonl is damaged: it has no 'nmi'"),
+        (["--table", "HERE/none.jsonl"], "none.jsonl cannot be read"),
         (["--table", *["HERE/0-64.jsonl"] * 2], "several files of seed 0"),
         (["--table", "HERE/0-64.jsonl", "HERE/1-128.jsonl"], "differ in batch_size"),
     ],
 )
 def test_a_try_that_cannot_end_well_does_not_begin(argv, message, tmp_path, capsys):
     (tmp_path / "letter.txt").write_text("dear\n")
+    line = {"arm": "quick", "step": 500, "steps": 500, "seed": 0, "hungarian": 0.5}
+    (tmp_path / "cut.jsonl").write_text(json.dumps(line) + "\n")
     images = np.zeros((20, 28, 28), np.uint8)
     np.savez(tmp_path / "unlabelled.npz", image=images)
     for seed, batch_size in ((0, 64), (1, 128)):
@@ -264,10 +305,15 @@ def test_a_try_that_cannot_end_well_does_not_begin(argv, message, tmp_path, caps
 def test_a_try_saves_where_one_was_interrupted_and_nowhere_else(tiny, state, tmp_path):
     begun, foreign = tmp_path / "begun" / "checkpoints", tmp_path / "foreign"
     begun.mkdir(parents=True)
-    with tries.open_writer(begun.parent, tiny) as writer:
+    with contextlib.ExitStack() as held:
+        writer = tries.open_writer(held, begun.parent, tiny)
+        with pytest.raises(console.Stop, match="is being written"):
+            tries.open_writer(held, begun.parent, tiny)
         writer.save(state)
     foreign.mkdir()
     (foreign / "notes.txt").touch()
     for directory in (begun.parent, foreign):
-        with pytest.raises(ValueError, match="name a new directory by --save"):
-            tries.open_writer(directory, tiny)
+        with contextlib.ExitStack() as held:
+            with pytest.raises(ValueError, match="name a new directory by --save"):
+                tries.open_writer(held, directory, tiny)
+    assert [path.name for path in foreign.iterdir()] == ["notes.txt"]
