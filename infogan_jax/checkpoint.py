@@ -9,10 +9,7 @@ every array is stored beside them and compared when they are loaded.
 import contextlib
 import functools
 import json
-import logging
 import os
-import sys
-import traceback
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from infogan_jax import checks, forward, paths, rules, training
+from infogan_jax import checks, forward, paths, rules, silence, training
 from infogan_jax import config as config_lib
 
 Config = config_lib.Config
@@ -30,7 +27,6 @@ TrainState = training.TrainState
 
 _FOLDER = "checkpoints"
 _CONFIG = "config.json"  # The name of the Config's checksum, beside the arrays'.
-_silences: list[None] = []  # An item for each who wants one just now.
 
 
 class Writer:
@@ -62,7 +58,7 @@ class Writer:
         folder.mkdir(parents=True, exist_ok=True)
         options = {"max_to_keep": keep, "cleanup_tmp_directories": True}
         with contextlib.ExitStack() as held:
-            held.enter_context(_telling_once())
+            held.enter_context(silence.of_orbax())
             self._manager = _open(folder, **options)
             self._held = held.pop_all()
 
@@ -206,7 +202,7 @@ def restore(
 
 def _read(folder, step, nets):
     """The Config and state of a step."""
-    with _telling_once(), _open(folder) as manager:
+    with silence.of_orbax(), _open(folder) as manager:
         stored, checksums = _restore_json(manager, step)
         config = Config.from_json(json.dumps(stored))
         target = _target(config, nets)
@@ -266,57 +262,6 @@ def _restore_json(manager, step):
     if checksums.get(_CONFIG) != _checksums(stored, {})[_CONFIG]:
         raise _damaged(manager.directory / str(step), "its config was changed")
     return stored, checksums
-
-
-@contextlib.contextmanager
-def _telling_once():
-    """Within it, what Orbax raises is not told by its logs as well.
-
-    It treats all arrays at once in an event loop. The first error closes that and is
-    raised; it is logged several times too, with traces, and every other array reports
-    an unraisable error of its own, or a task's that nobody asked for, whenever it is
-    done: for these the silence stays.
-    """
-    if not getattr(sys.unraisablehook, "is_ours", False):
-        sys.unraisablehook = _but_orbax(sys.unraisablehook)
-    _silences.append(None)
-    for name, keep in _FILTERS.items():
-        logging.getLogger(name).addFilter(keep)
-    try:
-        yield
-    finally:
-        _silences.pop()
-        for name, keep in _FILTERS.items() if not _silences else ():
-            logging.getLogger(name).removeFilter(keep)
-
-
-def _but_orbax(report):
-    """An `unraisablehook` that leaves the rest to `report`."""
-
-    def report_others(seen):
-        # Orbax's come from a callback, for which no object stands; others' do.
-        is_closed = not seen.object and "Event loop is closed" in str(seen.exc_value)
-        if not is_closed and not _in_orbax(seen.exc_traceback):
-            report(seen)
-
-    report_others.is_ours = True
-    return report_others
-
-
-def _in_orbax(trace):
-    frames = traceback.walk_tb(trace)
-    return any("orbax" in frame.f_code.co_filename for frame, _ in frames)
-
-
-def _is_other(record):
-    return record.levelno < logging.ERROR or "orbax" not in record.pathname
-
-
-def _is_other_task(record):
-    return not (record.exc_info and _in_orbax(record.exc_info[2]))
-
-
-_FILTERS = {"absl": _is_other, "asyncio": _is_other_task}  # By the logger's name.
 
 
 def _checksums(config, tree):

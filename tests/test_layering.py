@@ -13,6 +13,7 @@ RANKS = {
     "rules": 0,
     "paths": 0,
     "signals": 0,
+    "silence": 0,
     "cluster": 0,
     "initialisers": 0,
     "registry": 0,

@@ -1,0 +1,14 @@
+"""Latent codes: the prior P(c), the auxiliary distribution Q(c|x), and H(c).
+
+Every latent is a frozen dataclass with one protocol, `Latent`, used for codes and for
+noise. All information is in nats. A `Product` puts latents side by side: its
+`log_prob`, `log_q`, `entropy` and `grid` keep them apart, so that L_I can be reported
+and weighted per code, its `assign` encodes, and `bounds` are for its parts to say.
+"""
+
+from infogan_jax.latents.continuous import Gaussian, Uniform
+from infogan_jax.latents.discrete import Bernoulli, Categorical
+from infogan_jax.latents.product import Product
+from infogan_jax.latents.protocol import Latent
+
+__all__ = ["Bernoulli", "Categorical", "Gaussian", "Latent", "Product", "Uniform"]

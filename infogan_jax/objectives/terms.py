@@ -1,0 +1,85 @@
+"""What a term reads, and what it has to offer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from infogan_jax import latents, schedules, types
+
+if TYPE_CHECKING:
+    from infogan_jax.config import Config
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One forward pass over all networks: everything that a term may read.
+
+    What no term reads is never computed: XLA removes it.
+
+    Attributes:
+      codes: the prior of the codes.
+      step: updates done so far, int32.
+      keys: [B] one key per example, for the noise of a term.
+      real, fake: images [B, H, W, C] in [0, 1].
+      label: int32 [B], -1 where unknown; None if the batch brought none.
+      z, c: noise [B, noise.dim] and codes [B, codes.dim] of the fakes.
+      d_real, d_fake: D's logits [B]. D learns through them.
+      d_fooled: d_fake again, through a D that does not learn: what a generator that
+        wants to fool D must use, or D learns to be fooled wherever it is listed too.
+      q_real, q_fake: Q's parameters [B, codes.n_params].
+      generate: (z, c) -> images; with train=False by G's running statistics.
+      score: images -> logits [B].
+      recognise: images -> Q's parameters.
+      apply: (name, *inputs) -> output of a network that a term brought.
+      mean: [B, ...] -> the mean over the examples of all devices, for what is not
+        itself a mean of examples' losses.
+    """
+
+    codes: latents.Product
+    step: jax.Array
+    keys: jax.Array
+    real: jax.Array
+    fake: jax.Array
+    label: jax.Array | None
+    z: jax.Array
+    c: jax.Array
+    d_real: jax.Array
+    d_fake: jax.Array
+    d_fooled: jax.Array
+    q_real: jax.Array
+    q_fake: jax.Array
+    generate: Callable[..., jax.Array]
+    score: Callable[[jax.Array], jax.Array]
+    recognise: Callable[[jax.Array], jax.Array]
+    apply: Callable[..., jax.Array]
+    mean: Callable[[jax.Array], jax.Array]
+
+
+class Term(Protocol):
+    """What the objective is made of; the package's docstring has what is optional."""
+
+    def __call__(self, p: Pass) -> types.Metrics:
+        """A scalar loss for each update by its name; one that is missing is 0."""
+
+
+def now(p: Pass, *values: schedules.Value) -> list[jax.Array]:
+    """Each of the values, numbers or schedules, at the step of the pass."""
+    return [jnp.asarray(schedules.at(value, p.step), p.real.dtype) for value in values]
+
+
+def check_updates(term: Any, config: "Config") -> None:
+    """Raises a ValueError unless `term.updates` names updates that there are."""
+    known = {update.name for update in config.updates}
+    if not isinstance(term.updates, tuple) or not term.updates:
+        raise ValueError(
+            f"{type(term).__name__} updates must be a tuple of one or more, such as "
+            f"('g',), not {term.updates!r}."
+        )
+    if not set(term.updates) <= known:
+        raise ValueError(
+            f"{type(term).__name__} is told to teach {term.updates}, but the updates "
+            f"are {sorted(known)}."
+        )
