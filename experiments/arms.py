@@ -126,12 +126,6 @@ def continuous(config, n: int):
     )
 
 
-def twice(config):
-    """The config with two updates of G and Q for one of D, at half their rate."""
-    d, g = rates(config, d=1.0, g=0.5).updates
-    return dataclasses.replace(config, updates=(d, g, g))
-
-
 def size(config, **fields):
     """The config with another network."""
     architecture = dataclasses.replace(config.architecture, **fields)
@@ -184,7 +178,6 @@ CHANGES = {
     "category-.03": lambda config: category(config, 0.03),
     # The continuous codes' weight from the middle on.
     "continuous-.3": lambda config: continuous_weight(config, 0.3),
-    "continuous-.1": lambda config: continuous_weight(config, 0.1),
     "both-.1": lambda config: weigh(config, 0.1, Switch(0.001, 0.1, 5000)),
     # Who learns L_I beside Q's head: the trunk, in D's update or in the other.
     "trunk-in-d": lambda config: teach(config, ("g", "q"), taught=("d", "g")),
@@ -200,8 +193,6 @@ CHANGES = {
     "g-2": lambda config: rates(config, d=1.0, g=2.0),
     "d-half": lambda config: rates(config, d=0.5, g=1.0),
     "d-1.5": lambda config: rates(config, d=1.5, g=1.0),
-    "g-twice": twice,
-    "width-12": lambda config: size(config, width=12, dense=96),
     "width-24": lambda config: size(config, width=24, dense=192),
     "width-32": lambda config: size(config, width=32, dense=256),
     # Spectral norm in D and Q, as in InfoGAN-CR, instead of batch norm.
@@ -238,12 +229,10 @@ CHANGES = {
     "images-alone": lambda config: retuned(
         with_images(config), objectives.MutualInformation, weight=0.0
     ),
-    # What the continuous codes are worth: sigma fixed at 1, or learned down to 0.3.
+    # What the continuous codes are worth: sigma fixed at 1.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
-    "sigma-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
-    # More continuous codes, each with the weight of the two.
+    # A third continuous code, with the weight of the two.
     "codes-3": lambda config: continuous(config, 3),
-    "codes-4": lambda config: continuous(config, 4),
     "bfloat16": lambda config: dataclasses.replace(config, compute_dtype="bfloat16"),
     "noise-128": lambda config: noise(config, 128),
     "noise-16": lambda config: noise(config, 16),

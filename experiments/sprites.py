@@ -88,10 +88,12 @@ def begin(out: Path, config, seed: int, switch: int, votes: int, after: Path | N
         return state
     run = seeds.run_of(after, seed)
     _, old = infogan_jax.restore(run)
-    if "h" in old.nets or int(old.step) != switch:
+    done = int(old.step)
+    if "h" in old.nets or done != switch:
         raise ValueError(
             f"{run} must be of --variant modified and have done {switch} iterations, "
-            f"where the switch of this --fraction is; it has done {int(old.step)}."
+            f"where the switch of this --fraction is; it has done {done}, where that "
+            f"of --fraction {done / SWITCH:.8g} is."
         )
     if (theirs := table.read(run, "begun.json").get("votes", votes)) != votes:
         raise ValueError(f"{run} was scored by {theirs} votes; give --votes {theirs}.")

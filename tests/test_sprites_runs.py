@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import signal
 
 import chex
@@ -314,8 +315,10 @@ def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_pa
     (run / "begun.json").write_text('{"votes": 500}')
 
     out, switch = tmp_path / "cr" / "seed-0", sprites.switch_of(112)
-    with pytest.raises(ValueError, match="have done 99 iterations.* it has done 100"):
+    with pytest.raises(ValueError, match="have done 99 iterations") as refused:
         sprites.begin(out, cr, 0, 99, 500, run.parent)
+    found = re.search(r"it has done 100, .* --fraction (\S+) is", str(refused.value))
+    assert sprites.switch_of(round(sprites.STEPS * float(found[1]))) == 100
     with pytest.raises(ValueError, match="was scored by 500 votes; give --votes 500"):
         sprites.begin(out, cr, 0, switch, 10, run.parent)
     assert not out.exists()
