@@ -23,7 +23,6 @@ import jax
 import jax.numpy as jnp
 from contenders import compare, dispatched, looped, over_devices, seeds, stock, tutorial
 
-from infogan_jax import config as config_lib
 from infogan_jax import console, machine, paths, plotting, records
 from infogan_jax import options as options_lib
 
@@ -157,7 +156,7 @@ def print_table(made):
 def hardware(peak):
     """Where the numbers come from."""
     found = machine.describe()
-    found["versions"]["torch"] = config_lib.version("torch")
+    found["versions"]["torch"] = machine.version("torch")
     return found | {"matmul_gflop_per_s": peak, "date": time.strftime("%Y-%m-%d")}
 
 
@@ -199,11 +198,11 @@ def grow(rounds, steps):
     return made
 
 
-@plotting.if_possible
+@plotting.skip_without_matplotlib
 def draw(made, path):
     """Cost against each axis, a panel each."""
     axes_of = list(dict.fromkeys(row["axis"] for row in made))
-    drawn, panels = plotting.blank(3.4 * len(axes_of), 3.2, len(axes_of))
+    drawn, panels = plotting.new_figure(3.4 * len(axes_of), 3.2, len(axes_of))
     from matplotlib import ticker
 
     for axes, axis in zip(panels, axes_of, strict=True):

@@ -107,10 +107,10 @@ def growth(samples: list[dict]) -> dict:
     return found | {"host_mb_least": of_each("host_mb", min)}
 
 
-@plotting.if_possible
+@plotting.skip_without_matplotlib
 def draw(out: Path, samples: list[dict]) -> None:
     """Every quantity over time, with a line where a run ends."""
-    drawing, panels = plotting.blank(12, 5, 3, 2)
+    drawing, panels = plotting.new_figure(12, 5, 3, 2)
     minutes = [sample["minutes"] for sample in samples]
     ends = [
         after["minutes"]

@@ -71,10 +71,10 @@ def summary(curves) -> dict:
     }
 
 
-@plotting.if_possible
+@plotting.skip_without_matplotlib
 def draw(curves, path):
     """Both curves, and H(c)."""
-    figure, axes = plotting.blank(6, 4)
+    figure, axes = plotting.new_figure(6, 4)
     for name, bounds in curves.items():
         axes.plot(range(1, len(bounds) + 1), bounds, label=name, linewidth=0.8)
     entropy = presets.PAPER.codes.parts[0].entropy()

@@ -81,7 +81,6 @@ def train_at_once(
     given = seeds.given_options(experiment, rest)
     options = experiment.defaults(given.get("quick", False))
     options = dataclasses.replace(options, **given)
-    options_lib.check(options)
     whole, split = places(len(fresh), options)
     runs.keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
@@ -166,7 +165,7 @@ def lead(logged, whole, split) -> list[int]:
     on_devices = jax.device_put(dataset.train, whole)
     began = saved = time.monotonic()
     going, step, ended = list(range(len(logged))), 0, 0
-    with signals.Interrupts() as interrupts, interrupts.patience():
+    with signals.Interrupts() as interrupts, interrupts.deferred():
         while going and step < options.steps and not ended:
             n = min(options.evaluate_every, options.steps - step)
             states, metrics = population.train_steps(
@@ -196,7 +195,7 @@ def lead(logged, whole, split) -> list[int]:
     for index in going:
         run, log = logged[index]
         state = population.of_seed(states, index)
-        runs.draw(run, state, runs.evaluate(run, state, log))
+        runs.write_figures(run, state, runs.evaluate(run, state, log))
     return [run.options.seed for i, (run, _) in enumerate(logged) if i not in going]
 
 

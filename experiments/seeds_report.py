@@ -133,10 +133,10 @@ def write(out: Path, reports: list[dict]) -> None:
     print(f"the report is {out / 'report.md'}")
 
 
-@plotting.if_possible
+@plotting.skip_without_matplotlib
 def draw(out: Path, accuracies, median, worst) -> None:
     """The distribution, and the confusions of the median and the worst run."""
-    drawing, axes = plotting.blank(4, 4)
+    drawing, axes = plotting.new_figure(4, 4)
     axes.boxplot(accuracies, widths=0.4, showfliers=False)
     shift = np.linspace(-0.12, 0.12, len(accuracies)) if len(accuracies) > 1 else [0]
     axes.plot(1 + np.asarray(shift), accuracies, "o", alpha=0.7)
@@ -146,7 +146,7 @@ def draw(out: Path, accuracies, median, worst) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.08), frameon=False)
     drawing.savefig(out / "accuracy.png")
 
-    drawing, panels = plotting.blank(9, 4.5, 2)
+    drawing, panels = plotting.new_figure(9, 4.5, 2)
     for axes, report, name in zip(
         panels, (median, worst), ("median", "worst"), strict=True
     ):

@@ -129,7 +129,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     with (
         checkpoint.Writer(out, config, keep=2) as writer,
         signals.Interrupts() as interrupts,
-        interrupts.patience(),
+        interrupts.deferred(),
     ):
         for stop in stops_of(steps):
             if stop in scored or stop < done:  # Before this run went on.

@@ -31,7 +31,9 @@ def represent(config, state, indices) -> np.ndarray:
     """Q's means for images of these factors, [N, L]."""
     chunks = np.array_split(np.asarray(indices), max(1, len(indices) // 2000))
     q = [
-        evaluation.read(config, state, sprites.render(SPACE.values(jnp.asarray(chunk))))
+        evaluation.infer_all(
+            config, state, sprites.render(SPACE.values(jnp.asarray(chunk)))
+        )
         for chunk in chunks
     ]
     return np.asarray(config.codes.mean(jnp.concatenate(q)))
@@ -88,7 +90,9 @@ def centrality(runs: list[Path], seeds: list[int], votes: int):
             images.append(infogan_jax.generate(config, state, z, c))
         images = np.concatenate(images)
         for j, (other, judge) in enumerate(states):
-            codes = other.codes.mean(jnp.asarray(evaluation.read(other, judge, images)))
+            codes = other.codes.mean(
+                jnp.asarray(evaluation.infer_all(other, judge, images))
+            )
             codes = np.asarray(codes)
             drawn = metrics.Votes(codes.reshape(votes, 100, -1), fixed)
             agreement[i, j] = metrics.factor_vae_score(drawn, codes.std(0))

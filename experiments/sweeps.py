@@ -115,7 +115,7 @@ def kept(config, state, code, digits_of):
     ]
     images = np.stack(images, 1).reshape(-1, *config.image_shape)
     shares = {}
-    of_q = evaluation.category(config, evaluation.read(config, state, images))
+    of_q = evaluation.category(config, evaluation.infer_all(config, state, images))
     for name, digits in (("kept_by_q", of_q), ("kept_by_svm", digits_of(images))):
         digits = np.reshape(digits, (N_SWEEPS, STEPS))
         same = digits == digits[:, [STEPS // 2]]

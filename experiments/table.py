@@ -43,17 +43,21 @@ def read(run, name):
     return _parsed(pathlib.Path(run) / name, one)
 
 
-def lines(run, name):
+def lines(run, name, hint="as where a run had no labels"):
     """The lines of a JSON-lines file of a run, at least one.
 
     Raises:
-      ValueError: it is missing, damaged or empty; or later, for a field that one lacks.
+      ValueError: it is missing, damaged or empty, for which `hint` may be why; or
+        later, for a field that a line lacks.
     """
 
     def each(text, kind):
-        if not text:
-            raise ValueError("it has no lines, as where a run had no labels")
-        return [json.loads(line, object_hook=kind) for line in text.splitlines()]
+        found = [json.loads(line, object_hook=kind) for line in text.splitlines()]
+        if not found:
+            raise ValueError(f"it has no lines, {hint}")
+        if not all(isinstance(line, dict) for line in found):
+            raise ValueError("a line is no object")
+        return found
 
     return _parsed(pathlib.Path(run) / name, each)
 

@@ -41,7 +41,10 @@ def end_of(path) -> dict:
       ValueError: it has none; or later, for a field that it lacks.
     """
     path = pathlib.Path(path)
-    return tables.lines(path.parent, path.name)[-1]
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}.")
+    hint = "as where a try was stopped before its first"
+    return tables.lines(path.parent, path.name, hint)[-1]
 
 
 def table(paths) -> str:

@@ -8,7 +8,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from infogan_jax import (
-    contrastive,
     data,
     evaluation,
     latents,
@@ -46,7 +45,6 @@ __all__ = [
     "TrainState",
     "Update",
     "checkpoint",
-    "contrastive",
     "data",
     "evaluation",
     "generate",
@@ -75,13 +73,14 @@ __all__ = [
 ]
 
 
-def __dir__():
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:  # To a checker every name would be one, misspelled too.
 
+    def __dir__():
+        return sorted({*globals(), *__all__})
 
-def __getattr__(name):
-    # Orbax takes seconds to import: only those who save or restore wait for it.
-    if name in ("checkpoint", "restore", "save"):
-        module = importlib.import_module("infogan_jax.checkpoint")
-        return module if name == "checkpoint" else getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        # Orbax takes seconds to import: only those who save or restore wait for it.
+        if name in ("checkpoint", "restore", "save"):
+            module = importlib.import_module("infogan_jax.checkpoint")
+            return module if name == "checkpoint" else getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

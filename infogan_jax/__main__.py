@@ -86,8 +86,8 @@ def infer(run: str, images: str, out: str) -> None:
     """Mean of Q(c|x) for every image, a line with its name; or arrays in an .npz."""
     config, state = infogan_jax.restore(run, nets=("trunk", "q"))
     pictures = data_lib.read_images(images)
-    means = np.asarray(config.codes.mean(evaluation.read(config, state, pictures)))
-    folder = paths.of_user(images)
+    means = np.asarray(config.codes.mean(evaluation.infer_all(config, state, pictures)))
+    folder = paths.expand(images)
     names = [str(index) for index in range(len(means))]
     if folder.is_dir():
         files = data_lib.list_images(folder)
@@ -217,7 +217,7 @@ def _category_of(run, digit):
 
 def _file(run, name):
     """A file of a run, which may be named by its checkpoints."""
-    folder = paths.of_user(run).resolve()
+    folder = paths.expand(run).resolve()
     path = (folder.parent if folder.name == "checkpoints" else folder) / name
     if not path.is_file():
         raise FileNotFoundError(

@@ -11,7 +11,7 @@ import functools
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -47,11 +47,11 @@ class Writer:
     """
 
     def __init__(
-        self, directory: str | os.PathLike, config: Config, keep: int | None = None
+        self, directory: str | os.PathLike[str], config: Config, keep: int | None = None
     ):
         paths.check_path(directory)
         if keep is not None:
-            keep = rules.count("keep", keep)
+            keep = rules.as_count("keep", keep)
         self._keep, self._config, self._is_closed = keep, config, False
         self._stored = json.loads(config.to_json())
         folder = paths.to_path(directory) / _FOLDER
@@ -130,7 +130,7 @@ class Writer:
                 self._manager.close()
 
 
-def save(directory: str | os.PathLike, config: Config, state: TrainState) -> None:
+def save(directory: str | os.PathLike[str], config: Config, state: TrainState) -> None:
     """Saves one state as `directory/checkpoints/STEP`; returns when it is there.
 
     Raises:
@@ -140,7 +140,7 @@ def save(directory: str | os.PathLike, config: Config, state: TrainState) -> Non
         writer.save(state)
 
 
-def steps(directory: str | os.PathLike) -> list[int]:
+def steps(directory: str | os.PathLike[str]) -> list[int]:
     """The steps saved in a directory, ascending; [] if there are none."""
     folder = _find(directory)
     if not folder.is_dir():
@@ -148,7 +148,7 @@ def steps(directory: str | os.PathLike) -> list[int]:
     return sorted(ocp.utils.checkpoint_steps(folder))
 
 
-def set_aside(directory: str | os.PathLike, step: int) -> Path:
+def set_aside(directory: str | os.PathLike[str], step: int) -> Path:
     """Moves a step that is not to be used out of the way; returns where it now lies.
 
     Raises:
@@ -164,10 +164,10 @@ def set_aside(directory: str | os.PathLike, step: int) -> Path:
 
 
 def restore(
-    directory: str | os.PathLike,
+    directory: str | os.PathLike[str],
     *,
     step: int | None = None,
-    nets: Sequence[str] | None = None,
+    nets: Iterable[str] | None = None,
 ) -> tuple[Config, TrainState]:
     """The Config and state that were saved; nothing else is needed, on any device.
 
@@ -304,10 +304,7 @@ def _check(target, found, path):
 
 def _name(keys):
     # A tuple's field is an attribute in the state and a dict key in Orbax's metadata.
-    return "/".join(
-        str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key))))
-        for key in keys
-    )
+    return jax.tree_util.keystr(keys, simple=True, separator="/")
 
 
 def _as_dict(state):

@@ -117,7 +117,7 @@ def check_state(config: Config, state: Any) -> None:
         )
 
 
-def check_batch(config: Config, batch: types.Rows) -> dict[str, types.Array]:
+def prepare_batch(config: Config, batch: types.Rows) -> dict[str, types.Array]:
     """The batch of a step, without what is None; raises unless it fits the config."""
     check_rows(config, batch)
     label, n = batch.get("label"), len(batch["image"])
@@ -132,7 +132,7 @@ def check_batch(config: Config, batch: types.Rows) -> dict[str, types.Array]:
             f"batch['label'] is {label.dtype}; give integers, -1 where unknown."
         )
     batch = {name: array for name, array in batch.items() if array is not None}
-    # Bytes would never be the -1 of what is unknown.
+    # Labels of uint8 could not be -1, which is unknown.
     return batch | ({} if label is None else {"label": label.astype(jnp.int32)})
 
 

@@ -1,4 +1,6 @@
-"""Config: what is computed; where and how long a run goes on is not its business.
+"""Config: all that determines what a step computes.
+
+How long a run goes on, and on what, is in `options`.
 
 Frozen and hashable, it is jit's static argument; JSON-able, it travels with every
 checkpoint.
@@ -7,7 +9,6 @@ checkpoint.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ import optax
 
 from infogan_jax import (
     latents,
+    machine,
     networks,
     objectives,
     ops,
@@ -86,7 +88,7 @@ class Update:
         # XLA:CPU would take a beta1 of .5 out of the sum, and then make the sum anew
         # for each that reads the mean; so the old means would be copied before they are
         # written over.
-        return optax.scale_by_adam(ops.unknown(self.beta1), self.beta2)
+        return optax.scale_by_adam(ops.hide_constant(self.beta1), self.beta2)
 
     def rates(self, step: jax.Array) -> dict[str, jax.Array | float]:
         """Each net's learning rate at `step`."""
@@ -128,7 +130,7 @@ class Config:
     codes: latents.Product = latents.Product(
         (latents.Categorical(10), latents.Uniform(), latents.Uniform())
     )
-    noise: latents.Latent = latents.Uniform(size=62)
+    noise: latents.Prior = latents.Uniform(size=62)
     architecture: networks.Architecture = networks.Dcgan()
     objective: tuple[objectives.Term, ...] = (
         objectives.NonSaturating(),
@@ -180,7 +182,7 @@ class Config:
                 raise ValueError(f"updates must hold Updates, not {update!r}.")
 
     def _check_terms(self):
-        names = [term_name(term) for term in self.objective]
+        names = [objectives.name_of(term) for term in self.objective]
         if len(set(names)) < len(names):
             raise ValueError(
                 f"terms need different names, not {names}; add a `name`, or make one "
@@ -217,8 +219,10 @@ class Config:
     def networks(self, axis_name: types.Axis = None) -> dict[str, Any]:
         """The modules by name: the architecture's, and those that terms bring."""
         latent_dim = self.noise.dim + self.codes.dim
-        modules = self.architecture.networks(latent_dim, self.codes.n_params, axis_name)
-        shapes = self.examples()
+        modules = dict(
+            self.architecture.networks(latent_dim, self.codes.n_params, axis_name)
+        )
+        shapes = self.input_shapes()
         for term in self.objective:
             bring: Callable[..., dict[str, Any]] = getattr(
                 term, "networks", lambda *_: {}
@@ -226,27 +230,29 @@ class Config:
             brought = bring(self, axis_name)
             if taken := sorted(modules.keys() & brought.keys()):
                 raise ValueError(
-                    f"{term_name(term)} brings networks {taken}, but there are others "
-                    "of these names; rename its own."
+                    f"{objectives.name_of(term)} brings networks {taken}, but there "
+                    "are others of these names; rename its own."
                 )
             if missing := sorted(brought.keys() - shapes.keys()):
                 raise ValueError(
-                    f"{term_name(term)} brings networks {missing} without the shapes "
-                    "of their inputs; give them by `examples(config)`."
+                    f"{objectives.name_of(term)} brings networks {missing} without the "
+                    "shapes of their inputs; give them by `input_shapes(config)`."
                 )
             modules |= brought
         return modules
 
-    def examples(self) -> dict[str, tuple]:
+    def input_shapes(self) -> dict[str, tuple]:
         """Input shapes, without the batch, of each network that a term brings."""
         found: dict[str, tuple] = {}
         for term in self.objective:
-            found |= getattr(term, "examples", lambda config: {})(self)
+            found |= getattr(term, "input_shapes", lambda config: {})(self)
         return found
 
     def to_json(self) -> str:
         """The configuration as JSON text, with the library's version."""
-        return json.dumps({"version": version(), **registry.encode(self)}, indent=2)
+        return json.dumps(
+            {"version": machine.version(), **registry.encode(self)}, indent=2
+        )
 
     @staticmethod
     def from_json(text: str) -> "Config":
@@ -267,21 +273,9 @@ class Config:
             config = registry.decode(data)
         except ValueError as error:
             raise ValueError(
-                f"{error} It was written by version {written}; this is {version()}."
+                f"{error} It was written by version {written}; this is "
+                f"{machine.version()}."
             ) from None
         if not isinstance(config, Config):
             raise ValueError(f"the JSON holds {type(config).__name__}, not a Config.")
         return config
-
-
-def term_name(term: objectives.Term) -> str:
-    """A term's name in the metrics: its own, or its class's."""
-    return getattr(term, "name", None) or type(term).__name__
-
-
-def version(package: str = "infogan_jax") -> str:
-    """Of an installed package; "unknown" without one."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"

@@ -1,4 +1,4 @@
-"""What programs tell people; that nobody hears it is no reason to end a run."""
+"""Printing for command lines: a closed stdout or stderr never ends a run."""
 
 import contextlib
 import os
@@ -9,9 +9,9 @@ from typing import NoReturn
 
 
 class Stop(Exception):
-    """An error for people: one line, and the exit status.
+    """An error that is shown as one line, with the exit status.
 
-    Above 128 that is a signal's, and it is no error.
+    A status above 128 is that of a program which a signal ended, and no error.
     """
 
     def __init__(self, message: str, status: int = 2):
@@ -31,7 +31,7 @@ class Stream:
         self._name = name
 
     def write(self, text: str) -> None:
-        """Writes it if that is possible; what the encoding has not, by its number."""
+        """Writes if that is possible; what the encoding lacks is escaped."""
         try:
             self._attempt("write", text)
         except UnicodeEncodeError as error:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from infogan_jax import config as config_lib
-from infogan_jax import forward, ops, types
+from infogan_jax import forward, objectives, ops, types
 
 if TYPE_CHECKING:
     from infogan_jax.training import TrainState
@@ -47,20 +47,20 @@ def descend(
         )
         losses = _losses(config, update, p)
         total = sum(losses.values(), jnp.zeros((), jnp.float32))
-        return total, (stats, losses | _judged(config, update, p, axis_name))
+        return total, (stats, losses | _diagnostics(config, update, p, axis_name))
 
     live = params_of(state.nets, update.nets)
     grads, (stats, seen) = jax.grad(loss, has_aux=True)(live)
     if axis_name is not None:
         grads, seen = jax.lax.pmean((grads, seen), axis_name)
     norm = seen[f"{update.name}/gradient"] = optax.tree.norm(grads)
-    params, opt = _move(update, live, grads, norm, state)
+    params, opt = _adam_step(update, live, grads, norm, state)
 
     nets = dict(state.nets)
     for name in update.nets:
         old = nets[name].stats
-        # A network that terms brought has none if no term has called it.
-        new = stats.get(name, old) if _writes(config, update, name) else old
+        # None of a network that a term brought, if no term has called it.
+        new = stats.get(name, old) if _owns_statistics(config, update, name) else old
         nets[name] = forward.Net(params[name], new)
     return state.replace(nets=nets, opt=state.opt | {update.name: opt}), seen
 
@@ -70,18 +70,18 @@ def params_of(nets: Mapping[str, forward.Net], names: Sequence[str]) -> dict[str
     return {name: nets[name].params for name in names}
 
 
-def _move(update, params, grads, norm, state):
+def _adam_step(update, params, grads, norm, state):
     """Adam's step: the parameters after it, and the optimizer's state.
 
     Its time is that of reading and writing arrays as large as the parameters. Two
     things here, and one in `Update.optimizer`, spare XLA:CPU a third of that.
     """
-    # The squares, which the norm and Adam share, would be stored and read back twice.
+    # Or XLA stores the squares that the norm and Adam share, and reads them back twice.
     grads = jax.lax.optimization_barrier(grads)
     moves, opt = update.optimizer().update(grads, state.opt[update.name])
-    # Until all gradients are there some still need the parameters: these would be
-    # copied, for nothing else tells that they are written over later than that.
-    wait = ops.zero_after(norm)
+    # Every write waits for the norm, and so for all gradients, of which some need the
+    # parameters: XLA would copy these first, not knowing that they are written later.
+    wait = ops.zero_depending_on(norm)
 
     def moved(rate, param, move):
         return param - jnp.asarray(rate + wait, param.dtype) * move
@@ -93,7 +93,7 @@ def _move(update, params, grads, norm, state):
     }, opt
 
 
-def _judged(config, update, p, axis_name):
+def _diagnostics(config, update, p, axis_name):
     """The metrics of an update that are no losses: D's accuracy, spread and L_I."""
     seen = {}
     if "d" in update.nets:
@@ -124,15 +124,15 @@ def _losses(config, update, p):
         losses = term(p)
         if not losses.keys() <= names:
             raise ValueError(
-                f"{config_lib.term_name(term)} has a loss for {sorted(losses)}, but "
+                f"{objectives.name_of(term)} has a loss for {sorted(losses)}, but "
                 f"the updates are {sorted(names)}."
             )
         if update.name in losses:
-            seen[f"{update.name}/{config_lib.term_name(term)}"] = losses[update.name]
+            seen[f"{update.name}/{objectives.name_of(term)}"] = losses[update.name]
     return seen
 
 
-def _writes(config, update, name):
+def _owns_statistics(config, update, name):
     """Whether an update writes a network's statistics: the first to begin of its own.
 
     Of several that begin together it is the first in order.

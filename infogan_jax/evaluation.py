@@ -6,6 +6,9 @@ Everything goes through Q with running statistics and the last ("live") paramete
 recovery of codes from fakes goes through G's running average where there is one.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +23,7 @@ _CHUNK = 1000
 _FAKES = 10_000
 
 
-def read(config: Config, state: TrainState, images: types.Array) -> np.ndarray:
+def infer_all(config: Config, state: TrainState, images: types.Array) -> np.ndarray:
     """Q's parameters for any number of images, [N, n_params], a thousand at a time.
 
     Args:
@@ -31,7 +34,8 @@ def read(config: Config, state: TrainState, images: types.Array) -> np.ndarray:
     Raises:
       ValueError: the images do not fit the config.
     """
-    chunks = range(0, max(1, len(images)), _CHUNK)  # That there are any, `infer` asks.
+    # At least one: of no images `infer` raises its error.
+    chunks = range(0, max(1, len(images)), _CHUNK)
     parts = [inference.infer(config, state, images[i : i + _CHUNK]) for i in chunks]
     return np.concatenate([np.asarray(part) for part in parts])
 
@@ -59,7 +63,7 @@ def can_cluster(config: Config, split: types.Rows) -> bool:
 
 def clustering(
     config: Config, state: TrainState, split: types.Rows, *, n_labels: int | None = None
-) -> dict:
+) -> dict[str, Any]:
     """How categories and labels agree on a split: the usual unsupervised figures.
 
     Args:
@@ -82,10 +86,7 @@ def clustering(
             "the split has no known label; give split['label'], integers [N], -1 where "
             "unknown."
         )
-    logits = _logits(config, read(config, state, split["image"]))
-    labels = np.asarray(split["label"])
-    n, n_labels = logits.shape[1], n_labels or labels.max() + 1
-    counts = metrics.contingency(logits.argmax(1), labels, n, n_labels)
+    logits, counts = _confusion(config, state, split, n_labels)
     return {
         "image_information": metrics.image_information(jax.nn.softmax(logits)),
         "confusion": counts.tolist(),
@@ -95,7 +96,7 @@ def clustering(
     }
 
 
-def recovery(config: Config, state: TrainState, key: jax.Array) -> list[dict]:
+def recovery(config: Config, state: TrainState, key: jax.Array) -> list[dict[str, Any]]:
     """How well Q recovers c from G(z, c), on 10,000 fresh fakes.
 
     Returns:
@@ -134,8 +135,8 @@ def evaluate(
     train: types.Rows,
     test: types.Rows,
     key: jax.Array,
-) -> dict:
-    """Everything above, with the label of each category fitted on training images.
+) -> dict[str, Any]:
+    """`recovery`, and `clustering` of the test split by labels that training fits.
 
     Args:
       config: the configuration.
@@ -155,7 +156,7 @@ def evaluate(
     Raises:
       ValueError: images or a state that do not fit the config.
     """
-    report: dict = {
+    report: dict[str, Any] = {
         "step": int(state.step),
         "parameters": "averaged G" if config.ema_decay else "live",
         "codes": recovery(config, state, key),
@@ -163,20 +164,16 @@ def evaluate(
     if can_cluster(config, train) and can_cluster(config, test):
         # Either split may lack the labels of few images.
         n_labels = 1 + int(max(np.max(split["label"]) for split in (train, test)))
-        of_train, of_test = (
-            clustering(config, state, split, n_labels=n_labels)
-            for split in (train, test)
-        )
-        label_of = metrics.match(of_train["confusion"])
-        report |= of_test
-        report["code"] = _code(config)
+        label_of = metrics.match(_confusion(config, state, train, n_labels)[1])
+        report |= clustering(config, state, test, n_labels=n_labels)
+        report["code"] = _categorical_index(config)
         report["label_of"] = label_of.tolist()
-        report["accuracy"] = metrics.accuracy(of_test["confusion"], label_of)
+        report["accuracy"] = metrics.accuracy(report["confusion"], label_of)
         report["test_images"] = int((np.asarray(test["label"]) >= 0).sum())
     return report
 
 
-def describe(report: dict) -> str:
+def describe(report: Mapping[str, Any]) -> str:
     """The report of `evaluate` in a few lines for people."""
     lines = [f"after {report['step']} updates, {report['parameters']} parameters:"]
     for i, code in enumerate(report["codes"]):
@@ -207,12 +204,22 @@ def describe(report: dict) -> str:
     return "\n".join(lines)
 
 
+def _confusion(config, state, split, n_labels):
+    """Q's logits [N, n] of the first categorical code, and counts [n, n_labels]."""
+    logits = _logits(config, infer_all(config, state, split["image"]))
+    labels = np.asarray(split["label"])
+    n_labels = labels.max() + 1 if n_labels is None else n_labels
+    n = logits.shape[1]
+    return logits, metrics.contingency(logits.argmax(1), labels, n, n_labels)
+
+
 def _logits(config, q):
     """Q's parameters of the first categorical code, [N, n]."""
-    return np.asarray(config.codes.split_params(jnp.asarray(q))[_code(config)])
+    parts = config.codes.split_params(jnp.asarray(q))
+    return np.asarray(parts[_categorical_index(config)])
 
 
-def _code(config):
+def _categorical_index(config):
     for index, part in enumerate(config.codes.parts):
         if isinstance(part, latents.Categorical):
             return index

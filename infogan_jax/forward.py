@@ -1,9 +1,9 @@
 """One training pass over all networks: the `Pass` that the objective's terms read.
 
 Statistics. A network's new running statistics are those of its last application here:
-the trunk's and D's head's from the real images, G's and Q's from the fakes. What a term
-makes of networks afterwards counts for those that terms brought, and only for them; and
-not inside a `jax.grad` or `jax.vmap` of its own, whose numbers stay there.
+the trunk's and D's head's from the real images, G's and Q's from the fakes. Of what a
+term applies afterwards only networks that terms brought keep statistics; and not inside
+a `jax.grad` or `jax.vmap` of the term's own, out of which no number may be taken.
 
 Precision. With `Config.compute_dtype` "bfloat16" the networks compute in it; what they
 hand on, their statistics, every loss and the optimizers stay float32.
@@ -11,6 +11,7 @@ hand on, their statistics, every loss and the optimizers stay float32.
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import flax.errors
 import flax.struct
@@ -25,8 +26,8 @@ from infogan_jax import objectives, types
 class Net(flax.struct.PyTreeNode):
     """One network's arrays: what learns, and its running statistics."""
 
-    params: dict
-    stats: dict
+    params: dict[str, Any]
+    stats: dict[str, Any]
 
 
 def run(
@@ -50,8 +51,8 @@ def run(
       axis_name: of the mapped axis that the batch is split over, if any.
 
     Returns:
-      The Pass, and each network's new statistics; those of networks that terms brought
-      come to it when the terms are called.
+      The Pass, and each network's new statistics by name. Calling a term adds those of
+      the networks that it brought to this very dict: read it after all terms.
     """
     key_z, key_c, key_fake, key_real, key_term = jax.vmap(
         lambda key: tuple(jax.random.split(key, 5))
@@ -69,7 +70,7 @@ def run(
     q_fake = use.apply("q", of_fake, fake)
     d_fake, d_fooled = use.apply("d", of_fake), use.frozen("d", of_fooling)
     d_real = use.apply("d", of_real, keys=key_real)
-    use.counted = dict(use.stats)
+    use.kept = dict(use.stats)
     p = objectives.Pass(
         codes=config.codes,
         step=step,
@@ -90,7 +91,7 @@ def run(
         apply=use.apply_brought,
         mean=use.mean,
     )
-    return p, use.counted
+    return p, use.kept
 
 
 class _Networks:
@@ -98,14 +99,14 @@ class _Networks:
 
     Attributes:
       stats: the statistics of each network's last application.
-      counted: those that are to be kept.
+      kept: those that the update may write.
     """
 
     def __init__(self, config, nets, keys, learners, axis_name):
         self._modules, self._nets = config.networks(axis_name), nets
         self._keys, self._learners, self._axis_name = keys, learners, axis_name
-        self._dtype, self._outside = config.compute_dtype, _trace()
-        self.stats, self.counted = {}, {}
+        self._dtype, self._outside = config.compute_dtype, _trace_state()
+        self.stats, self.kept = {}, {}
 
     def apply(self, name, *inputs, keys=None, params=None, train=True):
         net = self._nets[name]
@@ -138,8 +139,8 @@ class _Networks:
     def apply_brought(self, name, *inputs):
         """`apply` of a network that a term brought, which the term calls."""
         output = self.apply(name, *inputs)
-        if name in self._learners and _trace() == self._outside:
-            self.counted[name] = self.stats[name]
+        if name in self._learners and _trace_state() == self._outside:
+            self.kept[name] = self.stats[name]
         return output
 
     def mean(self, values):
@@ -174,7 +175,7 @@ def example_keys(key: jax.Array, n: int, axis_name: types.Axis = None) -> jax.Ar
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n))
 
 
-def _trace():
+def _trace_state():
     """What is being transformed just now: equal only outside of any further `grad`."""
     return jax.extend.core.get_opaque_trace_state(convention="flax")
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from infogan_jax import checks, forward, rules, sharding, training, types
 from infogan_jax import config as config_lib
@@ -27,7 +28,7 @@ class Sample(NamedTuple):
     c: jax.Array
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@types.jit(static_argnums=0)
 def generate(
     config: Config, state: TrainState, z: types.Array, c: types.Array
 ) -> jax.Array:
@@ -54,7 +55,7 @@ def generate(
     def run(net, z, c):
         return _apply(config, "g", net, jnp.concatenate([z, c], -1))
 
-    return sharding.split_by_xla(
+    return sharding.with_auto_axes(
         run, net, z, c, out=lambda mesh: sharding.as_rows(mesh, z, c)
     )
 
@@ -65,7 +66,7 @@ def sample(
     key: jax.Array,
     n: int,
     *,
-    c: types.Array | Mapping[int, float] | None = None,
+    c: ArrayLike | Mapping[int, float] | None = None,
 ) -> Sample:
     """`n` images with noise and codes from their priors.
 
@@ -81,7 +82,7 @@ def sample(
     Raises:
       ValueError: no such code or value, or a wrong shape.
     """
-    z, drawn = _draw_latents(config, key, rules.count("n", n))
+    z, drawn = _draw_latents(config, key, rules.as_count("n", n))
     if isinstance(c, Mapping):
         c = config.codes.assign(drawn, c)
     elif c is None:
@@ -122,7 +123,7 @@ def traverse(
     *,
     rows: int = 10,
     steps: int = 10,
-    values: types.Array | None = None,
+    values: ArrayLike | None = None,
 ) -> jax.Array:
     """Images [rows, steps, H, W, C]: along each row one code moves, all else stays.
 
@@ -139,7 +140,7 @@ def traverse(
       ValueError: no such code, a number below 1, or values of another width.
     """
     config.codes.check_index(code)
-    rows, steps = rules.count("rows", rows), rules.count("steps", steps)
+    rows, steps = rules.as_count("rows", rows), rules.as_count("steps", steps)
     part = config.codes.parts[code]
     values = part.grid(steps) if values is None else jnp.asarray(values, jnp.float32)
     if values.ndim != 2 or values.shape[1] != part.dim or not len(values):
@@ -171,7 +172,7 @@ def _infer(config, state, images):
         features = _apply(config, "trunk", nets["trunk"], images)
         return _apply(config, "q", nets["q"], features, images)
 
-    return sharding.split_by_xla(
+    return sharding.with_auto_axes(
         run, state.nets, images, out=lambda mesh: sharding.as_rows(mesh, images)
     )
 

@@ -14,17 +14,17 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from infogan_jax import config as config_lib
 from infogan_jax import (
-    cluster,
     console,
     data,
     evaluation,
+    processes,
     progress,
     records,
     signals,
     training,
 )
-from infogan_jax import config as config_lib
 from infogan_jax import options as options_lib
 
 State = training.TrainState
@@ -65,31 +65,25 @@ def lead(
 ) -> tuple[State, int]:
     """Trains until the last update or a signal, with all that a run writes.
 
-    Args:
-      run: a `Run`.
-      state: to go on from.
-      log: a `records.Log`.
-      interrupts: an `Interrupts`.
-
     Returns:
       The state, which is saved, and the signal that ended the loop, or 0.
     """
     advance, pace, options = _advance(run, state), _Pace(), run.options
     step = saved = int(state.step)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(interrupts.patience())
+        stack.enter_context(interrupts.deferred())
         writer = functools.cache(lambda: stack.enter_context(_writer(run)))
         telling = stack.enter_context(progress.Progress(options.steps, step))
         ended = 0
         while step < options.steps:
             n = pace.next(_next_stop(step, options) - step)
-            n, ended = cluster.agree(n, interrupts.signal)
+            n, ended = processes.agree(n, interrupts.signal)
             if ended:
                 break
             everywhere, metrics = advance(n)
             step += n
             with _telling_others(step < options.steps):
-                state = cluster.local(everywhere)
+                state = processes.local(everywhere)
                 for cause in log.add(step - n, n, metrics):
                     telling.say(cause)
                 telling.advance(n)
@@ -111,9 +105,9 @@ def follow(run: Run, state: State, interrupts: signals.Interrupts) -> int:
       Stop: the first process has failed.
     """
     advance, step = _advance(run, state), int(state.step)
-    with interrupts.patience():
+    with interrupts.deferred():
         while step < run.options.steps:
-            n, ended = cluster.agree(0, interrupts.signal)
+            n, ended = processes.agree(0, interrupts.signal)
             if ended == _FAILED:
                 raise Stop("the first process has failed, and says why.", status=1)
             if ended:
@@ -130,7 +124,7 @@ def _telling_others(waiting):
         yield
     except BaseException:
         if waiting:  # To hear how many updates come next.
-            cluster.agree(0, _FAILED)
+            processes.agree(0, _FAILED)
         raise
 
 
@@ -139,7 +133,8 @@ def log_accuracy(run: Run, log: records.Log, state: State) -> str:
     if not evaluation.can_cluster(run.config, run.dataset.test):
         return ""
     found = evaluation.clustering(run.config, state, run.dataset.test)
-    return log.accuracy(int(state.step), found)
+    log.add_accuracy(int(state.step), found)
+    return f"test accuracy {found['hungarian']:.3f}"
 
 
 def settle(log: records.Log, state: State, step: int, whose: str = "") -> None:

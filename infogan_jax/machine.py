@@ -4,10 +4,9 @@ import contextlib
 import os
 import pathlib
 import platform
+from importlib import metadata
 
 import jax
-
-from infogan_jax import config as config_lib
 
 _PACKAGES = (
     "infogan_jax",
@@ -23,7 +22,7 @@ _PACKAGES = (
 def describe() -> dict:
     """What computes here, and by which versions."""
     return {
-        "versions": {name: config_lib.version(name) for name in _PACKAGES},
+        "versions": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -31,6 +30,14 @@ def describe() -> dict:
         "devices": [device.device_kind for device in jax.local_devices()],
         "backend": jax.default_backend(),
     }
+
+
+def version(package: str = "infogan_jax") -> str:
+    """Of an installed package; "unknown" without one."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _cpus() -> int:

@@ -1,18 +1,18 @@
 """Operations that XLA does slowly, written so that it does them fast. All exact.
 
 `strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2; what
-differs is how they are computed on a CPU and on NVIDIA's GPUs. There a kernel's
-gradient is a matrix product with the image's patches, and so is a strided convolution
-that learns, which shares them: XLA's own kernel gradient is far slower on a CPU for a
-transposed convolution, and for both inside a loop, which would rule out `lax.scan` over
-steps. A transposed convolution makes whole blocks of pixels, where XLA would multiply
-by the zeros between its inputs; that is what counts on a GPU. Where `vmap` gives every
-seed a kernel of its own, all are matrix products: XLA would make grouped convolutions
-of them. (`experiments/operations.py` measures the forms on a CPU, `accelerator.py`
-whole steps on a GPU.) Elsewhere they are XLA's own.
+differs is how they are computed on CPUs and NVIDIA's GPUs. There the gradient of a
+kernel is one matrix product with the image's patches, and so is a strided convolution
+that learns, which shares them: XLA:CPU is far slower, for a transposed convolution
+always and for both inside a loop, which would rule out `lax.scan` over steps. A
+transposed convolution makes whole blocks of 2x2 pixels, where XLA would multiply by the
+zeros between its inputs; that is what counts on a GPU. Under `vmap` over kernels, as of
+many seeds, all become matrix products: XLA would make grouped convolutions of them. On
+other platforms they are XLA's own. (`experiments/operations.py` measures the forms,
+`accelerator.py` whole steps on a GPU.)
 
-`unknown` and `zero_after` keep XLA:CPU from simplifying and reordering what Adam does;
-of its numbers they change the rounding alone.
+`hide_constant` and `zero_depending_on` keep XLA:CPU from simplifying and reordering
+what Adam does; of its numbers they change the rounding alone.
 
 The price: no forward-mode derivatives (`jax.jvp`) through the convolutions. Reverse
 over reverse, as gradient penalties need it, works to any order.
@@ -60,14 +60,14 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _by_platform(_transpose_by_blocks, _plain_transpose, x, kernel)
 
 
-def unknown(number: float) -> jax.Array:
-    """The number as a scalar that XLA:CPU does not see while it simplifies."""
+def hide_constant(number: float) -> jax.Array:
+    """The number as a scalar that XLA:CPU cannot fold into other constants."""
     hide, number = lax.optimization_barrier, jnp.asarray(number)
     return lax.platform_dependent(number, cpu=hide, default=lambda x: x)
 
 
-def zero_after(x: jax.Array) -> jax.Array:
-    """0 unless x < 0, which XLA:CPU has to wait for x to know."""
+def zero_depending_on(x: jax.Array) -> jax.Array:
+    """0, for x of at least 0, that XLA:CPU cannot know before it has x."""
 
     def ours(x):
         return jnp.where(x < 0, x, 0.0)

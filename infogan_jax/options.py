@@ -25,7 +25,7 @@ _LEAST = {
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Where and how long a run goes on; see `parser` for the meanings."""
+    """What a run's command line says; see `parser` for the meanings."""
 
     quick: bool
     data: str
@@ -120,7 +120,7 @@ def command(description: str | None, **settings: Any) -> argparse.ArgumentParser
 def path(text: str) -> Path:
     """A path, ~ expanded; a type for argparse."""
     try:
-        return paths.of_user(text)
+        return paths.expand(text)
     except ValueError as error:  # Whose words argparse would not show.
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""The step on several devices and in several processes; only here is it mapped.
+"""`step` on several devices and processes; the only module that maps it over an axis.
 
 `pmap_step` splits the batch over the devices of one process, `shard_map_step` over
 those of all processes; both are `train_step` without the config, and give its numbers.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from infogan_jax import checks, training
+from infogan_jax import checks, sharding, training
 from infogan_jax import config as config_lib
 
 _SPEC = jax.sharding.PartitionSpec
@@ -51,10 +51,10 @@ def pmap_step(
     )
 
     def run(state, batch, key):
-        batch, size = _check(config, batch, n)
+        batch, size = _prepare(config, batch, n)
         split = {x: a.reshape(n, size // n, *a.shape[1:]) for x, a in batch.items()}
-        # Wherever they come from: pmap compiles anew for another placement of the state
-        # (a restored one is on one device), and refuses one of the batch.
+        # Placed every time: pmap compiles anew for a state that lies elsewhere (a
+        # restored one is on one device), and refuses a batch that does.
         state, split = jax.device_put((state, split), (everywhere, shares))
         with _without_mesh():
             return mapped(state, split, key)
@@ -79,7 +79,7 @@ def shard_map_step(
       (state, batch, key) -> (state, metrics), as `pmap_step`. Every process passes the
       whole batch, of which its devices take their share, and gets a ValueError for one
       that does not divide; the state that comes back lies on all devices:
-      `infogan_jax.cluster.local`, to be imported, gives this process's copy.
+      `infogan_jax.processes.local`, to be imported, gives this process's copy.
 
     Raises:
       ValueError: `devices` is empty.
@@ -102,7 +102,7 @@ def shard_map_step(
     )
 
     def run(state, batch, key):
-        batch, _ = _check(config, batch, len(devices))
+        batch, _ = _prepare(config, batch, len(devices))
         state, key = (_place(x, everywhere) for x in (state, key))
         with _without_mesh():
             return mapped(state, _place(batch, shares), key)
@@ -113,12 +113,10 @@ def shard_map_step(
 def shardings(
     devices: Sequence[jax.Device],
 ) -> tuple[jax.sharding.NamedSharding, jax.sharding.NamedSharding]:
-    """On every device the whole, and on every device a share of the first axis."""
+    """(Replicated, split along the first axis) over these devices."""
     mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
-    return (
-        jax.sharding.NamedSharding(mesh, _SPEC()),
-        jax.sharding.NamedSharding(mesh, _SPEC("batch")),
-    )
+    rows = jax.sharding.NamedSharding(mesh, _SPEC("batch"))
+    return sharding.replicated(mesh), rows
 
 
 def _given(devices, all_of_them):
@@ -133,9 +131,9 @@ def _without_mesh():
     return jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
 
 
-def _check(config, batch, n):
+def _prepare(config, batch, n):
     """A batch that can be split, without what is None, and its size; or raises."""
-    batch = checks.check_batch(config, batch)
+    batch = checks.prepare_batch(config, batch)
     size = len(batch["image"])
     if size % n:
         raise ValueError(

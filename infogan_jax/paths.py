@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 
-def check_new(*files: str | os.PathLike) -> None:
+def check_new(*files: str | os.PathLike[str]) -> None:
     """Raises an OSError unless these can be written, and hold nothing yet.
 
     For what a long work measures: before it, not after it.
@@ -25,7 +25,7 @@ def check_new(*files: str | os.PathLike) -> None:
             path.unlink()
 
 
-def of_user(text: str | os.PathLike) -> Path:
+def expand(text: str | os.PathLike[str]) -> Path:
     """A path as people write it, ~ expanded.
 
     Raises:
@@ -37,17 +37,17 @@ def of_user(text: str | os.PathLike) -> Path:
         raise ValueError(f"{text}: {error} Write the whole path.") from error
 
 
-def to_path(directory: str | os.PathLike) -> Path:
+def to_path(directory: str | os.PathLike[str]) -> Path:
     """The whole path of a directory, ~ expanded; raises for an address such as gs://."""
     if re.match("[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(directory)):
         raise ValueError(
             f"{os.fspath(directory)} is an address, and checkpoints are kept in a file "
             "system; mount it, or name a directory."
         )
-    return of_user(directory).resolve()
+    return expand(directory).resolve()
 
 
-def check_path(directory: str | os.PathLike) -> None:
+def check_path(directory: str | os.PathLike[str]) -> None:
     """Raises unless Orbax can restore what it saves in this directory.
 
     It looks for its files by a pattern, in which some characters of the path would

@@ -1,8 +1,8 @@
 """Pictures as matplotlib Figures, drawn without a display; the caller saves them."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Config = config_lib.Config
 TrainState = training.TrainState
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _INCHES = 0.55  # per image
 _WATCHED = ("accuracy", "spread")  # shares, beside the losses
 _HIDDEN = ("info", "gradient")  # the one has a panel of its own, the other is noise
@@ -25,7 +28,7 @@ def figures(
     config: Config,
     state: TrainState,
     key: jax.Array,
-    label_of: Sequence[int] | None = None,
+    label_of: Iterable[int] | None = None,
 ) -> dict[str, "Figure"]:
     """Every picture of a model that its codes allow: {file name: Figure}.
 
@@ -67,7 +70,7 @@ def grid(
     images = np.asarray(images)
     n, m, height, width, channels = images.shape
     tiled = images.transpose(0, 2, 1, 3, 4).reshape(n * height, m * width, channels)
-    figure, axes = blank(m * _INCHES + 1.2, n * _INCHES * height / width + 1)
+    figure, axes = new_figure(m * _INCHES + 1.2, n * _INCHES * height / width + 1)
     axes.imshow(
         tiled.squeeze(-1) if channels == 1 else tiled, cmap="gray", vmin=0, vmax=1
     )
@@ -84,13 +87,19 @@ def categories(
     state: TrainState,
     key: jax.Array,
     code: int,
-    label_of: Sequence[int] | None = None,
+    label_of: Iterable[int] | None = None,
 ) -> "Figure":
     """Rows are the values of a categorical code, columns draws of everything else.
 
     `label_of` [n] names the rows.
+
+    Raises:
+      ValueError: the code is no categorical one.
     """
-    n = config.codes.parts[code].dim
+    part = config.codes.parts[code]
+    if not isinstance(part, latents.Categorical):
+        raise ValueError(f"code {code} has no categories: it is {part}.")
+    n = part.n
     images = inference.traverse(config, state, key, code, rows=10, steps=n)
     names = [f"{i}" for i in range(n)]
     if label_of is not None:
@@ -149,7 +158,7 @@ def plane(
     return grid(images, rows, columns, title)
 
 
-def curves(config: Config, lines: Sequence[Mapping[str, float]]) -> "Figure":
+def curves(config: Config, lines: Sequence[Mapping[str, Any]]) -> "Figure":
     """Losses, what tells of health, and L_I of each code; H(c) of the discrete ones.
 
     A line's outermost hundredth may lie outside: one step, as where a weight jumps,
@@ -160,7 +169,7 @@ def curves(config: Config, lines: Sequence[Mapping[str, float]]) -> "Figure":
       lines: those of metrics.jsonl: {"step": ..., name: value}.
     """
     steps = [line["step"] for line in lines]
-    figure, (left, middle, right) = blank(14, 3.6, columns=3)
+    figure, (left, middle, right) = new_figure(14, 3.6, columns=3)
     for name in [name for name in lines[0] if name != "step"]:
         if not set(_HIDDEN).isdisjoint(name.split("/")):
             continue
@@ -187,20 +196,21 @@ def curves(config: Config, lines: Sequence[Mapping[str, float]]) -> "Figure":
     return figure
 
 
-def if_possible(draw: Callable) -> Callable:
+def skip_without_matplotlib(draw: Callable[P, R]) -> Callable[P, R | None]:
     """`draw`, which says so and returns None where matplotlib is missing."""
 
     @functools.wraps(draw)
-    def attempt(*arguments, **options):
+    def attempt(*arguments: P.args, **options: P.kwargs) -> R | None:
         try:
             return draw(*arguments, **options)
         except ImportError as error:
             print(f"nothing is drawn: {error}", file=console.OUT, flush=True)
+            return None
 
     return attempt
 
 
-def blank(
+def new_figure(
     width: float, height: float, columns: int = 1, rows: int = 1
 ) -> tuple["Figure", Any]:
     """An empty Figure of so many inches, and its axes."""

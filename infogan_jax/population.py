@@ -8,7 +8,7 @@ device trains its seeds.
 import contextlib
 import functools
 import operator
-from typing import TypeVar
+from typing import SupportsIndex, TypeVar
 
 import jax
 
@@ -23,11 +23,11 @@ Tree = TypeVar("Tree")
 _WAYS = ("map", "vmap")
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@types.jit(static_argnums=0)
 def init(config: Config, keys: jax.Array) -> TrainState:
     """Fresh states [S, ...], one for each of keys [S]."""
     create = jax.vmap(functools.partial(training.init, config))
-    return sharding.split_by_xla(
+    return sharding.with_auto_axes(
         create, keys, out=lambda mesh: sharding.as_rows(mesh, keys)
     )
 
@@ -68,11 +68,11 @@ def train_steps(
         seeds, or an argument is out of range.
     """
     if how is None:
-        shares_cores = jax.default_backend() == "cpu" and not sharding.is_split(keys)
+        shares_cores = jax.default_backend() == "cpu" and not sharding.is_sharded(keys)
         how = "map" if shares_cores else "vmap"
     if how not in _WAYS:
         raise ValueError(f"how must be one of {_WAYS} or None, not {how!r}.")
-    batch_size = rules.count("batch_size", batch_size)
+    batch_size = rules.as_count("batch_size", batch_size)
     steps, at_most = training.count_steps(steps, at_most)
     _check_seeds(states, keys)
     checks.check_rows(config, dataset, wait=True)  # Inside jit the range is unknown.
@@ -80,7 +80,7 @@ def train_steps(
     return run(config, states, dataset, keys, steps, batch_size, at_most, how)
 
 
-def of_seed(states: Tree, index: int | jax.Array) -> Tree:
+def of_seed(states: Tree, index: SupportsIndex) -> Tree:
     """One seed's state (or metrics): every array without its first axis, [seeds].
 
     Raises:
@@ -95,7 +95,7 @@ def of_seed(states: Tree, index: int | jax.Array) -> Tree:
     def one(states, index):
         return jax.tree.map(lambda array: array[index], states)
 
-    return sharding.split_by_xla(one, states, index, out=sharding.whole)
+    return sharding.with_auto_axes(one, states, index, out=sharding.replicated)
 
 
 def _check_seeds(states, keys):
@@ -129,9 +129,9 @@ def _train(config, states, dataset, keys, steps, batch_size, at_most, how):
 
     def as_seeds(mesh):
         seeds = sharding.as_rows(mesh, states.step, keys)
-        return sharding.as_it_lies(mesh, states), seeds
+        return sharding.shardings_of(mesh, states), seeds
 
-    return sharding.split_by_xla(every, states, dataset, keys, steps, out=as_seeds)
+    return sharding.with_auto_axes(every, states, dataset, keys, steps, out=as_seeds)
 
 
 _jitted_train = jax.jit(_train, static_argnums=(0, 5, 6, 7))

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from infogan_jax import config, contrastive, latents, networks, objectives, schedules
+from infogan_jax import config, latents, networks, objectives, schedules
 
 # The paper's MNIST experiment (appendix C.1): leak 0.1, sigma learned, L_I to G and Q.
 PAPER = config.Config()
@@ -63,7 +63,7 @@ def infogan_cr(switch: int = 288_000) -> config.Config:
     H learns from the first step on, starts afresh at the switch, and G begins to learn
     from it there, with weight 2.
     """
-    pairs = contrastive.ContrastivePairs(schedules.Switch(0.0, 2.0, switch))
+    pairs = objectives.ContrastivePairs(schedules.Switch(0.0, 2.0, switch))
     h = config.Update("h", ("h",), lr=2e-3, restart=switch)
     return dataclasses.replace(
         MODIFIED,

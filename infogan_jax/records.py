@@ -134,7 +134,10 @@ def _environment(options, dataset):
 
 
 def check_data(
-    directory: str | os.PathLike, environment: Any, dataset: data.Dataset, fix: str = ""
+    directory: str | os.PathLike[str],
+    environment: Any,
+    dataset: data.Dataset,
+    fix: str = "",
 ) -> None:
     """Raises Stop unless the dataset is the one that a run began with.
 
@@ -216,14 +219,13 @@ class Log:
             raise self._cannot_log(error) from error
         return causes
 
-    def accuracy(self, step: int, found: dict) -> str:
-        """Writes a line, and returns its figure for the bar."""
+    def add_accuracy(self, step: int, found: dict) -> None:
+        """Writes the line of a clustering, and of when it was made."""
         names = ("hungarian", "nmi", "ari", "image_information")
         figures = {name: found[name] for name in names}
         self._put("accuracy", {"step": step, **figures})
         seconds = round(time.monotonic() - self._began, 1)
         self._put("timings", {"step": step, "seconds": seconds})
-        return f"test accuracy {found['hungarian']:.3f}"
 
     def _write_waiting(self):
         if self._waiting is None:
@@ -275,7 +277,7 @@ def rows(path: Path) -> list[dict]:
     return found
 
 
-def logged(directory: Path, evaluate_every: int | None) -> int:
+def last_logged(directory: Path, evaluate_every: int | None) -> int:
     """The last update up to which no line of a run's logs is missing.
 
     Args:
@@ -283,17 +285,18 @@ def logged(directory: Path, evaluate_every: int | None) -> int:
       evaluate_every: updates between the lines of accuracy.jsonl; None if it has none.
     """
     steps = [row["step"] for row in rows(directory / "metrics.jsonl")]
-    whole = _run_of(steps, 1)
+    whole = _last_consecutive(steps, 1)
     if evaluate_every is None:
         return whole
     steps = [row["step"] for row in rows(directory / "accuracy.jsonl")]
-    evaluated = _run_of([s for s in steps if s % evaluate_every == 0], evaluate_every)
+    steps = [step for step in steps if step % evaluate_every == 0]
+    evaluated = _last_consecutive(steps, evaluate_every)
     # The line of the next evaluation can be made again from the state there.
     return min(whole, evaluated + evaluate_every)
 
 
-def _run_of(steps, period):
-    """The end of period, 2 period, 3 period, ... in a list that begins so; or 0."""
+def _last_consecutive(steps, period):
+    """The last of period, 2 period, 3 period, ... before a gap; 0 without the first."""
     end = 0
     for step in steps:
         if step != end + period:

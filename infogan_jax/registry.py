@@ -75,7 +75,7 @@ def encode(value: Any) -> Any:
       TypeError: something that JSON could not give back equal, such as an array.
     """
     if isinstance(value, np.generic):
-        return encode(value.item())
+        value = value.item()
     if isinstance(value, _LEAVES):
         return value
     if isinstance(value, tuple):

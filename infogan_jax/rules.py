@@ -1,4 +1,4 @@
-"""What a number may be: every rule once, with its message."""
+"""Checks of single numbers that the Python API is given, each with its message."""
 
 import contextlib
 import math
@@ -43,13 +43,13 @@ def check_share(name: str, value: Any) -> None:
         raise ValueError(f"{name} must lie in [0, 1), not {value!r}.")
 
 
-def count(name: str, value: Any, least: int = 1) -> int:
+def as_count(name: str, value: Any, least: int = 1) -> int:
     """A whole number from `least` on, or an array of a single one, as an int.
 
     Raises:
       ValueError: it is none.
     """
-    with contextlib.suppress(TypeError):  # What is not whole, `check_whole` says.
+    with contextlib.suppress(TypeError):  # If not, `check_whole` raises.
         value = operator.index(value)
     check_whole(name, value, least)
     return value

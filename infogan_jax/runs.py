@@ -29,8 +29,8 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from infogan_jax import config as config_lib
 from infogan_jax import (
-    cluster,
     console,
     data,
     evaluation,
@@ -38,11 +38,11 @@ from infogan_jax import (
     parallel,
     paths,
     plotting,
+    processes,
     records,
     signals,
     training,
 )
-from infogan_jax import config as config_lib
 from infogan_jax import options as options_lib
 
 Options = options_lib.Options
@@ -70,10 +70,10 @@ def main(
     arguments = options_lib.parser(description, defaults, out).parse_args(argv)
     given = vars(arguments)
     try:
-        directory, resume = paths.of_user(given.pop("out")), given.pop("resume")
+        directory, resume = paths.expand(given.pop("out")), given.pop("resume")
         # First: joining puts a handler of its own on SIGTERM.
         if address := given.pop("distributed"):
-            cluster.join(address)
+            processes.join(address)
         with signals.Interrupts() as interrupts:
             return _start(directory, resume, given, defaults, build, interrupts)
     except signals.Interrupted as interrupted:
@@ -98,12 +98,12 @@ def _start(directory, resume, given, defaults, build, interrupts):
         options_lib.check(options)
         return json.dumps(dataclasses.asdict(options))
 
-    options = Options(**json.loads(cluster.text_from_first(choose)))
+    options = Options(**json.loads(processes.text_from_first(choose)))
     keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
     _say(f"data: {dataset.note}")
     options = dataclasses.replace(options, data=dataset.name)
-    if cluster.text_from_first(lambda: dataset.sha256) != dataset.sha256:
+    if processes.text_from_first(lambda: dataset.sha256) != dataset.sha256:
         raise Stop(f"{dataset.name} differs between the processes; give all the same.")
 
     def configure():
@@ -111,7 +111,7 @@ def _start(directory, resume, given, defaults, build, interrupts):
             return _resumed_config(directory, dataset).to_json()
         return configuration(build, options, dataset.image_shape).to_json()
 
-    config = config_lib.Config.from_json(cluster.text_from_first(configure))
+    config = config_lib.Config.from_json(processes.text_from_first(configure))
     run = loop.Run(
         directory,
         config,
@@ -133,9 +133,9 @@ def _start(directory, resume, given, defaults, build, interrupts):
             state = _saved_state(run)
             return ""
 
-        cluster.text_from_first(open_directory)
-        state = cluster.from_first(state or training.init(config, run.key))
-        if cluster.is_first():
+        processes.text_from_first(open_directory)
+        state = processes.from_first(state or training.init(config, run.key))
+        if processes.is_first():
             return _lead(run, state, interrupts, began)
         ended = loop.follow(run, state, interrupts)
         return 128 + ended if ended else 0
@@ -252,9 +252,9 @@ def _lead(run, state, interrupts, began):
     _say(evaluation.describe(report))
     for alarm in report["alarms"]:
         _say(records.describe_alarm(alarm))
-    draw(run, state, report)
+    write_figures(run, state, report)
     _tell_of_files(run, report)
-    with interrupts.patience():  # What a signal raises in it would be lost.
+    with interrupts.deferred():  # What a signal raises in it would be lost.
         gc.collect()  # Figures are cyclic.
     loop.give_memory_back()
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
@@ -268,14 +268,14 @@ def evaluate(run: loop.Run, state: training.TrainState, log: records.Log) -> dic
     report = evaluation.evaluate(run.config, state, train, test, key)
     report |= {"test_set": f"{run.dataset.name} test", "alarms": log.alarms}
     if "hungarian" in report:
-        log.accuracy(run.options.steps, report)
+        log.add_accuracy(run.options.steps, report)
     log.flush()
     records.write_json(run.directory / "evaluation.json", report)
     return report
 
 
-@plotting.if_possible
-def draw(run: loop.Run, state: training.TrainState, report: dict) -> None:
+@plotting.skip_without_matplotlib
+def write_figures(run: loop.Run, state: training.TrainState, report: dict) -> None:
     """Writes every figure of a run; says so where matplotlib is missing."""
     key = jax.random.fold_in(run.key, _REPORT_KEY)
     figures = plotting.figures(run.config, state, key, report.get("label_of"))
@@ -294,7 +294,10 @@ def _command(directory, build):
 
 
 def _saved_state(run):
-    """The newest whole state with whole logs before it; None where none was saved."""
+    """The newest state that can be used; None where none was saved.
+
+    Newer ones, which are damaged or whose logs are, are moved aside.
+    """
     directory = run.directory
     if not (directory / "checkpoints").is_dir():
         return None
@@ -305,20 +308,19 @@ def _saved_state(run):
         return None
     has_accuracy = evaluation.can_cluster(run.config, run.dataset.test)
     every = run.options.evaluate_every if has_accuracy else None
-    logged = records.logged(directory, every)
+    logged = records.last_logged(directory, every)
     passed_over = []
     for step in reversed(known):
-        if step > logged:
-            problem = f"{directory}'s logs are whole only up to update {logged}"
-        else:
-            try:
-                saved, state = checkpoint.restore(directory, step=step)
-            except ValueError as error:
-                problem = str(error)
-            else:
-                break
-        _say(f"the checkpoint of update {step} cannot be used: {problem}")
-        passed_over.append(step)
+        try:
+            if step > logged:
+                raise ValueError(
+                    f"{directory}'s logs are whole only up to update {logged}"
+                )
+            saved, state = checkpoint.restore(directory, step=step)
+            break
+        except ValueError as error:
+            _say(f"the checkpoint of update {step} cannot be used: {error}")
+            passed_over.append(step)
     else:
         raise Stop(
             f"{directory} has no checkpoint from which its run could go on (tried "
@@ -360,5 +362,5 @@ def keep_compiled_programs() -> None:
 
 def _say(text):
     """Prints a line; of several processes only the first."""
-    if cluster.is_first():
+    if processes.is_first():
         print(text, file=console.OUT, flush=True)

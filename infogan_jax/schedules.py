@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from infogan_jax import registry, rules
 
-Value = float | Callable[[jax.Array], jax.Array]  # A number, or one for each step.
+Value = float | Callable[[jax.Array], Any]  # A number, or one for each step.
 
 
 @registry.register
@@ -33,7 +33,7 @@ class Cosine:
         if self.steps < 1:
             raise ValueError(f"Cosine steps must be at least 1, not {self.steps!r}.")
 
-    def __call__(self, step: jax.Array) -> jax.Array:
+    def __call__(self, step: jax.Array | int) -> jax.Array:
         """The value at `step`."""
         done = jnp.clip(step / self.steps, 0.0, 1.0)
         return self.end + (self.start - self.end) * (1 + jnp.cos(jnp.pi * done)) / 2
@@ -41,7 +41,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class _Ramp:
-    """`start` until step `begin`, `end` from step `finish` on."""
+    """Of the value `start` until step `begin`, of `end` from step `finish` on."""
 
     start: float
     end: float
@@ -66,7 +66,7 @@ class _Ramp:
 class Linear(_Ramp):
     """`start` until step `begin`, straight to `end` at step `finish`, then constant."""
 
-    def __call__(self, step: jax.Array) -> jax.Array:
+    def __call__(self, step: jax.Array | int) -> jax.Array:
         """The value at `step`."""
         return self.start + (self.end - self.start) * self._done(step)
 
@@ -84,7 +84,7 @@ class Exponential(_Ramp):
         for name in ("start", "end"):
             rules.check_positive(f"Exponential {name}", getattr(self, name))
 
-    def __call__(self, step: jax.Array) -> jax.Array:
+    def __call__(self, step: jax.Array | int) -> jax.Array:
         """The value at `step`."""
         return self.start * (self.end / self.start) ** self._done(step)
 
@@ -106,7 +106,7 @@ class Switch:
         if self.at < 0:
             raise ValueError(f"Switch needs a step of at least 0, not {self.at}.")
 
-    def __call__(self, step: jax.Array) -> jax.Array:
+    def __call__(self, step: jax.Array | int) -> jax.Array:
         """The value at `step`."""
         before, after = at(self.before, step), at(self.after, step)
         return jnp.where(step < self.at, before, after)
@@ -145,6 +145,6 @@ def _ends(value):
     return [] if callable(value) else [value]
 
 
-def at(value: Value, step: jax.Array) -> jax.Array | float:
+def at(value: Value, step: Any) -> jax.Array | float:
     """`value` at `step`: itself where it is a number."""
     return value(step) if callable(value) else value

@@ -1,9 +1,9 @@
-"""A mesh's explicit axes: XLA splits our work over them, whatever their types say.
+"""Public functions on arrays whose mesh has explicit axes.
 
-Where a mesh has explicit axes, as `jax.make_mesh` gives them, JAX asks how every
-operation's result is split, and refuses what no rule of types can tell: many reshapes
-and products of ours. So public functions of arrays compute inside by automatic axes,
-and only what they return has a place that is known beforehand.
+With explicit axes, the default of `jax.make_mesh`, JAX has to infer how the output of
+every operation is sharded from types, which fails for many of our reshapes and
+products. So functions compute inside `jax.sharding.auto_axes`, and only the sharding of
+what they return is stated.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _Spec, _Named = jax.sharding.PartitionSpec, jax.sharding.NamedSharding
 _Mesh = jax.sharding.Mesh | jax.sharding.AbstractMesh
 
 
-def split_by_xla(run: Callable, *arguments: Any, out: Callable) -> Any:
+def with_auto_axes(run: Callable, *arguments: Any, out: Callable) -> Any:
     """`run(*arguments)`; explicit axes of the arguments are XLA's to split inside.
 
     Args:
@@ -38,31 +38,31 @@ def split_by_xla(run: Callable, *arguments: Any, out: Callable) -> Any:
     return run(*arguments)
 
 
-def is_split(x: jax.Array) -> bool:
+def is_sharded(x: jax.Array) -> bool:
     """Whether an array is known to lie in pieces on several devices."""
     if isinstance(x, jax.core.Tracer):
         return any(jax.typeof(x).sharding.spec)
     return isinstance(x, jax.Array) and not x.sharding.is_fully_replicated
 
 
-def whole(mesh: _Mesh) -> jax.sharding.NamedSharding:
+def replicated(mesh: _Mesh) -> jax.sharding.NamedSharding:
     """On all of the mesh, not split."""
     return _Named(mesh, _Spec())
 
 
-def as_it_lies(mesh: _Mesh, tree: Any) -> Any:
-    """The shardings of arrays; of those that are on no mesh, `whole`."""
+def shardings_of(mesh: _Mesh, tree: Any) -> Any:
+    """The shardings of arrays; of those that are on no mesh, `replicated`."""
 
     def of(x):
         sharding = jax.typeof(x).sharding
-        return sharding if sharding.mesh == mesh else whole(mesh)
+        return sharding if sharding.mesh == mesh else replicated(mesh)
 
     return jax.tree.map(of, tree)
 
 
 def as_rows(mesh: _Mesh, *arrays: Any) -> jax.sharding.NamedSharding:
     """Split along the first axis as the first of these arrays that is."""
-    specs = [sharding.spec for sharding in as_it_lies(mesh, arrays)]
+    specs = [sharding.spec for sharding in shardings_of(mesh, arrays)]
     rows = next((spec[0] for spec in specs if spec and spec[0] is not None), None)
     return _Named(mesh, _Spec(rows))
 

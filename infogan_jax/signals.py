@@ -14,14 +14,14 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """What the first SIGINT or SIGTERM does; the second one kills, as by default.
+    """Handles the first SIGINT or SIGTERM; the second one kills, as by default.
 
-    In its `patience` it is a wish, elsewhere it raises `Interrupted`.
+    Inside `deferred()` it is only noted in `signal`; elsewhere it raises `Interrupted`.
     """
 
     def __enter__(self) -> "Interrupts":
         """Itself."""
-        self.signal, self._is_patient, self._old = 0, False, {}
+        self.signal, self._is_deferred, self._old = 0, False, {}
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(ValueError):  # not in the main thread
                 self._old[number] = signal.signal(number, self._note)
@@ -33,17 +33,17 @@ class Interrupts:
             signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def patience(self) -> Iterator[None]:
+    def deferred(self) -> Iterator[None]:
         """As long as it lasts, a signal waits in `signal`."""
-        self._is_patient = True
+        self._is_deferred = True
         try:
             yield
         finally:
-            self._is_patient = False
+            self._is_deferred = False
 
     def _note(self, number, frame):
         self.signal = number
         for each in self._old:
             signal.signal(each, signal.SIG_DFL)
-        if not self._is_patient:
+        if not self._is_deferred:
             raise Interrupted(number)

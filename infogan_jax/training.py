@@ -4,11 +4,13 @@ Keys. A run has one key. Step s uses `fold_in(key, s)`; from it, stream 0 draws 
 batch and stream 1 + p serves the p-th update of the schedule; example i of the global
 batch draws from `fold_in(stream, i)`. So no draw depends on the number of devices,
 resuming needs nothing but `state.step`, and passing the same key at every step is
-right. All this is of JAX's default keys, "threefry2x32": under `vmap` keys of "rbg" and
-"unsafe_rbg" draw other numbers, which then depend on devices and on other seeds.
+right. Beyond all steps the run's key has two streams more: 2**31, for what restarts,
+and 2**31 + 1, for a run's report. All this is of JAX's default keys, "threefry2x32":
+under `vmap` keys of "rbg" and "unsafe_rbg" draw other numbers, which then depend on
+devices and on other seeds.
 
-Running statistics. A network writes them in the first update to begin that lists it,
-and only there; of several that begin together, in the first in order. The trunk's and
+Running statistics. One update writes a network's: of those that list it, the one that
+begins first, and of several that begin together the first in order. The trunk's and
 D's head's are of real images, G's and Q's of fakes. Training normalises by the batch;
 `infer`, `sample` and `generate` use the running statistics.
 """
@@ -16,7 +18,7 @@ D's head's are of real images, G's and Q's of fakes. Training normalises by the 
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.struct
 import jax
@@ -37,6 +39,8 @@ from infogan_jax import config as config_lib
 
 Config = config_lib.Config
 Net = forward.Net
+
+Tree = TypeVar("Tree")
 
 _RESTARTS = 2**31  # A stream of the run's key that no step uses.
 
@@ -65,7 +69,7 @@ Step = Callable[
 def init(config: Config, key: jax.Array) -> TrainState:
     """A fresh state, by the architecture's own initialisers."""
     modules = tuple(config.networks().items())
-    examples = tuple(config.examples().items())
+    examples = tuple(config.input_shapes().items())
     latent_dim = config.noise.dim + config.codes.dim
     nets = _create(modules, latent_dim, config.image_shape, examples, key)
     opt = {
@@ -83,7 +87,7 @@ def step(
     key: jax.Array,
     axis_name: types.Axis = None,
 ) -> tuple[TrainState, types.Metrics]:
-    """The config's updates in order: one D update, then one G+Q update. Pure.
+    """The config's updates in order, by default one of D and one of G and Q. Pure.
 
     Args:
       config: what to compute; static.
@@ -105,14 +109,14 @@ def step(
       ValueError: the batch or the state does not fit the config, or the `shard_map`
         around the step would sum gradients by itself; at trace time.
 
-    Source: Chen et al. 2016 (arXiv:1606.03657); the five steps of one iteration.
+    Source: Chen et al. 2016 (arXiv:1606.03657), eq. 6.
     """
     checks.check_state(config, state)
-    batch = checks.check_batch(config, batch)
+    batch = checks.prepare_batch(config, batch)
     batch |= {"image": checks.to_float(batch["image"])}
     checks.check_axis(axis_name, state, batch, key)
     run = functools.partial(_step, config, axis_name)
-    return sharding.split_by_xla(run, state, batch, key, out=_as_it_lay(state))
+    return sharding.with_auto_axes(run, state, batch, key, out=_step_shardings(state))
 
 
 def _step(config, axis_name, state, batch, key):
@@ -128,7 +132,7 @@ def _step(config, axis_name, state, batch, key):
             key=update_key,
             axis_name=axis_name,
         )
-        state, seen = _once_begun(update.begin, apply, state, metrics)
+        state, seen = _run_if_begun(update.begin, apply, state, metrics)
         metrics |= seen
     return state.replace(step=state.step + 1, ema=_average(config, state)), metrics
 
@@ -182,7 +186,7 @@ def train_steps(
       ValueError: the data or the state do not fit the config, or a number is out of
         range.
     """
-    batch_size = rules.count("batch_size", batch_size)
+    batch_size = rules.as_count("batch_size", batch_size)
     steps, at_most = count_steps(steps, at_most)
     checks.check_rows(config, dataset, wait=True)
     run = _donating_steps if donate else _jitted_steps
@@ -198,9 +202,9 @@ def count_steps(steps: int | jax.Array, at_most: int | None) -> tuple[jax.Array,
     if isinstance(steps, jax.core.Tracer):
         if at_most is None:
             raise ValueError("a traced number of steps needs at_most, its limit.")
-        return steps, rules.count("at_most", at_most)
-    steps = rules.count("steps", steps)
-    at_most = steps if at_most is None else rules.count("at_most", at_most)
+        return steps, rules.as_count("at_most", at_most)
+    steps = rules.as_count("steps", steps)
+    at_most = steps if at_most is None else rules.as_count("at_most", at_most)
     if steps > at_most:
         raise ValueError(f"steps must lie in 1 .. {at_most}, not {steps}.")
     # A transfer that was asked for: `jax.transfer_guard` lets it pass.
@@ -227,7 +231,7 @@ def _draw_and_step(config, state, dataset, key, batch_size):
     def run(state, dataset, key):
         return step(config, state, draw(dataset, key, state.step, batch_size), key)
 
-    return sharding.split_by_xla(run, state, dataset, key, out=_as_it_lay(state))
+    return sharding.with_auto_axes(run, state, dataset, key, out=_step_shardings(state))
 
 
 _donating_step = jax.jit(_draw_and_step, static_argnums=(0, 4), donate_argnums=1)
@@ -271,7 +275,11 @@ def train(
     *,
     batch_size: int,
     state: TrainState | None = None,
-    step_fn: Step | None = None,
+    step_fn: Callable[
+        [TrainState, dict[str, jax.Array], jax.Array],
+        tuple[TrainState, types.Metrics],
+    ]
+    | None = None,
 ) -> Iterator[tuple[TrainState, types.Metrics]]:
     """Yields (state, metrics) after each step, for as long as it is asked.
 
@@ -290,7 +298,7 @@ def train(
     Raises:
       ValueError: the data do not fit the config; at the first `next`.
     """
-    batch_size = rules.count("batch_size", batch_size)
+    batch_size = rules.as_count("batch_size", batch_size)
     checks.check_rows(config, dataset, wait=True)
     if state is not None:
         checks.check_single(state)
@@ -305,8 +313,8 @@ def train(
         yield state, metrics
 
 
-@jax.jit
-def copy(tree: Any) -> Any:
+@types.jit()
+def copy(tree: Tree) -> Tree:
     """The same arrays in memory of their own, which may then be donated."""
     return jax.tree.map(jnp.copy, tree)
 
@@ -366,7 +374,7 @@ def _restart(config, state, key):
     return state
 
 
-def _once_begun(begin, apply, state, metrics):
+def _run_if_begun(begin, apply, state, metrics):
     """What `apply` makes of the state; before `begin` the state, and metrics of 0.
 
     A metric that the step has from an update before this one is kept instead.
@@ -384,9 +392,9 @@ def _once_begun(begin, apply, state, metrics):
     return jax.lax.cond(state.step >= begin, apply, idle, state)
 
 
-def _as_it_lay(state):
+def _step_shardings(state):
     """Where a step's results lie on a mesh: the state as before, the metrics whole."""
-    return lambda mesh: (sharding.as_it_lies(mesh, state), sharding.whole(mesh))
+    return lambda mesh: (sharding.shardings_of(mesh, state), sharding.replicated(mesh))
 
 
 def _average(config, state):

@@ -1,7 +1,8 @@
 """Names for what functions take and give, for their annotations."""
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -12,3 +13,11 @@ Rows = Mapping[str, Any]
 Split = dict[str, np.ndarray]  # A dataset in host memory, as it is loaded.
 Metrics = dict[str, jax.Array]  # Scalars by name; with an axis, of several steps.
 Axis = str | tuple[str, ...] | None  # Of a mapped axis, or axes, that split a batch.
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def jit(**options: Any) -> Callable[[F], F]:
+    """`jax.jit` as a decorator that keeps a function's type; JAX's makes it Any."""
+    jitted: Any = jax.jit
+    return functools.partial(jitted, **options)

@@ -5,64 +5,67 @@
         for cause in watch.see(row):
             print(step, cause)
 
-An alarm is a function of the metrics alone, so a resumed run gives the ones that an
-uninterrupted run gives. It judges the means of `WINDOW` updates at a time, but for the
-first in which D, or G, takes part, and is given once: it says that something should be
-looked at, and stops nothing. A number that is not finite is told at once, and is the
-last alarm.
-A code is dead below a tenth of the way from what the best blind Q reaches to an exact
-one (`bounds` of a latent). It is not judged at weight 0, nor while a schedule gives it
-next to none and for `PATIENCE` updates after.
+Alarms depend on the metrics alone, so a resumed run repeats those of an uninterrupted
+one. Means over `WINDOW` updates are judged, but for the window in which D's or G's
+update begins. Each alarm is given once, and stops nothing. A metric that is not finite
+is told at once, and is the last alarm.
+A code is dead if L_I is less than a tenth of the way from the best blind Q to an exact
+one (`bounds` of a latent). It is not judged at weight 0, nor while a scheduled weight
+is below .01 and for `PATIENCE` updates after.
 """
 
 import collections
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import jax.numpy as jnp
 
 from infogan_jax import config as config_lib
 from infogan_jax import objectives
 
 WINDOW, PATIENCE = 300, 1500  # updates
-_ASKED = 0.01  # A scheduled weight below it asks for next to nothing.
+_MIN_WEIGHT = 0.01  # A scheduled weight below it asks for next to nothing.
 _ALIVE = 0.1  # of what Q could read of a code
 
 
 @dataclass(frozen=True)
-class _Sign:
-    """The mean of `metric` times `side` is above `limit` times `side`.
+class _Symptom:
+    """Present where `sign * (mean of metric - limit) > 0`.
 
     `weight` is the objective's of what is measured, a number or schedule; `begin` is
     that of the update which measures it.
     """
 
     metric: str
-    side: int
+    sign: int
     limit: float
     cause: str
     begin: int
     weight: Any = 1.0
 
-    def is_asked(self, step):
-        """Whether the weight asks for anything, now and PATIENCE updates ago.
+    def is_judged(self, step):
+        """Whether its weight is in force at this step, and was PATIENCE updates ago.
 
-        Never in an update's first window, which is like nothing that comes after.
+        Never in the first window of its update, which is like nothing that comes after.
         """
         if (step - 1) // WINDOW <= self.begin // WINDOW:
             return False
         if not callable(self.weight):
             return self.weight > 0
-        return all(self.weight(t) >= _ASKED for t in (max(0, step - PATIENCE), step))
+        then = max(0, step - PATIENCE)
+        return all(self.weight(jnp.int32(t)) >= _MIN_WEIGHT for t in (then, step))
 
 
 class Watch:
     """Sees one row of metrics after the other."""
 
     def __init__(self, config: config_lib.Config):
-        self._left, self._seen = _signs(config), 0
+        self._left, self._seen = _symptoms(config), 0
         self._sums, self._is_finite = _sums(), True
 
-    def see(self, row: dict) -> list[str]:
+    def see(self, row: Mapping[str, Any]) -> list[str]:
         """The alarms that this update's metrics set off, as sentences for people.
 
         Args:
@@ -71,7 +74,7 @@ class Watch:
         Raises:
           ValueError: a metric that an alarm needs is not in the row.
         """
-        wanted = {sign.metric for sign in self._left}
+        wanted = {each.metric for each in self._left}
         if missing := sorted(wanted - row.keys()):
             raise ValueError(
                 f"a row lacks {missing}, which alarms of this config are about; give "
@@ -90,16 +93,16 @@ class Watch:
             return []
         means, self._sums = self._sums, _sums()
         given = [
-            sign
-            for sign in self._left
-            if sign.side * (means[sign.metric] - sign.limit) > 0
-            and sign.is_asked(self._seen)
+            each
+            for each in self._left
+            if each.sign * (means[each.metric] - each.limit) > 0
+            and each.is_judged(self._seen)
         ]
-        self._left = [sign for sign in self._left if sign not in given]
+        self._left = [each for each in self._left if each not in given]
         return [
-            f"{sign.cause} ({sign.metric} was {means[sign.metric]:.3g} on average over "
+            f"{each.cause} ({each.metric} was {means[each.metric]:.3g} on average over "
             f"the last {WINDOW} updates)"
-            for sign in given
+            for each in given
         ]
 
 
@@ -107,19 +110,19 @@ def _sums() -> dict[str, float]:
     return collections.defaultdict(float)
 
 
-def _signs(config):
+def _symptoms(config):
     """What to look for: only what the config asks its networks to learn."""
-    signs = []
+    symptoms = []
     for update in dict.fromkeys(config.updates):
         at = update.begin
         if "d" in update.nets:
             cause = (
                 "D has won: it tells nearly every image; lower its rate, or raise G's"
             )
-            signs.append(_Sign(f"{update.name}/accuracy", 1, 0.998, cause, at))
+            symptoms.append(_Symptom(f"{update.name}/accuracy", 1, 0.998, cause, at))
         if "g" in update.nets:
             cause = "the output has collapsed: G draws the same image for every z and c"
-            signs.append(_Sign(f"{update.name}/spread", -1, 0.1, cause, at))
+            symptoms.append(_Symptom(f"{update.name}/spread", -1, 0.1, cause, at))
     learners = {u.name: u.begin for u in config.updates if "g" in u.nets}
     for term in config.objective:
         if not isinstance(term, objectives.MutualInformation):
@@ -131,5 +134,5 @@ def _signs(config):
                 blind, exact = config.codes.parts[i].bounds()
                 limit = blind + _ALIVE * (exact - blind)
                 cause = f"code {i} is dead: Q cannot read it from the images"
-                signs.append(_Sign(f"info/{i}", -1, limit, cause, at, weight))
-    return signs
+                symptoms.append(_Symptom(f"info/{i}", -1, limit, cause, at, weight))
+    return symptoms

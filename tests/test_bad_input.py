@@ -23,8 +23,6 @@ from infogan_jax import (
     Config,
     Update,
     checkpoint,
-    cluster,
-    contrastive,
     data,
     evaluation,
     latents,
@@ -32,10 +30,12 @@ from infogan_jax import (
     networks,
     population,
     presets,
+    processes,
     schedules,
 )
 from infogan_jax import __main__ as cli
 from infogan_jax.objectives import (
+    ContrastivePairs,
     ImageInformation,
     MutualInformation,
     NonSaturating,
@@ -328,7 +328,7 @@ FUNCTIONS = [
         "what is traced, as an array",
     ),
     (
-        lambda w: evaluation.read(
+        lambda w: evaluation.infer_all(
             w["config"], w["state"], np.zeros((0, 8, 8, 1), "f4")
         ),
         ValueError,
@@ -373,7 +373,7 @@ FUNCTIONS = [
     ),
     (
         lambda w: dataclasses.replace(
-            presets.infogan_cr(), objective=(contrastive.ContrastivePairs("x"),)
+            presets.infogan_cr(), objective=(ContrastivePairs("x"),)
         ),
         ValueError,
         "weight must be a finite number .* not 'x'",
@@ -381,7 +381,7 @@ FUNCTIONS = [
     (
         lambda w: dataclasses.replace(
             presets.infogan_cr(),
-            objective=(contrastive.ContrastivePairs(update="g"),),
+            objective=(ContrastivePairs(update="g"),),
             updates=(Update("d", ("trunk", "d"), 1.0), Update("g", ("g", "h"), 1.0)),
         ),
         ValueError,
@@ -616,7 +616,7 @@ FUNCTIONS = [
         ValueError,
         "must be UTF-8",
     ),
-    (lambda w: cluster.join("here"), ValueError, "HOST:PORT,PROCESSES,INDEX"),
+    (lambda w: processes.join("here"), ValueError, "HOST:PORT,PROCESSES,INDEX"),
     # sampling and reading
     (lambda w: sample_of(w, 0), ValueError, "at least 1, not 0"),
     (lambda w: sample_of(w, 2.5), ValueError, "n must be whole, .* not 2.5"),

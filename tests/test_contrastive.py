@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict
 from scipy import stats
 
 import infogan_jax
-from infogan_jax import contrastive, latents, networks, presets, schedules
+from infogan_jax import latents, networks, objectives, presets, schedules
 
 SMALL = networks.Spectral(
     image_shape=(8, 8, 1),
@@ -52,7 +52,7 @@ def differs(a, b):
 
 def draw_pairs(codes, n, gap):
     keys = jax.random.split(jax.random.key(1), n)
-    pairs = jax.vmap(lambda key: contrastive.draw_pair(codes, key, gap))(keys)
+    pairs = jax.vmap(lambda key: objectives.draw_pair(codes, key, gap))(keys)
     return [np.asarray(x) for x in pairs]
 
 

@@ -1,6 +1,7 @@
 """Evaluation of a model that is right by construction."""
 
 import math
+import types
 from dataclasses import dataclass, replace
 
 import jax
@@ -70,6 +71,29 @@ def pictures(categories, labels):
     return {"image": pixels.reshape(-1, 2, 4, 1), "label": np.asarray(labels, np.int32)}
 
 
+@infogan_jax.register
+@dataclass(frozen=True)
+class Lent(Mirror):
+    """An architecture that lends its networks, and wants them back unchanged."""
+
+    def networks(self, latent_dim, n_params, axis_name):
+        return types.MappingProxyType(super().networks(latent_dim, n_params, axis_name))
+
+    def pair_network(self, n_codes, axis_name):
+        return ConstantD()
+
+
+def test_networks_of_an_architecture_are_only_read(model):
+    d, g = infogan_jax.Config().updates
+    config = replace(
+        model[0],
+        architecture=Lent(),
+        objective=(objectives.NonSaturating(), objectives.ContrastivePairs()),
+        updates=(infogan_jax.Update("h", ("h",), lr=1e-3), d, g),
+    )
+    assert sorted(config.networks()) == ["d", "g", "h", "q", "trunk"]
+
+
 def test_codes_are_recovered_from_fakes_and_the_bound_is_tight(model):
     category, number = evaluation.recovery(*model, jax.random.key(0))
     assert category["recovered"] == 1.0
@@ -131,7 +155,7 @@ def test_labels_may_be_a_list(model):
 
 def test_long_inputs_are_read_in_pieces(model):
     images = pictures([0, 1, 2, 1] * 600, [0] * 2400)["image"]
-    found = evaluation.category(model[0], evaluation.read(*model, images))
+    found = evaluation.category(model[0], evaluation.infer_all(*model, images))
     assert found.tolist() == [0, 1, 2, 1] * 600
 
 

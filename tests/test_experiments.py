@@ -281,13 +281,17 @@ def test_a_folder_without_pillow_is_one_line(name, tmp_path, monkeypatch, capsys
         (["quick", "--data", "npz:HERE/unlabelled.npz"], "no labels to compare with"),
         (["--table", "HERE/letter.txt"], "letter.txt is damaged"),
         (["--table", "HERE/cut.jsonl"], "cut.jsonl is damaged: it has no 'nmi'"),
-        (["--table", "HERE/none.jsonl"], "none.jsonl cannot be read"),
+        (["--table", "HERE/five.jsonl"], "five.jsonl is damaged: a line is no object"),
+        (["--table", "HERE/empty.jsonl"], "has no lines, as where a try was stopped"),
+        (["--table", "HERE/none.jsonl"], "there is no file"),
         (["--table", *["HERE/0-64.jsonl"] * 2], "several files of seed 0"),
         (["--table", "HERE/0-64.jsonl", "HERE/1-128.jsonl"], "differ in batch_size"),
     ],
 )
 def test_a_try_that_cannot_end_well_does_not_begin(argv, message, tmp_path, capsys):
-    (tmp_path / "letter.txt").write_text("dear\n")
+    for name, text in (("letter.txt", "dear\n"), ("five.jsonl", "5\n")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "empty.jsonl").touch()
     line = {"arm": "quick", "step": 500, "steps": 500, "seed": 0, "hungarian": 0.5}
     (tmp_path / "cut.jsonl").write_text(json.dumps(line) + "\n")
     images = np.zeros((20, 28, 28), np.uint8)

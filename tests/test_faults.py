@@ -145,7 +145,7 @@ def test_a_second_signal_ends_the_run_at_once_without_damage(
     assert process.exitcode in (-signal.SIGINT, 130)
     assert infogan_jax.restore(out)[1].step == checkpoint.steps(out)[-1]
     with records.lock(out):
-        assert records.logged(out, None) >= checkpoint.steps(out)[-1]
+        assert records.last_logged(out, None) >= checkpoint.steps(out)[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -158,7 +158,7 @@ def test_a_signal_saves_and_says_how_to_go_on(arguments, tmp_path, start, number
     process.join(timeout=60)
     assert process.exitcode == 128 + number
     [saved] = checkpoint.steps(out)
-    assert records.logged(out, None) == saved
+    assert records.last_logged(out, None) == saved
     printed = (tmp_path / "printed").read_text()
     assert f"saved after {saved} of" in printed and f"--out {out} --resume" in printed
     assert "Traceback" not in printed

@@ -29,12 +29,8 @@ def test_every_latent_keeps_the_protocol(latent):
     per_code = (5, len(latent.parts)) if isinstance(latent, Product) else (5,)
     assert c.shape == latent.mean(q).shape == (5, latent.dim)
     assert latent.log_q(q, c).shape == latent.log_prob(c).shape == per_code
-    for part, values in zip(
-        getattr(latent, "parts", [latent]),
-        latent.grid(4) if isinstance(latent, Product) else [latent.grid(4)],
-        strict=True,
-    ):
-        assert values.shape == (4, part.dim)
+    for part in getattr(latent, "parts", [latent]):
+        assert part.grid(4).shape == (4, part.dim)
 
 
 @pytest.mark.parametrize("latent", ALL, ids=repr)
@@ -186,6 +182,22 @@ def test_log_prob_has_its_codes_dtype_where_64_bits_are_on(latent):
     with jax.enable_x64(True):
         code = jnp.zeros((2, latent.dim), jnp.float32)
         assert latent.log_prob(code).dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("latent", "code", "expected"),
+    [
+        (Categorical(3), [0, 0, 1], -math.log(3)),
+        (Bernoulli(size=2, p=0.3), [0, 1], math.log(0.7) + math.log(0.3)),
+        (Uniform(size=2), [0, 1], -2 * math.log(2)),
+        (Uniform(size=2), [0, 2], -math.inf),
+        (Gaussian(size=2), [0, 1], -math.log(2 * math.pi) - 0.5),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.float32, np.float64])
+def test_log_prob_takes_codes_of_whole_numbers_too(latent, code, expected, dtype):
+    found = latent.log_prob(np.array([code], dtype))
+    assert found.tolist() == [pytest.approx(expected)]
 
 
 def test_perfect_logits_cost_nothing():

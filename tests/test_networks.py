@@ -109,7 +109,7 @@ def test_dropout_mask_belongs_to_the_example(key):
 
 def test_dropout_keeps_its_share_at_its_scale_layer_by_layer(key):
     keys, x = jax.random.split(key, 50), jnp.ones((50, 400))
-    one, other = (layers.drop(x, 0.3, keys, layer) for layer in (0, 1))
+    one, other = (layers.dropout(x, 0.3, keys, layer) for layer in (0, 1))
     np.testing.assert_allclose(np.unique(one), [0, 1 / 0.7], rtol=1e-6)
     # 20,000 draws: .02 is more than four standard errors.
     assert float((one > 0).mean()) == pytest.approx(0.7, abs=0.02)
@@ -117,7 +117,11 @@ def test_dropout_keeps_its_share_at_its_scale_layer_by_layer(key):
 
 
 def test_tanh_networks_see_images_from_minus_one_to_one():
-    assert layers.enter(jnp.array([0.0, 0.5, 1.0]), "tanh").tolist() == [-1, 0, 1]
+    assert layers.to_network_range(jnp.array([0.0, 0.5, 1.0]), "tanh").tolist() == [
+        -1,
+        0,
+        1,
+    ]
 
 
 def test_batch_norm_refuses_to_learn_from_one_value():

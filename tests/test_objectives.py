@@ -180,7 +180,7 @@ class Slope:
     def networks(self, config, axis_name):
         return {"h": config.architecture.pair_network(1, axis_name)}
 
-    def examples(self, config):
+    def input_shapes(self, config):
         return {"h": (config.image_shape,)}
 
     def __call__(self, p):
@@ -266,15 +266,15 @@ def test_a_q_that_nobody_teaches_is_refused(tiny, term):
         dataclasses.replace(tiny, updates=updates, objective=objective)
 
 
-@pytest.mark.parametrize("reads_q", [False, True])
-def test_a_term_of_ones_own_may_say_that_it_teaches_q_nothing(tiny, reads_q):
+@pytest.mark.parametrize("teaches_q", [False, True])
+def test_a_term_of_ones_own_may_say_that_it_teaches_q_nothing(tiny, teaches_q):
     class Game(NonSaturating):
         pass
 
-    Game.reads_q = reads_q
+    Game.teaches_q = teaches_q
     updates = (Update("d", (*D, "q"), lr=1e-2), Update("g", ("g",), lr=1e-2))
     refused = pytest.raises(ValueError, match="lists 'q'")
-    with contextlib.nullcontext() if reads_q else refused:
+    with contextlib.nullcontext() if teaches_q else refused:
         dataclasses.replace(
             tiny, updates=updates, objective=(Game(), MutualInformation())
         )

@@ -95,6 +95,8 @@ def test_categories_are_named_by_their_label(config, model, key):
     figure = plotting.categories(config, model, key, 0, label_of=[7, 3, 5])
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert names == ["0 (is 7)", "1 (is 3)", "2 (is 5)"]
+    with pytest.raises(ValueError, match="code 1 has no categories: it is Uniform"):
+        plotting.categories(config, model, key, 1)
 
 
 def test_curves_draw_the_entropy_of_discrete_codes_only(config):
@@ -133,5 +135,5 @@ def test_curves_keep_losses_and_shares_apart(config):
 
 def test_what_cannot_be_drawn_is_said(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert plotting.if_possible(plotting.blank)(1, 1) is None
+    assert plotting.skip_without_matplotlib(plotting.new_figure)(1, 1) is None
     assert 'pip install "infogan_jax[figures]"' in capsys.readouterr().out

@@ -101,15 +101,15 @@ def test_a_run_can_be_resumed_only_once_its_header_is_whole(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_only_the_first_signal_waits_and_only_in_patience(number):
+def test_only_the_first_signal_waits_and_only_where_deferred(number):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with signals.Interrupts() as interrupts:
-        with interrupts.patience():
+        with interrupts.deferred():
             pass
         with pytest.raises(signals.Interrupted) as raised:
             signal.raise_signal(number)
         assert raised.value.signal == number
-    with signals.Interrupts() as interrupts, interrupts.patience():
+    with signals.Interrupts() as interrupts, interrupts.deferred():
         signal.raise_signal(number)
         assert interrupts.signal == number
         for each in (signal.SIGINT, signal.SIGTERM):

@@ -26,7 +26,7 @@ def split(mesh, tree):
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, spec))
 
 
-def is_split(array):
+def is_sharded(array):
     return array.sharding.shard_shape(array.shape)[0] == array.shape[0] // 4
 
 
@@ -35,14 +35,14 @@ def test_images_lie_where_their_latents_do(mesh, tiny, state, key):
     for latents in ((z, c), (z, split(mesh, c)), (split(mesh, z), split(mesh, c))):
         made = infogan_jax.generate(tiny, state, *latents)
         close(made, images)
-        assert is_split(made) == any(map(is_split, latents))
+        assert is_sharded(made) == any(map(is_sharded, latents))
     close(infogan_jax.sample(tiny, state, key, 8, c=split(mesh, c)).images, images)
 
 
 def test_what_q_reads_lies_where_its_images_do(mesh, tiny, state, batch):
     read = infogan_jax.infer(tiny, state, split(mesh, batch["image"]))
     close(read, infogan_jax.infer(tiny, state, batch["image"]))
-    assert is_split(read)
+    assert is_sharded(read)
 
 
 def test_a_dataset_may_be_split(mesh, tiny, state, dataset, key):
@@ -65,7 +65,7 @@ def test_seeds_are_split_over_a_mesh_and_no_device_waits(mesh, tiny, dataset):
     text = compiled.as_text()
     assert not any(f" {kind}(" in text for kind in COLLECTIVES)
     after, seen = compiled(states, data, split(mesh, keys))
-    assert all(map(is_split, jax.tree.leaves((states, after, seen))))
+    assert all(map(is_sharded, jax.tree.leaves((states, after, seen))))
     expected = train(population.init(tiny, keys), data, keys, how="vmap")
     jax.tree.map(close, (after.opt, seen), (expected[0].opt, expected[1]))
 
@@ -86,7 +86,7 @@ def test_a_users_vmap_over_split_seeds(mesh, tiny, batch):
     states = population.init(tiny, split(mesh, keys))
     after, seen = step(states, batch, split(mesh, keys))
     expected = step(population.init(tiny, keys), batch, keys)
-    assert all(map(is_split, jax.tree.leaves((after, seen))))
+    assert all(map(is_sharded, jax.tree.leaves((after, seen))))
     jax.tree.map(close, (after.opt, seen), (expected[0].opt, expected[1]))
 
 
@@ -122,4 +122,4 @@ def test_of_two_meshes_one_may_split(mesh, tiny, state, batch):
         ),
     )
     with pytest.raises(ValueError, match="split over several meshes"):
-        sharding.split_by_xla(lambda *x: x, *on_both, out=sharding.whole)
+        sharding.with_auto_axes(lambda *x: x, *on_both, out=sharding.replicated)

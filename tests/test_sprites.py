@@ -97,7 +97,7 @@ def test_a_fixed_factor_is_shared_and_the_others_vary():
 
 def test_a_subset_of_factors_varies_alone():
     space = sprites.Space(shape=(2,), scale=(0.7,), orientation=(0.0,))
-    assert space.varying == (3, 4)
+    assert space.sizes == (1, 1, 1, 32, 32)
     batch = space.draw(jax.random.key(0), 50)
     assert batch["image"].shape == (50, 64, 64, 1)
     assert batch["image"].dtype == jnp.uint8

@@ -13,7 +13,6 @@ import infogan_jax
 from infogan_jax import (
     Update,
     checks,
-    contrastive,
     data,
     descent,
     latents,
@@ -112,7 +111,7 @@ def test_steps_pass_where_transfers_must_be_asked_for(tiny, dataset, state, key)
 
 def test_labels_of_any_integers_are_read_as_int32(tiny, batch):
     few = batch | {"label": np.zeros(len(batch["image"]), np.uint8)}
-    assert checks.check_batch(tiny, few)["label"].dtype == np.int32
+    assert checks.prepare_batch(tiny, few)["label"].dtype == np.int32
 
 
 def test_one_program_serves_any_number_of_steps(tiny, dataset, state, key):
@@ -208,8 +207,8 @@ def test_the_same_key_draws_the_same_where_a_program_has_turned_on_64_bits(
         return (
             infogan_jax.init(dataclasses.replace(tiny, codes=codes), key).nets,
             jax.vmap(codes.sample)(keys),
-            jax.vmap(lambda key: contrastive.draw_pair(codes, key))(keys),
-            layers.drop(jnp.ones((20, 5), jnp.float32), 0.5, keys, 0),
+            jax.vmap(lambda key: objectives.draw_pair(codes, key))(keys),
+            layers.dropout(jnp.ones((20, 5), jnp.float32), 0.5, keys, 0),
             data.draw(dataset, key, 5),
             sprites.Space().sample(key, 5),
         )
@@ -259,7 +258,7 @@ def test_one_bad_gradient_spoils_one_parameter(tiny, state):
     kernel = grads["trunk"]["Dense_0"]["kernel"]
     grads["trunk"]["Dense_0"]["kernel"] = kernel.at[0, 0].set(jnp.nan)
     norm = optax.tree.norm(grads)
-    moved, _ = descent._move(update, params, grads, norm, state)
+    moved, _ = descent._adam_step(update, params, grads, norm, state)
     assert sum(int(jnp.isnan(x).sum()) for x in jax.tree.leaves(moved)) == 1
 
 

@@ -144,6 +144,15 @@ def test_a_code_is_judged_once_its_schedule_has_asked_for_it_a_while(tiny, at, f
     assert steps == ([] if first is None else [first * watch.WINDOW])
 
 
+def test_a_schedule_is_asked_for_the_weight_of_an_array(tiny):
+    """As in training: one of a user's own may want its dtype."""
+    late = jax.tree_util.Partial(lambda step: step.astype(jnp.float32) / 1000)
+    objective = (NonSaturating(), MutualInformation(weight=(1.0, late)))
+    config = dataclasses.replace(tiny, objective=objective)
+    rows = [HEALTHY | {"info/1": 0.0}] * 10 * watch.WINDOW
+    assert [step for step, _ in alarms(config, rows)] == [1800]
+
+
 @pytest.mark.parametrize("name", ["RELEASED", "TUTORIAL", "MODIFIED"])
 def test_a_code_of_fixed_sigma_is_judged_by_what_it_can_reach(name):
     """At sigma 1 L_I is -0.226 nats at best, and -0.392 for a Q that sees nothing."""

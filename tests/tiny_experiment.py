@@ -61,7 +61,7 @@ def main(argv=None):
 
 def in_background(arguments, output):
     """As a process's work: prints to a file, draws nothing, exits with the status."""
-    runs.draw = lambda *_: None
+    runs.write_figures = lambda *_: None
     sys.stdout = sys.stderr = open(output, "w")
     sys.exit(main(arguments))
 

@@ -5,11 +5,12 @@ Each `assert_type` fails where a public function's annotations say less, or othe
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_type
 
 import jax
 import numpy as np
+from flax import linen
 
 import infogan_jax
 from infogan_jax import (
@@ -26,6 +27,7 @@ from infogan_jax import (
     population,
     presets,
     schedules,
+    training,
 )
 
 Metrics = dict[str, jax.Array]
@@ -42,6 +44,36 @@ class Blind:
         return {"d": self.weight * p.score(p.real).mean()}
 
 
+@infogan_jax.register
+@dataclass(frozen=True)
+class Sparse:
+    """A latent that noise may be: it is drawn, and never read."""
+
+    dim: int = 4
+
+    def sample(self, rng: jax.Array) -> jax.Array:
+        return jax.random.laplace(rng, (self.dim,))
+
+
+@infogan_jax.register
+@dataclass(frozen=True)
+class Own:
+    """An architecture that calls its arguments as it likes."""
+
+    image_shape: tuple[int, int, int] = (8, 8, 1)
+
+    def networks(
+        self, n_latents: int, n_params: int, axis: str | None
+    ) -> Mapping[str, linen.Module]:
+        return networks.Mlp(self.image_shape).networks(n_latents, n_params, axis)
+
+
+def a_config_of_own_parts() -> Config:
+    config = Config(architecture=Own(), noise=Sparse())
+    noise = latents.Product((latents.Uniform(2), latents.Bernoulli()))
+    return replace(config, noise=noise, architecture=replace(config.architecture))
+
+
 def a_config() -> Config:
     return Config(
         codes=latents.Product((latents.Categorical(10), latents.Gaussian(size=2))),
@@ -50,7 +82,7 @@ def a_config() -> Config:
         objective=(objectives.Minimax(), Blind(), objectives.Recognition()),
         updates=(
             Update("d", ("trunk", "d"), lr=schedules.Linear(1e-3, 1e-4, 0, 1000)),
-            Update("g", ("g", "q"), lr=(1e-3, schedules.Cosine(1e-3, 1000))),
+            Update("g", ("g", "q"), lr=(lambda step: 1e-3, schedules.Cosine(1.0, 9))),
         ),
     )
 
@@ -60,6 +92,7 @@ def train(images: np.ndarray, key: jax.Array) -> None:
     state = assert_type(infogan_jax.init(config, key), TrainState)
     batch = {"image": images[:8], "label": np.zeros(8, np.int32)}
     assert_type(infogan_jax.train_step(config, state, batch, key)[1], Metrics)
+    assert_type(training.copy(state), TrainState)
     step = functools.partial(infogan_jax.step, config)
     state, _ = jax.jit(step)(state, batch, key)
     dataset = data.load("bundled").train
@@ -83,12 +116,13 @@ def train(images: np.ndarray, key: jax.Array) -> None:
 def use(path: str, images: np.ndarray, key: jax.Array) -> None:
     config, state = infogan_jax.restore(path)
     assert_type(config, Config)
+    infogan_jax.smaple(config)  # type: ignore[attr-defined]
     drawn, z, c = infogan_jax.sample(config, state, key, 64, c={0: 3})
     assert_type(drawn, jax.Array)
-    assert_type(infogan_jax.generate(config, state, z, c), Any)  # `jax.jit` hides it.
+    assert_type(infogan_jax.generate(config, state, z, c), jax.Array)
     q = assert_type(infogan_jax.infer(config, state, images), jax.Array)
     assert_type(config.codes.mean(q), jax.Array)
-    read = evaluation.read(config, state, images)
+    read = evaluation.infer_all(config, state, images)
     assert_type(read, np.ndarray)
     config.codes.mean(read)
     assert_type(infogan_jax.traverse(config, state, key, 1), jax.Array)

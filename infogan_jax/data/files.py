@@ -14,7 +14,7 @@ _MOST_CLASSES = 2**15
 _READ = "x_train y_train x_test y_test image label imgs latents_classes".split()
 
 
-def read_images(path: str | os.PathLike) -> np.ndarray:
+def read_images(path: str | os.PathLike[str]) -> np.ndarray:
     """All images of a folder (by name), an .npz (its `image`) or an .npy, in order.
 
     Returns:
@@ -25,7 +25,7 @@ def read_images(path: str | os.PathLike) -> np.ndarray:
       ValueError: as `read_npz` and `read_folder`.
       ImportError: a folder, and Pillow is missing.
     """
-    path = paths.of_user(path)
+    path = paths.expand(path)
     if path.is_dir():
         return _read_folder(path, _classes(path))["image"]
     if not path.exists():

@@ -70,7 +70,7 @@ class Dataset:
         return digest.hexdigest()
 
 
-def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Images by name.
 
     Args:
@@ -90,7 +90,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     """
     kind, colon, rest = name.partition(":")
     if colon and kind in _READERS:
-        train, test = _READERS[kind](paths.of_user(rest))
+        train, test = _READERS[kind](paths.expand(rest))
         return Dataset(name, train, test, f"{len(train['label'])} images of {rest}")
     if colon and kind == "tfds":
         train, test = prepared.read(rest, data_dir)
@@ -122,7 +122,7 @@ def default_dir() -> Path:
 
 
 def _from_idx(name, data_dir, seconds=None):
-    folder = paths.of_user(data_dir) if data_dir else default_dir() / name
+    folder = paths.expand(data_dir) if data_dir else default_dir() / name
     train, test = idx.read(name, folder, seconds)
     return Dataset(name, train, test, f"all of {name}, from {folder}")
 

@@ -11,7 +11,7 @@ _DSPRITES = ("shape", "scale", "orientation", "x_position", "y_position")
 
 
 def read(
-    name: str, data_dir: str | os.PathLike | None = None
+    name: str, data_dir: str | os.PathLike[str] | None = None
 ) -> tuple[types.Split, types.Split]:
     """Training and test split of a prepared dataset with images.
 

@@ -21,7 +21,7 @@ def draw(dataset: types.Rows, key: jax.Array, batch_size: int) -> dict[str, jax.
     Raises:
       ValueError: no rows, arrays of different lengths, or a batch below 1.
     """
-    batch_size = rules.count("batch_size", batch_size)
+    batch_size = rules.as_count("batch_size", batch_size)
     arrays = {name: jnp.asarray(a) for name, a in dataset.items() if a is not None}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infogan_jax import rules
+from infogan_jax import rules, types
 
 FACTORS = ("shape", "scale", "orientation", "x", "y")
 SIDE = 64
@@ -66,12 +66,7 @@ class Space:
         """How many values each factor takes, in the order of FACTORS."""
         return tuple(len(getattr(self, name)) for name in FACTORS)
 
-    @property
-    def varying(self) -> tuple[int, ...]:
-        """Columns of the factors that take more than one value."""
-        return tuple(k for k, size in enumerate(self.sizes) if size > 1)
-
-    def values(self, indices: jax.Array) -> jax.Array:
+    def values(self, indices: types.Array) -> jax.Array:
         """The factors' exact values, float32 [B, 5], of their indices [B, 5]."""
         columns = [
             jnp.asarray(getattr(self, name), jnp.float32)[indices[:, k]]
@@ -114,7 +109,7 @@ class Space:
         return {"image": render(self.values(indices)), "factors": indices}
 
 
-@jax.jit
+@types.jit()
 def render(values: jax.Array) -> jax.Array:
     """The images of factor values.
 

@@ -23,8 +23,8 @@ class _NormalQ:
       size: number of dimensions.
       sigma: None to learn it, or a fixed standard deviation of Q. The mean squared
         error is the fixed case: -log Q = r^2 / (2 sigma^2) + const; mind the half.
-      sigma_min: lower bound of a learned sigma. Without one the bound has no ceiling,
-        for differential entropy sets none: L_I grows without end as sigma shrinks.
+      sigma_min: what a learned sigma never falls below. Without it L_I has no ceiling,
+        for differential entropy sets none: it grows without end as sigma shrinks.
     """
 
     size: int = 1
@@ -119,7 +119,7 @@ class Uniform(_NormalQ):
 
     def log_prob(self, c: types.Array) -> jax.Array:
         """Log P(c), [B]; -inf outside [-1, 1]."""
-        inside = jnp.full_like(c, -math.log(2))
+        inside = jnp.full_like(c, -math.log(2), jnp.result_type(c, float))
         return jnp.where(jnp.abs(c) <= 1, inside, -math.inf).sum(-1)
 
     def encode(self, value: float) -> np.ndarray:

@@ -39,7 +39,7 @@ class Categorical:
 
     def log_prob(self, c: types.Array) -> jax.Array:
         """Log P(c), [B]."""
-        return jnp.full(c.shape[:-1], -math.log(self.n), jnp.result_type(c))
+        return jnp.full(c.shape[:-1], -math.log(self.n), jnp.result_type(c, float))
 
     def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
         """Log Q(c|x) of one-hot `c` [B, n] under logits `q` [B, n]; [B].
@@ -63,7 +63,7 @@ class Categorical:
         return jax.nn.softmax(q)
 
     def grid(self, n: int) -> jax.Array:
-        """The values in order, and again from the first on; [n, values]."""
+        """The values in order, and again from the first on; `n` rows, [n, self.n]."""
         return jax.nn.one_hot(jnp.arange(n) % self.n, self.n, dtype=jnp.float32)
 
     def encode(self, value: int) -> np.ndarray:
@@ -109,7 +109,8 @@ class Bernoulli:
     def log_prob(self, c: types.Array) -> jax.Array:
         """Log P(c), [B]."""
         yes, no = math.log(self.p), math.log1p(-self.p)
-        return jnp.where(c > 0.5, jnp.full_like(c, yes), no).sum(-1)
+        dtype = jnp.result_type(c, float)
+        return jnp.where(c > 0.5, jnp.full_like(c, yes, dtype), no).sum(-1)
 
     def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
         """Log Q(c|x) of `c` [B, size] under logits `q` [B, size]; [B]."""

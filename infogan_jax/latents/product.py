@@ -1,4 +1,4 @@
-"""Several latents side by side."""
+"""`Product`: several latents side by side."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,10 +91,6 @@ class Product:
         """Mean of Q(c|x), [B, dim]."""
         pairs = zip(self.parts, self.split_params(q), strict=True)
         return jnp.concatenate([part.mean(qi) for part, qi in pairs], -1)
-
-    def grid(self, n: int) -> list[jax.Array]:
-        """The traversal values of each part: a list of [n, part.dim]."""
-        return [part.grid(n) for part in self.parts]
 
     def assign(self, c: types.Array, values: Mapping[int, float]) -> jax.Array:
         """`c` [..., dim] with some codes set to people's numbers.

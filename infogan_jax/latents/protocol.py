@@ -1,31 +1,34 @@
-"""What a latent offers, of the library or of a user's own."""
+"""The protocol of latents."""
 
 from typing import Any, Protocol
 
 import jax
-import numpy as np
 
 from infogan_jax import types
 
 
-class Latent(Protocol):
-    """What a latent offers, of the library or of a user's own."""
+class Prior(Protocol):
+    """What noise has to offer: a latent that is drawn and never read."""
 
     @property
     def dim(self) -> int:
         """Width of a sample."""
 
+    def sample(self, key: jax.Array, /) -> jax.Array:
+        """One draw, float32 [dim]; `vmap` it over keys."""
+
+
+class Latent(Prior, Protocol):
+    """What a latent offers, of the library or of a user's own."""
+
     @property
     def n_params(self) -> int:
         """Width of Q's parameters for it."""
 
-    def sample(self, key: jax.Array) -> jax.Array:
-        """One draw from P(c), float32 [dim]; `vmap` it over keys."""
-
-    def log_prob(self, c: types.Array) -> jax.Array:
+    def log_prob(self, c: jax.Array, /) -> jax.Array:
         """Log P(c), [B]."""
 
-    def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
+    def log_q(self, q: jax.Array, c: jax.Array, /) -> jax.Array:
         """Log Q(c|x), [B], of `c` [B, dim] under parameters `q` [B, n_params]."""
 
     def entropy(self) -> float:
@@ -34,11 +37,11 @@ class Latent(Protocol):
     def bounds(self) -> tuple[float, float]:
         """L_I of the best blind Q, and of one without error."""
 
-    def mean(self, q: types.Array) -> jax.Array:
+    def mean(self, q: jax.Array, /) -> jax.Array:
         """Mean of Q(c|x), [B, dim]: the representation of x."""
 
-    def grid(self, n: int) -> jax.Array:
+    def grid(self, n: int, /) -> jax.Array:
         """The values that a traversal shows, [n, dim]."""
 
-    def encode(self, value: Any) -> np.ndarray:
+    def encode(self, value: Any, /) -> types.Array:
         """A person's number, such as a face or a place, as a code [dim]."""

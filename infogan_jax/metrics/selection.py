@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from infogan_jax import types
 from infogan_jax.metrics import information
 
 
@@ -64,7 +65,8 @@ def model_centrality(scores: ArrayLike) -> np.ndarray:
 
 
 def udr(
-    representations: Sequence[ArrayLike], informative: Sequence[ArrayLike] | None = None
+    representations: types.Array | Sequence[ArrayLike],
+    informative: types.Array | Sequence[ArrayLike] | None = None,
 ) -> np.ndarray:
     """Unsupervised disentanglement ranking (Spearman) of each of R runs, [R].
 

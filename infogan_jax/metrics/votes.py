@@ -56,7 +56,7 @@ def draw_votes(
     """
     codes, factors = inputs.check(codes, factors)
     inputs.check_names(factors)
-    n, size = rules.count("n", n), rules.count("size", size, 2)
+    n, size = rules.as_count("n", n), rules.as_count("size", size, 2)
     if by_pairs and size % 2:
         raise ValueError(f"votes of pairs need an even size, not {size}.")
     rng = np.random.default_rng(seed)

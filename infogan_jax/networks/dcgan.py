@@ -94,7 +94,7 @@ class ConvTrunk(nn.Module):
     axis_name: types.Axis
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         images: jax.Array,
         *,
@@ -103,13 +103,14 @@ class ConvTrunk(nn.Module):
     ) -> jax.Array:
         del keys
         arch, init = self.architecture, self.architecture.kernel_init()
-        x = layers.enter(images, arch.output)
+        x = layers.to_network_range(images, arch.output)
         for level in range(arch.depth):
-            features, first = arch.width << level, level == 0
+            features, first = arch.width * 2**level, level == 0
             x = layers.DownConv(features, use_bias=first, kernel_init=init)(x)
             x = x if first else layers.norm(self.axis_name, train)(x)
             x = nn.leaky_relu(x, arch.leak)
-        x = layers.Dense(arch.dense, use_bias=False, kernel_init=init)(layers.flat(x))
+        x = layers.flatten(x)
+        x = layers.Dense(arch.dense, use_bias=False, kernel_init=init)(x)
         return nn.leaky_relu(layers.norm(self.axis_name, train)(x), arch.leak)
 
 
@@ -121,7 +122,7 @@ class ConvQ(nn.Module):
     axis_name: types.Axis
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         features: jax.Array,
         images: jax.Array,
@@ -131,7 +132,7 @@ class ConvQ(nn.Module):
     ) -> jax.Array:
         arch, init = self.architecture, self.architecture.kernel_init()
         if arch.q_trunk:
-            features = layers.flat(layers.enter(images, arch.output))
+            features = layers.flatten(layers.to_network_range(images, arch.output))
         elif not arch.shared:
             features = arch.trunk(self.axis_name)(images, train=train)
         for width in (*arch.q_trunk, arch.q_hidden):
@@ -148,7 +149,7 @@ class ConvG(nn.Module):
     axis_name: types.Axis
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         latents: jax.Array,
         *,
@@ -159,9 +160,9 @@ class ConvG(nn.Module):
         arch, init = self.architecture, self.architecture.kernel_init()
         height, width, channels = arch.image_shape
         start = (
-            height >> arch.depth,
-            width >> arch.depth,
-            arch.width << arch.depth - 1,
+            height // 2**arch.depth,
+            width // 2**arch.depth,
+            arch.width * 2 ** (arch.depth - 1),
         )
 
         x = layers.Dense(arch.dense, use_bias=False, kernel_init=init)(latents)
@@ -170,6 +171,8 @@ class ConvG(nn.Module):
         x = nn.relu(layers.norm(self.axis_name, train)(x))
         x = x.reshape(-1, *start)
         for level in reversed(range(arch.depth - 1)):
-            x = layers.UpConv(arch.width << level, use_bias=False, kernel_init=init)(x)
+            features = arch.width * 2**level
+            x = layers.UpConv(features, use_bias=False, kernel_init=init)(x)
             x = nn.relu(layers.norm(self.axis_name, train)(x))
-        return layers.leave(layers.UpConv(channels, kernel_init=init)(x), arch.output)
+        x = layers.UpConv(channels, kernel_init=init)(x)
+        return layers.to_image(x, arch.output)

@@ -27,7 +27,7 @@ class _Linear(nn.Module):
     operation: ClassVar[Callable]
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:  # noqa: D102
+    def __call__(self, x: jax.Array) -> jax.Array:
         shape = (*self.window, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = self.operation(x, kernel.astype(x.dtype))
@@ -64,7 +64,7 @@ class LinearD(nn.Module):
     """Features [B, F] to logits [B]."""
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         features: jax.Array,
         *,
@@ -83,7 +83,7 @@ class Pair(nn.Module):
     axis_name: types.Axis
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         pairs: jax.Array,
         *,
@@ -99,10 +99,10 @@ class Pair(nn.Module):
 class BatchNorm(nn.BatchNorm):
     """Flax's, which refuses to learn from a single value."""
 
-    def __call__(self, x):  # noqa: D102
+    def __call__(self, x):
         learns = not (self.use_running_average or self.is_initializing())
         devices = jax.lax.axis_size(self.axis_name) if learns and self.axis_name else 1
-        # Less its own mean it is 0, whatever it was: nothing before it would learn.
+        # One value less its own mean is 0: no gradient would reach earlier layers.
         if learns and devices * x.size == x.shape[-1]:
             raise ValueError(
                 "batch norm cannot learn from a batch of 1 image; use at least 2."
@@ -126,7 +126,7 @@ def norm(axis_name: types.Axis, train: bool) -> nn.Module:
     )
 
 
-def drop(x: jax.Array, rate: float, keys: jax.Array, layer: int) -> jax.Array:
+def dropout(x: jax.Array, rate: float, keys: jax.Array, layer: int) -> jax.Array:
     """Dropout by the examples' own keys [B], each layer with a stream of its own."""
 
     def mask(key):
@@ -136,17 +136,17 @@ def drop(x: jax.Array, rate: float, keys: jax.Array, layer: int) -> jax.Array:
     return jnp.where(jax.vmap(mask)(keys), x / (1 - rate), 0.0)
 
 
-def flat(x: jax.Array) -> jax.Array:
+def flatten(x: jax.Array) -> jax.Array:
     """[B, ...] to [B, features]."""
     return x.reshape(x.shape[0], -1)
 
 
-def enter(images: jax.Array, output: str) -> jax.Array:
+def to_network_range(images: jax.Array, output: str) -> jax.Array:
     """Images in [0, 1] to the range of `output`."""
     return images if output == "sigmoid" else 2 * images - 1
 
 
-def leave(x: jax.Array, output: str) -> jax.Array:
+def to_image(x: jax.Array, output: str) -> jax.Array:
     """What G's last layer gives, to images in [0, 1]."""
     return nn.sigmoid(x) if output == "sigmoid" else (nn.tanh(x) + 1) / 2
 

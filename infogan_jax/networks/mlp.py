@@ -53,29 +53,29 @@ class DenseTrunk(nn.Module):
     output: str
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         images: jax.Array,
         *,
         train: bool,
         keys: jax.Array | None = None,
     ) -> jax.Array:
-        x = layers.flat(layers.enter(images, self.output))
+        x = layers.flatten(layers.to_network_range(images, self.output))
         for layer, width in enumerate(self.widths):
             x = nn.leaky_relu(layers.Dense(width)(x), 0.2)
             if train and self.dropout:
                 assert keys is not None
-                x = layers.drop(x, self.dropout, keys, layer)
+                x = layers.dropout(x, self.dropout, keys, layer)
         return x
 
 
 class LinearQ(nn.Module):
-    """Features [B, F] to Q's parameters [B, n_params]: one linear layer per code."""
+    """Features [B, F] to Q's parameters [B, n_params]: a linear layer for all codes."""
 
     n_params: int
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         features: jax.Array,
         images: jax.Array,
@@ -96,7 +96,7 @@ class DenseG(nn.Module):
     axis_name: types.Axis
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         latents: jax.Array,
         *,
@@ -110,4 +110,4 @@ class DenseG(nn.Module):
             x = nn.leaky_relu(layers.Dense(features)(x), 0.2)
             x = layers.norm(self.axis_name, train)(x)
         x = layers.Dense(height * width * channels)(x)
-        return layers.leave(x.reshape(-1, *self.image_shape), self.output)
+        return layers.to_image(x.reshape(-1, *self.image_shape), self.output)

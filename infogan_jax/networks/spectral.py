@@ -28,9 +28,9 @@ class Spectral:
       d_widths: channels of the trunk's convolutions of stride 2.
       d_dense: features of the trunk.
       q_hidden: features of Q's hidden layer.
-      g_dense: features of G's dense layers, before the one that becomes an image of
-        `d_widths[-1]` channels.
-      g_widths: channels of G's transposed convolutions, the last one's apart.
+      g_dense: features of G's hidden dense layers; one more makes the first feature
+        map, of `d_widths[-1]` channels.
+      g_widths: channels of G's transposed convolutions but the last, which has C.
       leak: slope of the leaky ReLUs.
       init_std: standard deviation of the initial weights; None scales it by fan-in.
 
@@ -87,7 +87,7 @@ class SpectralTrunk(nn.Module):
     architecture: Spectral
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         images: jax.Array,
         *,
@@ -99,9 +99,9 @@ class SpectralTrunk(nn.Module):
         x = images
         for features in arch.d_widths:
             conv = layers.DownConv(features, kernel_init=init)
-            x = nn.leaky_relu(_divided(conv, train)(x), arch.leak)
+            x = nn.leaky_relu(_spectral_norm(conv, train)(x), arch.leak)
         dense = layers.Dense(arch.d_dense, kernel_init=init)
-        return nn.leaky_relu(_divided(dense, train)(layers.flat(x)), arch.leak)
+        return nn.leaky_relu(_spectral_norm(dense, train)(layers.flatten(x)), arch.leak)
 
 
 class SpectralD(nn.Module):
@@ -110,7 +110,7 @@ class SpectralD(nn.Module):
     architecture: Spectral
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         features: jax.Array,
         *,
@@ -119,7 +119,7 @@ class SpectralD(nn.Module):
     ) -> jax.Array:
         del keys
         dense = layers.Dense(1, kernel_init=self.architecture.kernel_init())
-        return _divided(dense, train)(features)[:, 0]
+        return _spectral_norm(dense, train)(features)[:, 0]
 
 
 class SpectralQ(nn.Module):
@@ -129,7 +129,7 @@ class SpectralQ(nn.Module):
     n_params: int
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         features: jax.Array,
         images: jax.Array,
@@ -140,8 +140,9 @@ class SpectralQ(nn.Module):
         del images, keys
         init = self.architecture.kernel_init()
         hidden = layers.Dense(self.architecture.q_hidden, kernel_init=init)
-        x = nn.leaky_relu(_divided(hidden, train)(features), self.architecture.leak)
-        return _divided(layers.Dense(self.n_params, kernel_init=init), train)(x)
+        x = _spectral_norm(hidden, train)(features)
+        x = nn.leaky_relu(x, self.architecture.leak)
+        return _spectral_norm(layers.Dense(self.n_params, kernel_init=init), train)(x)
 
 
 class ActivationFirstG(nn.Module):
@@ -151,7 +152,7 @@ class ActivationFirstG(nn.Module):
     axis_name: types.Axis
 
     @nn.compact
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         latents: jax.Array,
         *,
@@ -162,7 +163,7 @@ class ActivationFirstG(nn.Module):
         arch, init = self.architecture, self.architecture.kernel_init()
         height, width, channels = arch.image_shape
         levels = len(arch.g_widths) + 1
-        start = (height >> levels, width >> levels, arch.d_widths[-1])
+        start = (height // 2**levels, width // 2**levels, arch.d_widths[-1])
 
         x = latents
         for features in (*arch.g_dense, math.prod(start)):
@@ -175,7 +176,7 @@ class ActivationFirstG(nn.Module):
         return nn.sigmoid(layers.UpConv(channels, kernel_init=init)(x))
 
 
-def _divided(layer, train):
+def _spectral_norm(layer, train):
     """The layer with its kernel divided by its largest singular value.
 
     That makes float32 of the kernel; the layer computes in its input's dtype.

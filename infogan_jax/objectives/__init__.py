@@ -2,13 +2,13 @@
 
 A term is a registered frozen dataclass. Called on a `Pass` it returns a scalar loss for
 each update that it has something to say to, by the update's name; a name that is
-missing counts as 0. An optional `check(config)` raises on a setting that cannot work;
-an optional `name` is what metrics call it, its class's name by default; an optional
-`updates`, or `update`, names those that it has losses for, as far as it says; and
-`reads_q = False` of its class says that it teaches Q nothing.
+missing counts as 0. Optional members: `check(config)` raises on a setting that cannot
+work; `name` is what metrics call it, by default its class's name; `updates`, or
+`update`, names the updates that it has losses for; `teaches_q = False` says that Q
+learns nothing from it.
 A term may bring networks: `networks(config, axis_name)` gives modules by name, and
-`examples(config)` the shapes of each one's inputs, without the batch; an update has to
-list them, and the term calls them by `p.apply(name, *inputs)`.
+`input_shapes(config)` the shapes of each one's inputs, without the batch; an update has
+to list them, and the term calls them by `p.apply(name, *inputs)`.
 
     @register
     @dataclass(frozen=True)
@@ -20,16 +20,18 @@ list them, and the term calls them by `p.apply(name, *inputs)`.
             return {"d": self.weight / 2 * (gradient**2).sum((1, 2, 3)).mean()}
 """
 
-from infogan_jax.objectives.adversarial import Minimax, NonSaturating, discrimination
+from infogan_jax.objectives.adversarial import Minimax, NonSaturating
+from infogan_jax.objectives.contrastive import ContrastivePairs, draw_pair
 from infogan_jax.objectives.images import ImageInformation, VirtualAdversarial
 from infogan_jax.objectives.information import (
     MutualInformation,
     Recognition,
     weight_of_each,
 )
-from infogan_jax.objectives.terms import Pass, Term, now
+from infogan_jax.objectives.terms import Pass, Term, name_of, now
 
 __all__ = [
+    "ContrastivePairs",
     "ImageInformation",
     "Minimax",
     "MutualInformation",
@@ -38,7 +40,8 @@ __all__ = [
     "Recognition",
     "Term",
     "VirtualAdversarial",
-    "discrimination",
+    "draw_pair",
+    "name_of",
     "now",
     "weight_of_each",
 ]

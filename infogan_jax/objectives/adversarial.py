@@ -18,11 +18,11 @@ class NonSaturating:
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 3.
     """
 
-    reads_q: ClassVar[bool] = False
+    teaches_q: ClassVar[bool] = False
 
     def __call__(self, p: terms.Pass) -> types.Metrics:
         """Losses of "d" and "g"."""
-        return {"d": discrimination(p), "g": jax.nn.softplus(-p.d_fooled).mean()}
+        return {"d": _discriminator_loss(p), "g": jax.nn.softplus(-p.d_fooled).mean()}
 
 
 @registry.register
@@ -33,15 +33,15 @@ class Minimax:
     Source: Chen et al. 2016 (arXiv:1606.03657), eq. 1.
     """
 
-    reads_q: ClassVar[bool] = False
+    teaches_q: ClassVar[bool] = False
 
     def __call__(self, p: terms.Pass) -> types.Metrics:
         """Losses of "d" and "g"."""
         # log(1 - sigmoid(x)) = -softplus(x): finite for every logit.
-        return {"d": discrimination(p), "g": -jax.nn.softplus(p.d_fooled).mean()}
+        return {"d": _discriminator_loss(p), "g": -jax.nn.softplus(p.d_fooled).mean()}
 
 
-def discrimination(p: terms.Pass) -> jax.Array:
+def _discriminator_loss(p: terms.Pass) -> jax.Array:
     """-V(D, G) = -E log D(x) - E log(1 - D(G(z, c))), from logits."""
     chex.assert_equal_shape((p.d_real, p.d_fake))
     return (jax.nn.softplus(-p.d_real) + jax.nn.softplus(p.d_fake)).mean()

@@ -42,7 +42,7 @@ class ImageInformation:
 
     def check(self, config: "Config") -> None:
         """Raises unless there is a categorical code, and the rest can work."""
-        _check_reader(self, config)
+        _check_reads_categories(self, config)
         schedules.check("balance", self.balance)
 
     def __call__(self, p: terms.Pass) -> types.Metrics:
@@ -92,7 +92,7 @@ class VirtualAdversarial:
 
     def check(self, config: "Config") -> None:
         """Raises unless there is a categorical code, and the rest can work."""
-        _check_reader(self, config)
+        _check_reads_categories(self, config)
         schedules.check("radius", self.radius)
         if self.radius == 0:
             raise ValueError("radius must be above 0: nothing is compared at 0.")
@@ -120,8 +120,8 @@ class VirtualAdversarial:
         return dict.fromkeys(self.updates, weight * divergence(worst).mean())
 
 
-def _check_reader(term, config):
-    """For terms on what Q says of real images."""
+def _check_reads_categories(term, config):
+    """What terms on Q(c|x) of real images have in common."""
     if not any(isinstance(part, latents.Categorical) for part in config.codes.parts):
         raise ValueError(
             f"{type(term).__name__} needs a categorical code; the codes are "

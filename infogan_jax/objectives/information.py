@@ -121,7 +121,7 @@ def _is_q_taught(config):
     """Whether an update that lists Q has a term that teaches it, as far as they say."""
     with_q = {update.name for update in config.updates if "q" in update.nets}
     for term in config.objective:
-        if not getattr(term, "reads_q", True):
+        if not getattr(term, "teaches_q", True):
             continue
         taught = getattr(term, "updates", getattr(term, "update", None))
         if taught is None:  # A term of a user's own, which may.

@@ -1,13 +1,13 @@
-"""What a term reads, and what it has to offer."""
+"""`Pass`, what a term reads, and `Term`, what it has to offer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import latents, schedules, types
+from infogan_jax import latents, schedules
 
 if TYPE_CHECKING:
     from infogan_jax.config import Config
@@ -59,10 +59,15 @@ class Pass:
 
 
 class Term(Protocol):
-    """What the objective is made of; the package's docstring has what is optional."""
+    """A term of the objective; `infogan_jax.objectives` has what is optional."""
 
-    def __call__(self, p: Pass) -> types.Metrics:
+    def __call__(self, p: Pass, /) -> Mapping[str, jax.Array]:
         """A scalar loss for each update by its name; one that is missing is 0."""
+
+
+def name_of(term: Term) -> str:
+    """A term's name in the metrics: its own, or its class's."""
+    return getattr(term, "name", None) or type(term).__name__
 
 
 def now(p: Pass, *values: schedules.Value) -> list[jax.Array]:

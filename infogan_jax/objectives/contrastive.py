@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from infogan_jax import latents, objectives, registry, schedules, types
+from infogan_jax import latents, registry, schedules, types
+from infogan_jax.objectives import terms
 
 if TYPE_CHECKING:
     from infogan_jax.config import Config
@@ -81,14 +82,14 @@ class ContrastivePairs:
         architecture: Any = config.architecture  # One of those that have it.
         return {"h": architecture.pair_network(n_codes, axis_name)}
 
-    def examples(self, config: "Config") -> dict[str, tuple]:
+    def input_shapes(self, config: "Config") -> dict[str, tuple]:
         """The shapes that H is given, without the batch."""
         height, width, channels = config.image_shape
         return {"h": ((height, width, 2 * channels),)}
 
-    def __call__(self, p: objectives.Pass) -> types.Metrics:
+    def __call__(self, p: terms.Pass) -> types.Metrics:
         """Losses of `update` and "g", in nats."""
-        weight, gap = objectives.now(p, self.weight, self.gap)
+        weight, gap = terms.now(p, self.weight, self.gap)
         first, second, shared = jax.vmap(lambda key: draw_pair(p.codes, key, gap))(
             p.keys
         )
