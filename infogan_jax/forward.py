@@ -94,6 +94,30 @@ def run(
     return p, use.kept
 
 
+@contextlib.contextmanager
+def fitting(name: str) -> Iterator[None]:
+    """Within it, parameters of another config are a ValueError that says so."""
+    try:
+        yield
+    except (
+        flax.errors.ScopeParamShapeError,
+        flax.errors.ScopeParamNotFoundError,
+        flax.errors.ScopeCollectionNotFound,
+        flax.errors.ScopeVariableNotFoundError,
+    ) as error:
+        reason = str(error).partition(" (http")[0]
+        raise ValueError(
+            f"the state's network {name!r} is not this config's: {reason} Use the "
+            "Config that was restored with the state."
+        ) from error
+
+
+def example_keys(key: jax.Array, n: int, axis_name: types.Axis = None) -> jax.Array:
+    """[n] keys, one per example, by its index in the global batch."""
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n))
+
+
 class _Networks:
     """The networks of one pass, as functions of their inputs.
 
@@ -149,30 +173,6 @@ class _Networks:
         if self._axis_name is None:
             return ours
         return jax.lax.pmean(ours, self._axis_name)
-
-
-@contextlib.contextmanager
-def fitting(name: str) -> Iterator[None]:
-    """Within it, parameters of another config are a ValueError that says so."""
-    try:
-        yield
-    except (
-        flax.errors.ScopeParamShapeError,
-        flax.errors.ScopeParamNotFoundError,
-        flax.errors.ScopeCollectionNotFound,
-        flax.errors.ScopeVariableNotFoundError,
-    ) as error:
-        reason = str(error).partition(" (http")[0]
-        raise ValueError(
-            f"the state's network {name!r} is not this config's: {reason} Use the "
-            "Config that was restored with the state."
-        ) from error
-
-
-def example_keys(key: jax.Array, n: int, axis_name: types.Axis = None) -> jax.Array:
-    """[n] keys, one per example, by its index in the global batch."""
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n))
 
 
 def _trace_state():

@@ -117,17 +117,6 @@ def follow(run: Run, state: State, interrupts: signals.Interrupts) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _telling_others(waiting):
-    """What fails in here ends the other processes too, if they are `waiting`."""
-    try:
-        yield
-    except BaseException:
-        if waiting:  # To hear how many updates come next.
-            processes.agree(0, _FAILED)
-        raise
-
-
 def log_accuracy(run: Run, log: records.Log, state: State) -> str:
     """Writes a line of accuracy.jsonl, if there are labels; says it in a few words."""
     if not evaluation.can_cluster(run.config, run.dataset.test):
@@ -158,18 +147,29 @@ def check_finite(state: State, step: int) -> None:
         )
 
 
+def give_memory_back() -> None:
+    """Keeps a long run's memory level: saves leave gaps that glibc keeps for later."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # Another C library.
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextlib.contextmanager
+def _telling_others(waiting):
+    """What fails in here ends the other processes too, if they are `waiting`."""
+    try:
+        yield
+    except BaseException:
+        if waiting:  # To hear how many updates come next.
+            processes.agree(0, _FAILED)
+        raise
+
+
 def _save(log, writer, state, step):
     """Saves the state and the lines up to it; returns its step."""
     settle(log, state, step)
     writer().save(state)
     give_memory_back()
     return step
-
-
-def give_memory_back() -> None:
-    """Keeps a long run's memory level: saves leave gaps that glibc keeps for later."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # Another C library.
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @jax.jit

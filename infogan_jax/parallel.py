@@ -119,6 +119,11 @@ def shardings(
     return sharding.replicated(mesh), rows
 
 
+def largest_fit(size: int, available: int) -> int:
+    """The largest number of devices, up to `available`, that share `size` evenly."""
+    return next(n for n in range(available, 0, -1) if size % n == 0)
+
+
 def _given(devices, all_of_them):
     devices = all_of_them if devices is None else list(devices)
     if not devices:
@@ -160,8 +165,3 @@ def _place(tree, sharding):
         return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
 
     return jax.tree.map(one, tree)
-
-
-def largest_fit(size: int, available: int) -> int:
-    """The largest number of devices, up to `available`, that share `size` evenly."""
-    return next(n for n in range(available, 0, -1) if size % n == 0)

@@ -45,32 +45,6 @@ def lock(directory: Path) -> Iterator[None]:
         yield
 
 
-def _take(file, directory):
-    try:
-        import fcntl
-    except ImportError:  # Windows: runs there have to keep out of each other's way.
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        raise Stop(
-            f"{directory} is being written by process {file.read() or 'unknown'}; wait "
-            "for it, or name another directory by --out."
-        ) from None
-    except OSError:  # A file system without locks.
-        return
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-
-
-def _cannot_write(directory, error):
-    return Stop(
-        f"cannot write to {directory}: {error.strerror}; name another by --out."
-    )
-
-
 def is_new(directory: Path) -> bool:
     """Whether a run may begin there: nothing lies in it but a header cut short."""
     if not directory.is_dir():
@@ -87,10 +61,6 @@ def is_unsaved(directory: Path) -> bool:
     logs = {f"{name}.jsonl" for name in LOGS}
     left = {_LOCK, "run.json", "checkpoints"} | _HEADER | _unfinished() | logs
     return "run.json" in names and names <= left
-
-
-def _unfinished():
-    return {f"{name}.new" for name in (*_HEADER, "run.json")}
 
 
 def write_header(
@@ -117,20 +87,6 @@ def write_header(
         if isinstance(error, OSError):
             raise _cannot_write(directory, error) from error
         raise
-
-
-def _environment(options, dataset):
-    return machine.describe() | {
-        "dataset": {
-            "name": dataset.name,
-            "note": dataset.note,
-            "sha256": dataset.sha256,
-            "train": len(dataset.train["label"]),
-            "test": len(dataset.test["label"]),
-        },
-        "seed": options.seed,
-        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    }
 
 
 def check_data(
@@ -295,16 +251,6 @@ def last_logged(directory: Path, evaluate_every: int | None) -> int:
     return min(whole, evaluated + evaluate_every)
 
 
-def _last_consecutive(steps, period):
-    """The last of period, 2 period, 3 period, ... before a gap; 0 without the first."""
-    end = 0
-    for step in steps:
-        if step != end + period:
-            break
-        end = step
-    return end
-
-
 def cut(path: Path, keep: Callable[[dict], bool]) -> list[dict]:
     """Drops the rows that `keep` refuses, and what is damaged; returns those kept."""
     kept = [row for row in rows(path) if keep(row)]
@@ -317,6 +263,60 @@ def cut(path: Path, keep: Callable[[dict], bool]) -> list[dict]:
 def write_json(path: Path, value: Any) -> None:
     """A JSON file; arrays become lists."""
     _write(path, json.dumps(value, indent=2, default=np.ndarray.tolist) + "\n")
+
+
+def _take(file, directory):
+    try:
+        import fcntl
+    except ImportError:  # Windows: runs there have to keep out of each other's way.
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise Stop(
+            f"{directory} is being written by process {file.read() or 'unknown'}; wait "
+            "for it, or name another directory by --out."
+        ) from None
+    except OSError:  # A file system without locks.
+        return
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+
+
+def _cannot_write(directory, error):
+    return Stop(
+        f"cannot write to {directory}: {error.strerror}; name another by --out."
+    )
+
+
+def _unfinished():
+    return {f"{name}.new" for name in (*_HEADER, "run.json")}
+
+
+def _environment(options, dataset):
+    return machine.describe() | {
+        "dataset": {
+            "name": dataset.name,
+            "note": dataset.note,
+            "sha256": dataset.sha256,
+            "train": len(dataset.train["label"]),
+            "test": len(dataset.test["label"]),
+        },
+        "seed": options.seed,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+
+
+def _last_consecutive(steps, period):
+    """The last of period, 2 period, 3 period, ... before a gap; 0 without the first."""
+    end = 0
+    for step in steps:
+        if step != end + period:
+            break
+        end = step
+    return end
 
 
 def _write(path, text):

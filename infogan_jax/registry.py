@@ -58,16 +58,6 @@ def kind(cls: type) -> str:
     return cls.__name__ if inside else f"{module}:{cls.__name__}"
 
 
-def _module(cls):
-    """The name by which the module of a class can be imported, if it can."""
-    if cls.__module__ != "__main__":
-        return cls.__module__
-    main = sys.modules["__main__"]
-    if spec := getattr(main, "__spec__", None):  # python -m NAME
-        return spec.name
-    return Path(getattr(main, "__file__", "__main__")).stem
-
-
 def encode(value: Any) -> Any:
     """JSON-able form of registered dataclasses, tuples, numbers, strings and None.
 
@@ -121,3 +111,13 @@ def decode(data: Any) -> Any:
         return cls(**{key: decode(item) for key, item in fields.items()})
     except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise ValueError(f"stored {name} cannot be rebuilt: {error}.") from error
+
+
+def _module(cls):
+    """The name by which the module of a class can be imported, if it can."""
+    if cls.__module__ != "__main__":
+        return cls.__module__
+    main = sys.modules["__main__"]
+    if spec := getattr(main, "__spec__", None):  # python -m NAME
+        return spec.name
+    return Path(getattr(main, "__file__", "__main__")).stem

@@ -84,6 +84,71 @@ def main(
         return console.tell(error)
 
 
+def configuration(
+    build: Callable[[Options, tuple], config_lib.Config],
+    options: Options,
+    image_shape: tuple,
+) -> config_lib.Config:
+    """What an experiment's `build` makes of all the options."""
+    config = build(options, image_shape)
+    if options.bfloat16:
+        config = dataclasses.replace(config, compute_dtype="bfloat16")
+    return config
+
+
+def local_devices(options: Options) -> list[jax.Device]:
+    """The local devices that share a batch: as asked for, or as many as divide it.
+
+    Raises:
+      Stop: there are not so many, or the batch cannot be split over them.
+    """
+    available = jax.local_devices()
+    n = options.devices or parallel.largest_fit(options.batch_size, len(available))
+    if n > len(available):
+        raise Stop(f"--devices {n}, but there are only {len(available)} here.")
+    _check_split(options, n)
+    return available[:n]
+
+
+def evaluate(run: loop.Run, state: training.TrainState, log: records.Log) -> dict:
+    """A run's evaluation.json: with it the run is finished, and only figures follow."""
+    train, test = run.dataset.train, run.dataset.test
+    key = jax.random.fold_in(run.key, _REPORT_KEY)
+    report = evaluation.evaluate(run.config, state, train, test, key)
+    report |= {"test_set": f"{run.dataset.name} test", "alarms": log.alarms}
+    if "hungarian" in report:
+        log.add_accuracy(run.options.steps, report)
+    log.flush()
+    records.write_json(run.directory / "evaluation.json", report)
+    return report
+
+
+@plotting.skip_without_matplotlib
+def write_figures(run: loop.Run, state: training.TrainState, report: dict) -> None:
+    """Writes every figure of a run; says so where matplotlib is missing."""
+    key = jax.random.fold_in(run.key, _REPORT_KEY)
+    figures = plotting.figures(run.config, state, key, report.get("label_of"))
+    text = (run.directory / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    figures["curves.png"] = plotting.curves(run.config, lines)
+    for name, figure in figures.items():
+        figure.savefig(run.directory / name)
+
+
+def keep_compiled_programs() -> None:
+    """Compiles once for all runs: programs stay in the user's cache directory."""
+    where = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if not where:
+        where = data.default_dir() / "compiled"
+        with contextlib.suppress(OSError):
+            where.mkdir(parents=True, exist_ok=True)
+        if not os.access(where, os.W_OK):
+            _say(f"compiled programs are not kept: {where} cannot be written.")
+            return
+        jax.config.update("jax_compilation_cache_dir", str(where))
+    _say(f"compiled programs are kept in {where}")
+
+
 def _start(directory, resume, given, defaults, build, interrupts):
     """Everything before the first update, of which the first process decides most."""
     began = time.monotonic()
@@ -141,18 +206,6 @@ def _start(directory, resume, given, defaults, build, interrupts):
         return 128 + ended if ended else 0
 
 
-def configuration(
-    build: Callable[[Options, tuple], config_lib.Config],
-    options: Options,
-    image_shape: tuple,
-) -> config_lib.Config:
-    """What an experiment's `build` makes of all the options."""
-    config = build(options, image_shape)
-    if options.bfloat16:
-        config = dataclasses.replace(config, compute_dtype="bfloat16")
-    return config
-
-
 def _check_new(directory):
     """Raises Stop where another run's files may be."""
     if not records.is_new(directory):
@@ -177,20 +230,6 @@ def _read(path, parse):
         raise Stop(
             f"{path} {what} Put it back, or start another run by --out."
         ) from error
-
-
-def local_devices(options: Options) -> list[jax.Device]:
-    """The local devices that share a batch: as asked for, or as many as divide it.
-
-    Raises:
-      Stop: there are not so many, or the batch cannot be split over them.
-    """
-    available = jax.local_devices()
-    n = options.devices or parallel.largest_fit(options.batch_size, len(available))
-    if n > len(available):
-        raise Stop(f"--devices {n}, but there are only {len(available)} here.")
-    _check_split(options, n)
-    return available[:n]
 
 
 def _step_fn(config, options):
@@ -261,31 +300,6 @@ def _lead(run, state, interrupts, began):
     return 128 + interrupts.signal if interrupts.signal else 0
 
 
-def evaluate(run: loop.Run, state: training.TrainState, log: records.Log) -> dict:
-    """A run's evaluation.json: with it the run is finished, and only figures follow."""
-    train, test = run.dataset.train, run.dataset.test
-    key = jax.random.fold_in(run.key, _REPORT_KEY)
-    report = evaluation.evaluate(run.config, state, train, test, key)
-    report |= {"test_set": f"{run.dataset.name} test", "alarms": log.alarms}
-    if "hungarian" in report:
-        log.add_accuracy(run.options.steps, report)
-    log.flush()
-    records.write_json(run.directory / "evaluation.json", report)
-    return report
-
-
-@plotting.skip_without_matplotlib
-def write_figures(run: loop.Run, state: training.TrainState, report: dict) -> None:
-    """Writes every figure of a run; says so where matplotlib is missing."""
-    key = jax.random.fold_in(run.key, _REPORT_KEY)
-    figures = plotting.figures(run.config, state, key, report.get("label_of"))
-    text = (run.directory / "metrics.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
-    figures["curves.png"] = plotting.curves(run.config, lines)
-    for name, figure in figures.items():
-        figure.savefig(run.directory / name)
-
-
 def _command(directory, build):
     script = os.path.relpath(inspect.getfile(build))  # Another may have called it.
     words = ["python", script, "--out", str(directory), "--resume"]
@@ -344,20 +358,6 @@ def _tell_of_files(run, report):
     if labels := report.get("label_of"):
         words += ["--digit", str(3 if 3 in labels else labels[0])]
     _say(f"  python -m infogan_jax {shlex.join(words)} --out samples.png")
-
-
-def keep_compiled_programs() -> None:
-    """Compiles once for all runs: programs stay in the user's cache directory."""
-    where = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
-    if not where:
-        where = data.default_dir() / "compiled"
-        with contextlib.suppress(OSError):
-            where.mkdir(parents=True, exist_ok=True)
-        if not os.access(where, os.W_OK):
-            _say(f"compiled programs are not kept: {where} cannot be written.")
-            return
-        jax.config.update("jax_compilation_cache_dir", str(where))
-    _say(f"compiled programs are kept in {where}")
 
 
 def _say(text):

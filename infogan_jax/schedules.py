@@ -112,12 +112,6 @@ class Switch:
         return jnp.where(step < self.at, before, after)
 
 
-def _check_finite(schedule, *names, or_else=""):
-    for name in names:
-        label = f"{type(schedule).__name__} {name}"
-        rules.check_finite(label, getattr(schedule, name), or_else)
-
-
 def check(name: str, value: Any, hint: str = "") -> None:
     """Raises a ValueError unless it is a finite number of at least 0, or a schedule.
 
@@ -132,6 +126,17 @@ def check(name: str, value: Any, hint: str = "") -> None:
         )
 
 
+def at(value: Value, step: Any) -> jax.Array | float:
+    """`value` at `step`: itself where it is a number."""
+    return value(step) if callable(value) else value
+
+
+def _check_finite(schedule, *names, or_else=""):
+    for name in names:
+        label = f"{type(schedule).__name__} {name}"
+        rules.check_finite(label, getattr(schedule, name), or_else)
+
+
 def _is_schedule(value):
     return callable(value) and not isinstance(value, type)
 
@@ -143,8 +148,3 @@ def _ends(value):
     if isinstance(value, Cosine | _Ramp):
         return [value.start, value.end]
     return [] if callable(value) else [value]
-
-
-def at(value: Value, step: Any) -> jax.Array | float:
-    """`value` at `step`: itself where it is a number."""
-    return value(step) if callable(value) else value

@@ -69,9 +69,9 @@ Step = Callable[
 def init(config: Config, key: jax.Array) -> TrainState:
     """A fresh state, by the architecture's own initialisers."""
     modules = tuple(config.networks().items())
-    examples = tuple(config.input_shapes().items())
+    input_shapes = tuple(config.input_shapes().items())
     latent_dim = config.noise.dim + config.codes.dim
-    nets = _create(modules, latent_dim, config.image_shape, examples, key)
+    nets = _create(modules, latent_dim, config.image_shape, input_shapes, key)
     opt = {
         update.name: update.optimizer().init(descent.params_of(nets, update.nets))
         for update in config.updates
@@ -117,27 +117,6 @@ def step(
     checks.check_axis(axis_name, state, batch, key)
     run = functools.partial(_step, config, axis_name)
     return sharding.with_auto_axes(run, state, batch, key, out=_step_shardings(state))
-
-
-def _step(config, axis_name, state, batch, key):
-    state = _restart(config, state, key)
-    key, metrics = jax.random.fold_in(key, state.step), {}
-    for position, update in enumerate(config.updates):
-        update_key = jax.random.fold_in(key, 1 + position)
-        apply = functools.partial(
-            descent.descend,
-            config,
-            update,
-            batch=batch,
-            key=update_key,
-            axis_name=axis_name,
-        )
-        state, seen = _run_if_begun(update.begin, apply, state, metrics)
-        metrics |= seen
-    return state.replace(step=state.step + 1, ema=_average(config, state)), metrics
-
-
-_jitted_step = jax.jit(step, static_argnums=0)
 
 
 def train_step(
@@ -211,36 +190,6 @@ def count_steps(steps: int | jax.Array, at_most: int | None) -> tuple[jax.Array,
     return jax.device_put(np.int32(steps)), at_most
 
 
-def _steps(config, state, dataset, key, steps, batch_size, at_most):
-    def one(state):
-        return _inlined_step(config, state, dataset, key, batch_size)
-
-    def body(i, carry):
-        state, rows = carry
-        state, metrics = one(state)
-        return state, {name: rows[name].at[i].set(x) for name, x in metrics.items()}
-
-    metrics = jax.eval_shape(one, state)[1]
-    rows = {name: jnp.zeros((at_most,), x.dtype) for name, x in metrics.items()}
-    return jax.lax.fori_loop(0, steps, body, (state, rows))
-
-
-def _draw_and_step(config, state, dataset, key, batch_size):
-    checks.check_single(state)  # `draw` wants one step; the rest is `step`'s to check.
-
-    def run(state, dataset, key):
-        return step(config, state, draw(dataset, key, state.step, batch_size), key)
-
-    return sharding.with_auto_axes(run, state, dataset, key, out=_step_shardings(state))
-
-
-_donating_step = jax.jit(_draw_and_step, static_argnums=(0, 4), donate_argnums=1)
-# Traced once, for the names of the metrics and for the loop.
-_inlined_step = jax.jit(_draw_and_step, static_argnums=(0, 4), inline=True)
-_jitted_steps = jax.jit(_steps, static_argnums=(0, 5, 6))
-_donating_steps = jax.jit(_steps, static_argnums=(0, 5, 6), donate_argnums=1)
-
-
 def draw(
     dataset: types.Rows, key: jax.Array, step: jax.Array | int, batch_size: int
 ) -> dict[str, jax.Array]:
@@ -275,11 +224,7 @@ def train(
     *,
     batch_size: int,
     state: TrainState | None = None,
-    step_fn: Callable[
-        [TrainState, dict[str, jax.Array], jax.Array],
-        tuple[TrainState, types.Metrics],
-    ]
-    | None = None,
+    step_fn: Callable[..., tuple[TrainState, types.Metrics]] | None = None,
 ) -> Iterator[tuple[TrainState, types.Metrics]]:
     """Yields (state, metrics) after each step, for as long as it is asked.
 
@@ -319,11 +264,60 @@ def copy(tree: Tree) -> Tree:
     return jax.tree.map(jnp.copy, tree)
 
 
+def _step(config, axis_name, state, batch, key):
+    state = _restart(config, state, key)
+    key, metrics = jax.random.fold_in(key, state.step), {}
+    for position, update in enumerate(config.updates):
+        update_key = jax.random.fold_in(key, 1 + position)
+        apply = functools.partial(
+            descent.descend,
+            config,
+            update,
+            batch=batch,
+            key=update_key,
+            axis_name=axis_name,
+        )
+        state, seen = _run_if_begun(update.begin, apply, state, metrics)
+        metrics |= seen
+    return state.replace(step=state.step + 1, ema=_average(config, state)), metrics
+
+
+_jitted_step = jax.jit(step, static_argnums=0)
+
+
+def _steps(config, state, dataset, key, steps, batch_size, at_most):
+    def one(state):
+        return _inlined_step(config, state, dataset, key, batch_size)
+
+    def body(i, carry):
+        state, rows = carry
+        state, metrics = one(state)
+        return state, {name: rows[name].at[i].set(x) for name, x in metrics.items()}
+
+    metrics = jax.eval_shape(one, state)[1]
+    rows = {name: jnp.zeros((at_most,), x.dtype) for name, x in metrics.items()}
+    return jax.lax.fori_loop(0, steps, body, (state, rows))
+
+
+def _draw_and_step(config, state, dataset, key, batch_size):
+    checks.check_single(state)  # `draw` wants one step; the rest is `step`'s to check.
+
+    def run(state, dataset, key):
+        return step(config, state, draw(dataset, key, state.step, batch_size), key)
+
+    return sharding.with_auto_axes(run, state, dataset, key, out=_step_shardings(state))
+
+
+_donating_step = jax.jit(_draw_and_step, static_argnums=(0, 4), donate_argnums=1)
+# Traced once, for the names of the metrics and for the loop.
+_inlined_step = jax.jit(_draw_and_step, static_argnums=(0, 4), inline=True)
+_jitted_steps = jax.jit(_steps, static_argnums=(0, 5, 6))
+_donating_steps = jax.jit(_steps, static_argnums=(0, 5, 6), donate_argnums=1)
 _jitted_draw = jax.jit(draw, static_argnums=3)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _create(modules, latent_dim, image_shape, examples, key):
+def _create(modules, latent_dim, image_shape, input_shapes, key):
     """Every network, initialised on an example of what it will be given.
 
     Jitted by its networks alone, so that configs which differ in anything else share
@@ -347,7 +341,7 @@ def _create(modules, latent_dim, image_shape, examples, key):
         features = modules["trunk"].apply(create("trunk", image), image, train=False)
         create("d", features)
         create("q", features, image)
-        for name, shapes in examples:
+        for name, shapes in input_shapes:
             create(name, *(jnp.zeros((1, *shape), jnp.float32) for shape in shapes))
         return nets
 
