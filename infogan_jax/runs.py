@@ -137,7 +137,7 @@ def write_figures(run: loop.Run, state: training.TrainState, report: dict) -> No
 
 def keep_compiled_programs() -> None:
     """Compiles once for all runs: programs stay in the user's cache directory."""
-    where = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    where = jax.config.values["jax_compilation_cache_dir"]
     if not where:
         where = data.default_dir() / "compiled"
         with contextlib.suppress(OSError):

@@ -115,6 +115,7 @@ class Bernoulli:
     def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
         """Log Q(c|x) of `c` [B, size] under logits `q` [B, size]; [B]."""
         chex.assert_equal_shape((q, c))
+        q, c = jnp.asarray(q), jnp.asarray(c)
         # c log s(q) + (1-c) log s(-q), with log s(x) = -softplus(-x): always finite.
         return (c * q - jax.nn.softplus(q)).sum(-1)
 

@@ -81,7 +81,8 @@ def cluster_accuracy(counts: ArrayLike) -> float:
 
 def nmi(counts: ArrayLike) -> float:
     """Normalised mutual information, I / mean(H, H), in [0, 1]; 1 for two constants."""
-    joint = np.asarray(counts) / np.sum(counts)
+    counts = np.asarray(counts)
+    joint = counts / counts.sum()
     mean = (information.entropy(joint.sum(0)) + information.entropy(joint.sum(1))) / 2
     shared = max(0.0, information.mutual_information(joint))  # Rounded: it may be -0.
     return min(shared / mean, 1.0) if mean > 0 else 1.0
