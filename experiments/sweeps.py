@@ -166,7 +166,8 @@ def report(argv, doc, study, columns, decimals) -> int:
                 records.write_json(pathlib.Path(options.json), rows)
         except (ValueError, OSError) as error:
             failed.append(f"error: {run}: {error}")
-    print(*failed, sep="\n", end="\n" * bool(failed), file=console.ERR)
+    for line in failed:
+        print(line, file=console.ERR)
     return 2 if failed else 0
 
 

@@ -121,7 +121,9 @@ def differences(runs) -> str:
         names = ["their configuration"]
     if len({read(run, "environment.json")["dataset"]["sha256"] for run in runs}) > 1:
         names.append("their images")
-    return f"Not one experiment: the runs differ in {', '.join(names)}." * bool(names)
+    if not names:
+        return ""
+    return f"Not one experiment: the runs differ in {', '.join(names)}."
 
 
 def summary(runs) -> str:

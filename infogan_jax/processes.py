@@ -11,6 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 Tree = TypeVar("Tree")
+Result = TypeVar("Result")
 
 
 def join(cluster: str) -> None:
@@ -79,6 +80,23 @@ def text_from_first(make: Callable[[], str]) -> str:
     if text.startswith("!"):
         raise ValueError(f"the first process stopped: {text[1:]}")
     return text[1:]
+
+
+def on_first(action: Callable[[], Result]) -> Result | None:
+    """What `action` returns in the first process, and None in the others.
+
+    Raises:
+      ValueError: in the others, where it has raised anything in the first.
+    """
+    found = None
+
+    def act():
+        nonlocal found
+        found = action()
+        return ""
+
+    text_from_first(act)
+    return found
 
 
 def agree(*numbers: int) -> list[int]:

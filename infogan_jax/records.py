@@ -108,9 +108,10 @@ def check_data(
     except (KeyError, TypeError):
         raise Stop(f"{directory}/environment.json names no dataset's hash.") from None
     if dataset.sha256 != began_with:
+        hint = f"; {fix}" if fix else ""
         raise Stop(
             f"{dataset.name} is not the data that this run began with: SHA-256 "
-            f"{dataset.sha256[:12]}, then {began_with[:12]}{fix and '; '}{fix}."
+            f"{dataset.sha256[:12]}, then {began_with[:12]}{hint}."
         )
 
 

@@ -152,31 +152,20 @@ def keep_compiled_programs() -> None:
 def _start(directory, resume, given, defaults, build, interrupts):
     """Everything before the first update, of which the first process decides most."""
     began = time.monotonic()
-
-    def choose():
-        if resume:
-            options = options_lib.resumed(directory, given)
-        else:
-            paths.check_path(directory)
-            options = dataclasses.replace(defaults(given.get("quick", False)), **given)
-            _check_new(directory)
-        options_lib.check(options)
-        return json.dumps(dataclasses.asdict(options))
-
-    options = Options(**json.loads(processes.text_from_first(choose)))
+    chosen = processes.text_from_first(
+        lambda: json.dumps(_choose(directory, resume, given, defaults))
+    )
+    options = Options(**json.loads(chosen))
     keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
     _say(f"data: {dataset.note}")
     options = dataclasses.replace(options, data=dataset.name)
     if processes.text_from_first(lambda: dataset.sha256) != dataset.sha256:
         raise Stop(f"{dataset.name} differs between the processes; give all the same.")
-
-    def configure():
-        if resume:
-            return _resumed_config(directory, dataset).to_json()
-        return configuration(build, options, dataset.image_shape).to_json()
-
-    config = config_lib.Config.from_json(processes.text_from_first(configure))
+    configured = processes.text_from_first(
+        lambda: _configure(directory, resume, dataset, build, options).to_json()
+    )
+    config = config_lib.Config.from_json(configured)
     run = loop.Run(
         directory,
         config,
@@ -186,24 +175,41 @@ def _start(directory, resume, given, defaults, build, interrupts):
         step_fn=_step_fn(config, options),
         command=_command(directory, build),
     )
-    state = None
     with contextlib.ExitStack() as held:
-
-        def open_directory():
-            nonlocal state
-            held.enter_context(records.lock(directory))
-            if not resume:  # Another process may have begun while the data came.
-                _check_new(directory)
-            records.write_header(directory, config, options, dataset, resume)
-            state = _saved_state(run)
-            return ""
-
-        processes.text_from_first(open_directory)
-        state = processes.from_first(state or training.init(config, run.key))
+        saved = processes.on_first(lambda: _open_directory(run, resume, held))
+        state = processes.from_first(saved or training.init(config, run.key))
         if processes.is_first():
             return _lead(run, state, interrupts, began)
         ended = loop.follow(run, state, interrupts)
         return 128 + ended if ended else 0
+
+
+def _choose(directory, resume, given, defaults):
+    """The run's options, as a dict; raises where it cannot begin or go on."""
+    if resume:
+        options = options_lib.resumed(directory, given)
+    else:
+        paths.check_path(directory)
+        options = dataclasses.replace(defaults(given.get("quick", False)), **given)
+        _check_new(directory)
+    options_lib.check(options)
+    return dataclasses.asdict(options)
+
+
+def _configure(directory, resume, dataset, build, options):
+    """The run's Config: that of its directory, or what `build` makes."""
+    if resume:
+        return _resumed_config(directory, dataset)
+    return configuration(build, options, dataset.image_shape)
+
+
+def _open_directory(run, resume, held):
+    """The state to go on from, if any was saved; `held` keeps others out."""
+    held.enter_context(records.lock(run.directory))
+    if not resume:  # Another process may have begun while the data came.
+        _check_new(run.directory)
+    records.write_header(run.directory, run.config, run.options, run.dataset, resume)
+    return _saved_state(run)
 
 
 def _check_new(directory):

@@ -180,7 +180,8 @@ def dci(
     if regressor == "boosted_trees":
         inputs.check_names(numbered)
     codes = inputs.standardise(codes, by=codes)
-    (train, scored), importance, scores = inputs.held_out(numbered), [], []
+    train, scored = inputs.held_out(numbered)
+    importance, scores = [], []
     for k in range(n_factors):
         if regressor == "boosted_trees":
             target = numbered[:, k]
@@ -276,10 +277,11 @@ def _svm_accuracy(code, labels, train, scored):
 
 
 def _regressor(name, depth, seed):
-    linear, ensemble = inputs.sklearn("linear_model", "ensemble")
     if name == "lasso":
+        linear = inputs.sklearn("linear_model")
         # Codes that are nearly alike take more than the 1,000 passes of the default.
         return linear.Lasso(alpha=0.02, max_iter=100_000)
+    ensemble = inputs.sklearn("ensemble")
     if name == "forest":
         return ensemble.RandomForestRegressor(10, max_depth=depth, random_state=seed)
     return ensemble.GradientBoostingClassifier(random_state=seed)

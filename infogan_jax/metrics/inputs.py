@@ -1,5 +1,6 @@
 """What every disentanglement metric asks of its arrays, and of scikit-learn."""
 
+import importlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -149,23 +150,20 @@ def standardise(codes: np.ndarray, by: np.ndarray) -> np.ndarray:
 
 def logistic_regression() -> Any:
     """One value against the rest, as both protocols' scikit-learn (0.20) had it."""
-    linear, multiclass = sklearn("linear_model", "multiclass")
+    linear, multiclass = sklearn("linear_model"), sklearn("multiclass")
     return multiclass.OneVsRestClassifier(linear.LogisticRegression(solver="liblinear"))
 
 
-def sklearn(*modules: str) -> Any:
-    """Submodules of scikit-learn by name.
+def sklearn(name: str) -> Any:
+    """A submodule of scikit-learn.
 
     Raises:
       ImportError: it is not installed; says how to install it.
     """
-    import importlib
-
     try:
-        found = [importlib.import_module(f"sklearn.{name}") for name in modules]
+        return importlib.import_module(f"sklearn.{name}")
     except ImportError as error:
         raise ImportError(
             "this metric needs scikit-learn; install it with "
             "pip install 'infogan_jax[metrics]'."
         ) from error
-    return found[0] if len(found) == 1 else found
