@@ -171,7 +171,7 @@ def test_what_fails_after_the_training_costs_no_seed_its_state(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mnist_seeds.runs, "draw", full)
+    monkeypatch.setattr(mnist_seeds.runs, "write_figures", full)
     with pytest.raises(OSError, match="No space left"):
         mnist_seeds.train_at_once(tiny_experiment, tmp_path, [0, 1], ["--data", images])
     for seed in (0, 1):

@@ -205,7 +205,7 @@ def copied(short, tmp_path, monkeypatch):
     """A copy of the run that may be spoilt; its report is not made again."""
     report = {"codes": [], "parameters": 0, "step": 6}
     monkeypatch.setattr(runs.evaluation, "evaluate", lambda *_: dict(report))
-    monkeypatch.setattr(runs, "draw", lambda *_: None)
+    monkeypatch.setattr(runs, "write_figures", lambda *_: None)
     return pathlib.Path(shutil.copytree(short, tmp_path / "copy"))
 
 

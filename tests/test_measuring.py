@@ -283,7 +283,7 @@ def test_sweeps_measure_the_bars_that_a_generator_draws(monkeypatch):
     monkeypatch.setattr(sweeps.infogan_jax, "generate", generate)
     monkeypatch.setattr(sweeps.infogan_jax, "sample", sample)
     monkeypatch.setattr(sweeps.infogan_jax, "restore", lambda run: (config, None))
-    monkeypatch.setattr(sweeps.evaluation, "read", read)
+    monkeypatch.setattr(sweeps.evaluation, "infer_all", read)
     shape = types.SimpleNamespace(image_shape=config.image_shape)
     lean, bright = sweeps.study("a run", shape, digits_of)
     assert (lean["code"], bright["code"]) == (1, 2)

@@ -105,7 +105,7 @@ def test_a_run_that_no_other_agrees_with_is_the_least_central(tmp_path, monkeypa
     monkeypatch.setattr(
         sprites.infogan_jax, "generate", lambda config, run, z, c: np.asarray(c)
     )
-    monkeypatch.setattr(sprites_scores.evaluation, "read", read)
+    monkeypatch.setattr(sprites_scores.evaluation, "infer_all", read)
     monkeypatch.setattr(
         sprites_scores,
         "represent",
