@@ -21,7 +21,6 @@ import time
 import contenders
 import jax
 import jax.numpy as jnp
-from contenders import compare, dispatched, looped, over_devices, seeds, stock, tutorial
 
 from infogan_jax import console, machine, paths, plotting, records
 from infogan_jax import options as options_lib
@@ -34,10 +33,8 @@ def time_each(racing, rounds, steps):
     seen = {contender.name: [] for contender in racing}
     for _ in range(rounds):
         for contender in racing:
-            began = time.perf_counter()
-            contender.run(steps)
-            seconds = time.perf_counter() - began
-            seen[contender.name].append(1e3 * seconds / steps)
+            turn = functools.partial(contender.run, steps)
+            seen[contender.name].append(1e3 * contenders.seconds(turn) / steps)
     return seen
 
 
@@ -177,24 +174,24 @@ def grow(rounds, steps):
 
     def pair(config, batch):
         return (
-            dispatched("infogan_jax train_steps", config, batch, steps),
-            looped("infogan_jax", config, batch),
-            stock(config, batch),
+            contenders.dispatched("infogan_jax train_steps", config, batch, steps),
+            contenders.looped("infogan_jax", config, batch),
+            contenders.stock(config, batch),
         )
 
-    small = functools.partial(tutorial, width=16, dense=128)
+    small = functools.partial(contenders.tutorial, width=16, dense=128)
     for batch in (32, 64, 128, 256, 512, 1024):
         add("batch", batch, *pair(small(), batch))
     for width in (8, 16, 32, 64):
-        add("width", width, *pair(tutorial(width=width, dense=8 * width), 64))
+        add("width", width, *pair(small(width=width, dense=8 * width), 64))
     for side in (28, 32, 64):
         add("side", side, *pair(small(side=side), 64))
     for n in (1, 2, 4, 8):
-        ways = [seeds(small(), 64, n, how) for how in ("map", "vmap")]
+        ways = [contenders.seeds(small(), 64, n, how) for how in ("map", "vmap")]
         add("seeds", n, *ways)
     for n in (1, 2, 4, 8):
         if n <= jax.local_device_count():
-            add("devices", n, over_devices(small(), 64, n))
+            add("devices", n, contenders.over_devices(small(), 64, n))
     return made
 
 
@@ -293,7 +290,7 @@ def main(argv=None) -> int:
     if options.growth:
         made = grow(options.rounds, options.steps)
     else:
-        racing = compare(
+        racing = contenders.compare(
             options.batch_size,
             options.width,
             options.dense,

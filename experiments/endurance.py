@@ -154,7 +154,8 @@ def main(argv=None) -> int:
     seeds.refuse_own(parser, rest, "--first-seed")
     samples = options.out / "samples.jsonl"
     try:
-        seeds.given_options(mnist, ["--quick", *rest])
+        given = seeds.given_options(mnist, ["--quick", *rest])
+        options_lib.chosen(mnist.defaults, given)
         options.out.mkdir(parents=True, exist_ok=True)
         paths.check_new(samples)
     except (console.Stop, OSError) as error:

@@ -79,8 +79,7 @@ def train_at_once(
     if not fresh:
         return []
     given = seeds.given_options(experiment, rest)
-    options = experiment.defaults(given.get("quick", False))
-    options = dataclasses.replace(options, **given)
+    options = options_lib.chosen(experiment.defaults, given)
     whole, split = places(len(fresh), options)
     runs.keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)

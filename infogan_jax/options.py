@@ -174,6 +174,17 @@ def check(options: Options) -> None:
         raise console.Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
 
 
+def chosen(defaults: Callable[[bool], Options], given: dict) -> Options:
+    """The options of a fresh run: those that were given, and defaults.
+
+    Raises:
+      Stop: a number that no run can have.
+    """
+    options = dataclasses.replace(defaults(given.get("quick", False)), **given)
+    check(options)
+    return options
+
+
 def read(path: Path) -> Options:
     """The options in a run's run.json.
 

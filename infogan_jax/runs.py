@@ -188,11 +188,11 @@ def _choose(directory, resume, given, defaults):
     """The run's options, as a dict; raises where it cannot begin or go on."""
     if resume:
         options = options_lib.resumed(directory, given)
+        options_lib.check(options)
     else:
         paths.check_path(directory)
-        options = dataclasses.replace(defaults(given.get("quick", False)), **given)
         _check_new(directory)
-    options_lib.check(options)
+        options = options_lib.chosen(defaults, given)
     return dataclasses.asdict(options)
 
 

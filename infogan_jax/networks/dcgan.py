@@ -95,11 +95,7 @@ class ConvTrunk(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        images: jax.Array,
-        *,
-        train: bool,
-        keys: jax.Array | None = None,
+        self, images: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
         del keys
         arch, init = self.architecture, self.architecture.kernel_init()
@@ -150,11 +146,7 @@ class ConvG(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        latents: jax.Array,
-        *,
-        train: bool,
-        keys: jax.Array | None = None,
+        self, latents: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
         del keys
         arch, init = self.architecture, self.architecture.kernel_init()

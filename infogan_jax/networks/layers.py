@@ -65,11 +65,7 @@ class LinearD(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        features: jax.Array,
-        *,
-        train: bool,
-        keys: jax.Array | None = None,
+        self, features: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
         del train, keys
         return Dense(1, kernel_init=initialisers.normal(0.0, 0.02))(features)[:, 0]
@@ -84,11 +80,7 @@ class Pair(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        pairs: jax.Array,
-        *,
-        train: bool,
-        keys: jax.Array | None = None,
+        self, pairs: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
         del keys
         features = self.architecture.trunk(self.axis_name)(pairs, train=train)

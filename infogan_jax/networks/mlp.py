@@ -54,11 +54,7 @@ class DenseTrunk(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        images: jax.Array,
-        *,
-        train: bool,
-        keys: jax.Array | None = None,
+        self, images: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
         x = layers.flatten(layers.to_network_range(images, self.output))
         for layer, width in enumerate(self.widths):
@@ -97,11 +93,7 @@ class DenseG(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        latents: jax.Array,
-        *,
-        train: bool,
-        keys: jax.Array | None = None,
+        self, latents: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
         del keys
         height, width, channels = self.image_shape

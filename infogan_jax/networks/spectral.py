@@ -88,11 +88,7 @@ class SpectralTrunk(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        images: jax.Array,
-        *,
-        train: bool,
-        keys: jax.Array | None = None,
+        self, images: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
         del keys
         arch, init = self.architecture, self.architecture.kernel_init()
@@ -111,11 +107,7 @@ class SpectralD(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        features: jax.Array,
-        *,
-        train: bool,
-        keys: jax.Array | None = None,
+        self, features: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
         del keys
         dense = layers.Dense(1, kernel_init=self.architecture.kernel_init())
@@ -153,11 +145,7 @@ class ActivationFirstG(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        latents: jax.Array,
-        *,
-        train: bool,
-        keys: jax.Array | None = None,
+        self, latents: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
         del keys
         arch, init = self.architecture, self.architecture.kernel_init()
