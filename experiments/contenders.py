@@ -140,12 +140,13 @@ def seeds(config, batch, n, how):
     """A population; its step is one step of each seed."""
     dataset, keys = random_images(), jax.random.split(jax.random.key(0), n)
     states = population.init(config, keys)
+    go = functools.partial(
+        population.train_steps, batch_size=batch, how=how, donate=True
+    )
 
     def run(steps):
         nonlocal states
-        states, _ = population.train_steps(
-            config, states, dataset, keys, steps=steps, batch_size=batch, how=how
-        )
+        states, _ = go(config, states, dataset, keys, steps=steps)
         jax.block_until_ready(states)
 
     return Contender(f"{n} seeds by {how}", batch, run, images=n)
