@@ -3,7 +3,7 @@
     python experiments/operations.py
 
 A strided convolution, the gradient of its kernel and the transposed convolution, by
-XLA's own operation and by the form in `ops`, alone and inside a loop; and a large
+XLA's own operation and by the forms in `ops`, alone and inside a loop; and a large
 matrix product in float32 and bfloat16, by XLA's own and by `products`. Milliseconds:
 the median of several calls. On a GPU a call alone is little but its dispatch; what
 counts there is the loop.
@@ -20,15 +20,25 @@ from jax import lax
 from infogan_jax import console, ops, products
 from infogan_jax import options as options_lib
 
-# [B, 2H, 2W, C] and the features: the layers of the paper's and of the quick network.
+# [B, 2H, 2W, C] and the features: layers of the paper's, the quick and CR's network.
 LAYERS = [
     (128, 14, 64, 128),
     (128, 28, 1, 64),
     (64, 14, 16, 32),
     (64, 28, 1, 16),
+    (64, 32, 32, 32),
+    (64, 16, 32, 64),
 ]
-FORMS = {"convolution": ops._by_convolution, "patches": ops._by_patches}
-FORWARD = {"convolution": ops._plain_conv, "patches": ops._conv_by_patches}
+FORMS = {
+    "convolution": ops._by_convolution,
+    "patches": ops._by_patches,
+    "tiles": ops._by_tiles,
+}
+FORWARD = {
+    "convolution": ops._plain_conv,
+    "patches": ops._conv_by_patches,
+    "tiles": ops._conv_by_tiles,
+}
 TRANSPOSED = {"convolution": ops._plain_transpose, "blocks": ops._transpose_by_blocks}
 PRODUCTS = {"XLA's own": jnp.matmul, "`products`": products.matmul}
 TIMES, TURNS = 4, 7  # rounds of the loop; calls

@@ -6,10 +6,11 @@ kernel is one matrix product with the image's patches, and so is a strided convo
 that learns, which shares them: XLA:CPU is far slower, for a transposed convolution
 always and for both inside a loop, which would rule out `lax.scan` over steps. A
 transposed convolution makes whole blocks of 2x2 pixels, where XLA would multiply by the
-zeros between its inputs; that is what counts on a GPU. Under `vmap` over kernels, as of
-many seeds, all become matrix products: XLA would make grouped convolutions of them. On
-other platforms they are XLA's own. (`experiments/operations.py` measures the forms,
-`accelerator.py` whole steps on a GPU.)
+zeros between its inputs; that is what counts on a GPU. On CPUs all three are
+correlations with 2x2 taps, which take fewer multiplications of wide arrays
+(`winograd`). Under `vmap` over kernels, as of many seeds, all become matrix products:
+XLA would make grouped convolutions of them. On other platforms they are XLA's own.
+(`experiments/operations.py` measures the forms, `accelerator.py` whole steps on a GPU.)
 
 `hide_constant` and `zero_depending_on` keep XLA:CPU from simplifying and reordering
 what Adam does; of its numbers they change the rounding alone.
@@ -18,14 +19,17 @@ The price: no forward-mode derivatives (`jax.jvp`) through the convolutions. Rev
 over reverse, as gradient penalties need it, works to any order.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from infogan_jax import products
+from infogan_jax import products, winograd
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))  # A pixel of padding on each side.
+_WIDE = 32  # Of channels and of features: from here on `winograd` saves time.
 
 
 @jax.custom_vjp
@@ -98,8 +102,13 @@ def _plain_transpose(x, kernel):
 
 @jax.custom_vjp
 def _learning_conv(x, kernel):
-    """`strided_conv` where the kernel's gradient will want x's patches as well."""
-    return _by_platform(_conv_by_patches, _plain_conv, x, kernel)
+    """`strided_conv` where the kernel's gradient will want the same of x as well."""
+
+    def ours(x, kernel):
+        n_features = kernel.shape[3]
+        return _if_wide(n_features, _conv_by_tiles, _conv_by_patches, x, kernel)
+
+    return _by_platform(ours, _plain_conv, x, kernel)
 
 
 def _conv_forward(x, kernel):
@@ -136,7 +145,18 @@ def _adjoint(kernel):
 
 def _kernel_gradient(x, g):
     """Gradient of <g, strided_conv(x, kernel)> in the kernel: [4, 4, C, F]."""
-    return _by_platform(_by_patches, _by_convolution, x, g)
+
+    def ours(x, g):
+        return _if_wide(g.shape[3], _by_tiles, _by_patches, x, g)
+
+    return _by_platform(ours, _by_convolution, x, g)
+
+
+def _if_wide(n_features, by_tiles, otherwise, x, other):
+    """The form by `winograd` where a CPU gains by fewer products of more arrays."""
+    if x.dtype == jnp.bfloat16 or min(x.shape[3], n_features) < _WIDE:
+        return otherwise(x, other)
+    return lax.platform_dependent(x, other, cpu=by_tiles, default=otherwise)
 
 
 def _unless_kernels_vary(product):
@@ -168,7 +188,30 @@ def _conv_by_patches(x, kernel):
 
 @_unless_kernels_vary(_conv_by_patches)
 def _conv(x, kernel):
-    return products.on_cpu(_conv_by_patches, _plain_conv, x, kernel)
+    plain = functools.partial(products.on_cpu, _conv_by_patches, _plain_conv)
+    return _if_wide(kernel.shape[3], _conv_by_tiles, plain, x, kernel)
+
+
+def _conv_by_tiles(x, kernel):
+    """A correlation of blocks of 2x2 pixels."""
+    n_channels, n_features = kernel.shape[2:]
+    taps = kernel.reshape(2, 2, 2, 2, n_channels, n_features).swapaxes(1, 2)
+    taps = taps.reshape(2, 2, 4 * n_channels, n_features)
+    return winograd.correlate(_squares(x), taps)
+
+
+def _by_tiles(x, g):
+    taps = winograd.kernel_gradient(_squares(x), g)
+    taps = taps.reshape(2, 2, 2, 2, x.shape[3], g.shape[3]).swapaxes(1, 2)
+    return taps.reshape(4, 4, x.shape[3], g.shape[3])
+
+
+def _squares(x):
+    """Four pixels as one, [B, H/2 + 1, W/2 + 1, 4 C], from the first padding on."""
+    batch, height, width, n_channels = x.shape
+    rows, columns = height // 2 + 1, width // 2 + 1
+    x = jnp.pad(x, _AROUND).reshape(batch, rows, 2, columns, 2, n_channels)
+    return x.swapaxes(2, 3).reshape(batch, rows, columns, 4 * n_channels)
 
 
 def _by_patches(x, g):
@@ -243,8 +286,13 @@ def _convolved(x, taps):
     n_channels, n_features = taps.shape[4:]
     kernel = jnp.flip(taps, (0, 2)).transpose(0, 2, 4, 1, 3, 5)
     kernel = kernel.reshape(2, 2, n_channels, 4 * n_features)
-    blocks = products.on_cpu(_by_corners, _by_2x2, x, kernel)
+    plain = functools.partial(products.on_cpu, _by_corners, _by_2x2)
+    blocks = _if_wide(n_features, _blocks_by_tiles, plain, x, kernel)
     return blocks.reshape(*blocks.shape[:3], 2, 2, n_features)
+
+
+def _blocks_by_tiles(x, kernel):
+    return winograd.correlate(jnp.pad(x, _AROUND), kernel)
 
 
 def _by_2x2(x, kernel):

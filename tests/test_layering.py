@@ -21,6 +21,7 @@ RANKS = {
     "console": 0,
     "metrics": 1,
     "products": 0,
+    "winograd": 0,
     "ops": 1,
     "sharding": 0,
     "data": 1,

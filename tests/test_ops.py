@@ -19,9 +19,9 @@ def float64():
         yield
 
 
-@pytest.fixture(params=[(5, 3), (5, 1), (1, 3)], ids="{0[0]}to{0[1]}".format)
+@pytest.fixture(params=[(5, 3), (5, 1), (1, 3), (32, 32)], ids="{0[0]}to{0[1]}".format)
 def arrays(request):
-    """Images and kernels, N of each; one channel or feature is a form of its own."""
+    """Images and kernels, N of each; 1 and 32 are of forms of their own."""
     channels, features = request.param
     rng = np.random.default_rng(0)
     images = rng.normal(size=(N, 2, 6, 4, channels))
