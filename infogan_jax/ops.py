@@ -1,13 +1,13 @@
-"""Operations that XLA does slowly, written so that it does them fast. All exact.
+"""Operations that XLA does slowly, written so that it does them fast.
 
-`strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2; what
-differs is how they are computed on CPUs and NVIDIA's GPUs. There the gradient of a
-kernel is one matrix product with the image's patches, and so is a strided convolution
-that learns, which shares them: XLA:CPU is far slower, for a transposed convolution
-always and for both inside a loop, which would rule out `lax.scan` over steps. A
-transposed convolution makes whole blocks of 2x2 pixels, where XLA would multiply by the
-zeros between its inputs; that is what counts on a GPU. On CPUs all three are
-correlations with 2x2 taps, which take fewer multiplications of wide arrays
+`strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2, to
+rounding; what differs is how they are computed on CPUs and NVIDIA's GPUs. There the
+gradient of a kernel is one matrix product with the image's patches, and so is a strided
+convolution that learns, which shares them: XLA:CPU is far slower, for a transposed
+convolution always and for both inside a loop, which would rule out `lax.scan` over
+steps. A transposed convolution makes whole blocks of 2x2 pixels, where XLA would
+multiply by the zeros between its inputs; that is what counts on a GPU. Wide arrays on a
+CPU have all three as correlations with 2x2 taps, which take nine products for sixteen
 (`winograd`). Under `vmap` over kernels, as of many seeds, all become matrix products:
 XLA would make grouped convolutions of them. On other platforms they are XLA's own.
 (`experiments/operations.py` measures the forms, `accelerator.py` whole steps on a GPU.)
@@ -29,7 +29,9 @@ from infogan_jax import products, winograd
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))  # A pixel of padding on each side.
-_WIDE = 32  # Of channels and of features: from here on `winograd` saves time.
+_WIDE = (
+    32  # Channels and features from which on `winograd` saves time, for many images.
+)
 
 
 @jax.custom_vjp
@@ -154,7 +156,8 @@ def _kernel_gradient(x, g):
 
 def _if_wide(n_features, by_tiles, otherwise, x, other):
     """The form by `winograd` where a CPU gains by fewer products of more arrays."""
-    if x.dtype == jnp.bfloat16 or min(x.shape[3], n_features) < _WIDE:
+    # Of two bytes the sums before a product would be rounded too coarsely.
+    if x.dtype.itemsize < 4 or min(x.shape[3], n_features) < _WIDE:
         return otherwise(x, other)
     return lax.platform_dependent(x, other, cpu=by_tiles, default=otherwise)
 

@@ -9,8 +9,12 @@ are m0 + m1 and m1 - m2 of three products,
     m0 = (d0 - d1) w0,    m1 = d1 (w0 + w1),    m2 = (d1 - d2) w1;
 
 in two dimensions rows and columns are treated so in turn (Lavin and Gray 2016,
-arXiv:1509.09308). Coefficients of 1 and -1 keep the error that of rounding, one to two
-times as large as that of the plain sums.
+arXiv:1509.09308). The taps' gradients are p0 + p1 and p1 + p2 of
+
+    p0 = (d0 - d1) g0,    p1 = d1 (g0 + g1),    p2 = (d1 - d2) -g1.
+
+Coefficients of 1 and -1 keep the error that of rounding, in float32 one to two times as
+large as that of the plain sums.
 """
 
 import jax
@@ -32,11 +36,11 @@ def correlate(x: jax.Array, kernel: jax.Array) -> jax.Array:
     inputs = _nine(_of_inputs, _with_whole_tiles(x, 1), (1, 2))
     taps = _nine(_of_taps, kernel, (0, 1))
     shape = *inputs[0].shape[:3], n_features
-    products = [
+    nine = [
         (_as_rows(d) @ _as_rows(w)).reshape(shape)
         for d, w in zip(inputs, taps, strict=True)
     ]
-    tiles = _two_by_two(lambda m0, m1, m2: (m0 + m1, m1 - m2), products)
+    tiles = _two_by_two(lambda m0, m1, m2: (m0 + m1, m1 - m2), nine)
     y = jnp.stack([jnp.stack(row, 3) for row in tiles], 2)
     y = y.reshape(shape[0], 2 * shape[1], 2 * shape[2], n_features)
     return y[:, :height, :width]
@@ -54,10 +58,8 @@ def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
     """
     inputs = _nine(_of_inputs, _with_whole_tiles(x, 1), (1, 2))
     outputs = _nine(_of_outputs, _with_whole_tiles(g, 0), (1, 2))
-    products = [
-        _as_rows(d).T @ _as_rows(m) for m, d in zip(outputs, inputs, strict=True)
-    ]
-    taps = _two_by_two(lambda p0, p1, p2: (p0 + p1, p1 + p2), products)
+    nine = [_as_rows(d).T @ _as_rows(g) for d, g in zip(inputs, outputs, strict=True)]
+    taps = _two_by_two(lambda p0, p1, p2: (p0 + p1, p1 + p2), nine)
     return jnp.stack([jnp.stack(row) for row in taps])
 
 

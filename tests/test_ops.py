@@ -71,10 +71,10 @@ def test_fast_form_is_the_plain_form(plain, fast, of, way, arrays):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
-def test_both_kernel_gradients_are_the_same(arrays):
+@pytest.mark.parametrize("form", [ops._by_patches, ops._by_tiles])
+def test_all_kernel_gradients_are_the_same(form, arrays):
     x, g = arrays[0][0], np.random.default_rng(1).normal(size=(2, 3, 2, 3))
-    by_patches, by_convolution = ops._by_patches(x, g), ops._by_convolution(x, g)
-    np.testing.assert_allclose(by_patches, by_convolution, rtol=1e-9)
+    np.testing.assert_allclose(form(x, g), ops._by_convolution(x, g), rtol=1e-9)
 
 
 @pytest.mark.parametrize("fast", [ops.strided_conv, ops.conv_transpose])

@@ -70,3 +70,21 @@ def test_wide_convolutions_multiply_nine_times_for_sixteen(wide, side, multiplic
     cost = jax.jit(wide).lower(x, kernel).compile().cost_analysis()
     due = 2 * 2 * multiplications * 64 * 64
     assert cost["flops"] / due == pytest.approx(9 / 16, rel=0.1)
+
+
+@pytest.mark.parametrize(("channels", "features"), [(32, 31), (31, 32)])
+def test_narrow_convolutions_multiply_sixteen_times(channels, features):
+    if jax.default_backend() != "cpu":
+        pytest.skip("other backends have forms of their own")
+    x, kernel = jnp.zeros((2, 15, 15, channels)), jnp.zeros((4, 4, channels, features))
+    cost = jax.jit(ops.conv_transpose).lower(x, kernel).compile().cost_analysis()
+    due = 2 * 2 * 16 * 16 * 4 * 4 * channels * features
+    assert cost["flops"] / due == pytest.approx(1, rel=0.15)
+
+
+@pytest.mark.parametrize("fast", [ops.strided_conv, ops.conv_transpose])
+def test_a_gpu_has_one_convolution_of_wide_arrays_too(fast):
+    x, kernel = jnp.zeros((2, 8, 8, 64)), jnp.zeros((4, 4, 64, 64))
+    lowered = jax.jit(fast).trace(x, kernel).lower(lowering_platforms=("cuda",))
+    assert lowered.as_text().count("stablehlo.convolution") == 1
+    assert "stablehlo.dot_general" not in lowered.as_text()
