@@ -39,7 +39,11 @@ FORWARD = {
     "patches": ops._conv_by_patches,
     "tiles": ops._conv_by_tiles,
 }
-TRANSPOSED = {"convolution": ops._plain_transpose, "blocks": ops._transpose_by_blocks}
+TRANSPOSED = {
+    "convolution": ops._plain_transpose,
+    "blocks": ops._transpose_by_blocks,
+    "tiles": ops._transpose_by_tiles,
+}
 PRODUCTS = {"XLA's own": jnp.matmul, "`products`": products.matmul}
 TIMES, TURNS = 4, 7  # rounds of the loop; calls
 

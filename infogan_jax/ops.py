@@ -19,8 +19,6 @@ The price: no forward-mode derivatives (`jax.jvp`) through the convolutions. Rev
 over reverse, as gradient penalties need it, works to any order.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -29,9 +27,7 @@ from infogan_jax import products, winograd
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))  # A pixel of padding on each side.
-_WIDE = (
-    32  # Channels and features from which on `winograd` saves time, for many images.
-)
+_WIDE = 32  # Channels and features from which on `winograd` gains, for many images.
 
 
 @jax.custom_vjp
@@ -49,7 +45,7 @@ def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
       ValueError: an odd height or width.
     """
     _check_even(x)
-    return _by_platform(_conv, _plain_conv, x, kernel)
+    return _by_platform(_plain_conv, _conv, _conv_by_tiles, x, kernel)
 
 
 @jax.custom_vjp
@@ -63,7 +59,8 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
       [B, 2H, 2W, F].
     """
-    return _by_platform(_transpose_by_blocks, _plain_transpose, x, kernel)
+    blocks, tiles = _transpose_by_blocks, _transpose_by_tiles
+    return _by_platform(_plain_transpose, blocks, tiles, x, kernel)
 
 
 def hide_constant(number: float) -> jax.Array:
@@ -87,9 +84,15 @@ def _check_even(x):
         raise ValueError(f"sides must be even to be halved, not {x.shape[1:3]}.")
 
 
-def _by_platform(ours, plain, *arrays):
-    """Our form where it was measured to be the faster one."""
-    return lax.platform_dependent(*arrays, cpu=ours, cuda=ours, default=plain)
+def _by_platform(plain, ours, tiles, x, other):
+    """The form that was measured to be the fastest one.
+
+    The one by `winograd` is where a CPU gains by fewer products of more arrays; of two
+    bytes the sums before a product would be rounded too coarsely.
+    """
+    is_wide = x.dtype.itemsize >= 4 and min(x.shape[3], other.shape[3]) >= _WIDE
+    on_cpu = tiles if is_wide else ours
+    return lax.platform_dependent(x, other, cpu=on_cpu, cuda=ours, default=plain)
 
 
 def _plain_conv(x, kernel):
@@ -105,12 +108,7 @@ def _plain_transpose(x, kernel):
 @jax.custom_vjp
 def _learning_conv(x, kernel):
     """`strided_conv` where the kernel's gradient will want the same of x as well."""
-
-    def ours(x, kernel):
-        n_features = kernel.shape[3]
-        return _if_wide(n_features, _conv_by_tiles, _conv_by_patches, x, kernel)
-
-    return _by_platform(ours, _plain_conv, x, kernel)
+    return _by_platform(_plain_conv, _conv_by_patches, _conv_by_tiles, x, kernel)
 
 
 def _conv_forward(x, kernel):
@@ -147,19 +145,7 @@ def _adjoint(kernel):
 
 def _kernel_gradient(x, g):
     """Gradient of <g, strided_conv(x, kernel)> in the kernel: [4, 4, C, F]."""
-
-    def ours(x, g):
-        return _if_wide(g.shape[3], _by_tiles, _by_patches, x, g)
-
-    return _by_platform(ours, _by_convolution, x, g)
-
-
-def _if_wide(n_features, by_tiles, otherwise, x, other):
-    """The form by `winograd` where a CPU gains by fewer products of more arrays."""
-    # Of two bytes the sums before a product would be rounded too coarsely.
-    if x.dtype.itemsize < 4 or min(x.shape[3], n_features) < _WIDE:
-        return otherwise(x, other)
-    return lax.platform_dependent(x, other, cpu=by_tiles, default=otherwise)
+    return _by_platform(_by_convolution, _by_patches, _by_tiles, x, g)
 
 
 def _unless_kernels_vary(product):
@@ -191,22 +177,23 @@ def _conv_by_patches(x, kernel):
 
 @_unless_kernels_vary(_conv_by_patches)
 def _conv(x, kernel):
-    plain = functools.partial(products.on_cpu, _conv_by_patches, _plain_conv)
-    return _if_wide(kernel.shape[3], _conv_by_tiles, plain, x, kernel)
+    return products.on_cpu(_conv_by_patches, _plain_conv, x, kernel)
 
 
 def _conv_by_tiles(x, kernel):
     """A correlation of blocks of 2x2 pixels."""
-    n_channels, n_features = kernel.shape[2:]
-    taps = kernel.reshape(2, 2, 2, 2, n_channels, n_features).swapaxes(1, 2)
-    taps = taps.reshape(2, 2, 4 * n_channels, n_features)
+    taps = _regrouped(kernel).reshape(2, 2, -1, kernel.shape[3])
     return winograd.correlate(_squares(x), taps)
 
 
 def _by_tiles(x, g):
     taps = winograd.kernel_gradient(_squares(x), g)
-    taps = taps.reshape(2, 2, 2, 2, x.shape[3], g.shape[3]).swapaxes(1, 2)
-    return taps.reshape(4, 4, x.shape[3], g.shape[3])
+    return _regrouped(taps).reshape(4, 4, -1, g.shape[3])
+
+
+def _regrouped(taps):
+    """From 4x4 taps to 2x2 of blocks of 2x2, and back: [2, 2, 2, 2, C, F]."""
+    return taps.reshape(2, 2, 2, 2, -1, taps.shape[-1]).swapaxes(1, 2)
 
 
 def _squares(x):
@@ -258,44 +245,47 @@ def _transpose_by_blocks(x, kernel):
     Pixel (2i - 1 + a, 2j - 1 + b) of the result is (a, b) of block (i, j), and depends
     on no pixels of x but (i - 1, j - 1) to (i, j).
     """
-    batch, height, width, _ = x.shape
-    n_features = kernel.shape[3]
-    taps = jnp.flip(kernel, (0, 1)).reshape(2, 2, 2, 2, -1, n_features)
-    blocks = (_overlapped if n_features == 1 else _convolved)(x, taps)
-    pixels = blocks.transpose(0, 1, 3, 2, 4, 5)
-    shape = batch, 2 * height + 2, 2 * width + 2, n_features
-    return pixels.reshape(shape)[:, 1:-1, 1:-1]
+    blocks = _overlapped if kernel.shape[3] == 1 else _convolved
+    return _in_place(blocks(x, _to_blocks(kernel)))
 
 
-def _overlapped(x, taps):
+def _transpose_by_tiles(x, kernel):
+    return _in_place(winograd.correlate(jnp.pad(x, _AROUND), _to_blocks(kernel)))
+
+
+def _to_blocks(kernel):
+    """The kernel from 2x2 pixels to a block, its features: [2, 2, C, 4 F]."""
+    n_channels, n_features = kernel.shape[2:]
+    taps = jnp.flip(kernel.reshape(2, 2, 2, 2, n_channels, n_features), (1, 3))
+    return taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, n_channels, 4 * n_features)
+
+
+def _in_place(blocks):
+    """The pixels of the blocks, [B, H + 1, W + 1, 4 F]: [B, 2H, 2W, F]."""
+    batch, rows, columns, _ = blocks.shape
+    pixels = blocks.reshape(batch, rows, columns, 2, 2, -1).swapaxes(2, 3)
+    return pixels.reshape(batch, 2 * rows, 2 * columns, -1)[:, 1:-1, 1:-1]
+
+
+def _overlapped(x, kernel):
     """The blocks as sums of what each pixel gives to the four that it touches.
 
     A convolution to one channel's blocks has four outputs, which XLA:CPU does slowly.
     """
-    n_channels, n_features = taps.shape[4:]
-    by_pixel = taps.transpose(4, 0, 2, 1, 3, 5).reshape(n_channels, -1)
-    shares = products.matmul(x, by_pixel)
-    shares = shares.reshape(*x.shape[:3], 2, 2, 2, 2, n_features)
+    by_pixel = jnp.flip(kernel, (0, 1)).transpose(2, 0, 1, 3)
+    shares = products.matmul(x, by_pixel.reshape(x.shape[3], -1))
+    shares = shares.reshape(*x.shape[:3], 2, 2, kernel.shape[3])
     return sum(
-        jnp.pad(shares[:, :, :, a, b], ((0, 0), (a, 1 - a), (b, 1 - b)) + 3 * ((0, 0),))
+        jnp.pad(shares[:, :, :, a, b], ((0, 0), (a, 1 - a), (b, 1 - b), (0, 0)))
         for a in (0, 1)
         for b in (0, 1)
     )
 
 
 @_unless_kernels_vary(_overlapped)
-def _convolved(x, taps):
-    """The blocks by a 2x2 convolution: [B, H + 1, W + 1, 2, 2, F]."""
-    n_channels, n_features = taps.shape[4:]
-    kernel = jnp.flip(taps, (0, 2)).transpose(0, 2, 4, 1, 3, 5)
-    kernel = kernel.reshape(2, 2, n_channels, 4 * n_features)
-    plain = functools.partial(products.on_cpu, _by_corners, _by_2x2)
-    blocks = _if_wide(n_features, _blocks_by_tiles, plain, x, kernel)
-    return blocks.reshape(*blocks.shape[:3], 2, 2, n_features)
-
-
-def _blocks_by_tiles(x, kernel):
-    return winograd.correlate(jnp.pad(x, _AROUND), kernel)
+def _convolved(x, kernel):
+    """The blocks by a 2x2 convolution."""
+    return products.on_cpu(_by_corners, _by_2x2, x, kernel)
 
 
 def _by_2x2(x, kernel):
