@@ -79,8 +79,14 @@ def test_all_kernel_gradients_are_the_same(form, arrays):
 
 @pytest.mark.parametrize("fast", [ops.strided_conv, ops.conv_transpose])
 @pytest.mark.parametrize("of", [lambda conv: conv, gradients])
-def test_seeds_with_kernels_of_their_own_need_no_grouped_convolution(of, fast):
-    x, kernels = jnp.zeros((2, 4, 4, 5)), jnp.zeros((N, 4, 4, 5, 7))
+@pytest.mark.parametrize(("channels", "features"), [(5, 7), (32, 32)])
+def test_seeds_with_kernels_of_their_own_need_no_grouped_convolution(
+    channels, features, of, fast
+):
+    x, kernels = (
+        jnp.zeros((2, 4, 4, channels)),
+        jnp.zeros((N, 4, 4, channels, features)),
+    )
     for axes, images in ((None, x), (0, jnp.stack([x] * N))):
         together = jax.vmap(of(fast), (axes, 0))
         text = jax.jit(together).lower(images, kernels).as_text()
