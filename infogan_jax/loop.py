@@ -33,8 +33,9 @@ Stop = console.Stop
 _KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
 _FAILED = 1000  # No signal has this number.
 _AT_MOST = 100  # updates per dispatch
-# How long one should take: what Ctrl-C and the progress have to wait for.
-_SECONDS = 1.0
+# How long one should take: what Ctrl-C and the progress have to wait for. On a CPU each
+# maps its memory anew, a seventh of the time of one update of the paper's network.
+_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -230,7 +231,7 @@ def _next_stop(step, options):
 
 
 class _Pace:
-    """How many updates to dispatch at once: as many as take about a second."""
+    """How many updates to dispatch at once: as many as take about `_SECONDS`."""
 
     def __init__(self):
         self._length, self._dispatched, self._when = 1, 0, None

@@ -1,8 +1,13 @@
 """SIGINT and SIGTERM: what they do while a run trains, and elsewhere."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
+
+_WAITING = b"""
+stopping once what is under way is done and saved; a second signal kills at once
+"""
 
 
 class Interrupted(BaseException):
@@ -16,7 +21,8 @@ class Interrupted(BaseException):
 class Interrupts:
     """Handles the first SIGINT or SIGTERM; the second one kills, as by default.
 
-    Inside `deferred()` it is only noted in `signal`; elsewhere it raises `Interrupted`.
+    Inside `deferred()` it is only noted in `signal`, and whoever sent it told that it
+    waits; elsewhere it raises `Interrupted`.
     """
 
     def __enter__(self) -> "Interrupts":
@@ -47,3 +53,6 @@ class Interrupts:
             signal.signal(each, signal.SIG_DFL)
         if not self._is_deferred:
             raise Interrupted(number)
+        # By no stream: one that is just writing a line cannot be entered twice.
+        with contextlib.suppress(OSError):
+            os.write(2, _WAITING)

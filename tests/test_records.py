@@ -101,7 +101,7 @@ def test_a_run_can_be_resumed_only_once_its_header_is_whole(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_only_the_first_signal_waits_and_only_where_deferred(number):
+def test_only_the_first_signal_waits_and_only_where_deferred(number, capfd):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with signals.Interrupts() as interrupts:
         with interrupts.deferred():
@@ -109,11 +109,13 @@ def test_only_the_first_signal_waits_and_only_where_deferred(number):
         with pytest.raises(signals.Interrupted) as raised:
             signal.raise_signal(number)
         assert raised.value.signal == number
+    assert capfd.readouterr().err == ""
     with signals.Interrupts() as interrupts, interrupts.deferred():
         signal.raise_signal(number)
         assert interrupts.signal == number
         for each in (signal.SIGINT, signal.SIGTERM):
             assert signal.getsignal(each) == signal.SIG_DFL
+    assert "a second signal kills at once" in capfd.readouterr().err
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
 
 
