@@ -83,10 +83,8 @@ def test_all_kernel_gradients_are_the_same(form, arrays):
 def test_seeds_with_kernels_of_their_own_need_no_grouped_convolution(
     channels, features, of, fast
 ):
-    x, kernels = (
-        jnp.zeros((2, 4, 4, channels)),
-        jnp.zeros((N, 4, 4, channels, features)),
-    )
+    x = jnp.zeros((2, 4, 4, channels))
+    kernels = jnp.zeros((N, 4, 4, channels, features))
     for axes, images in ((None, x), (0, jnp.stack([x] * N))):
         together = jax.vmap(of(fast), (axes, 0))
         text = jax.jit(together).lower(images, kernels).as_text()
