@@ -82,6 +82,13 @@ def chosen(reports: list[dict]) -> str:
     return text
 
 
+def mean_of_surest(accuracies, k: int) -> float:
+    """Mean accuracy of the surest of k runs, over all sets of k; least sure first."""
+    # Run i is the surest of a set whose others are k - 1 of those before it.
+    sets = [math.comb(i, k - 1) for i in range(len(accuracies))]
+    return float(np.average(accuracies, weights=sets))
+
+
 def of_every(reports: list[dict]) -> list[str]:
     """What training k seeds and keeping the surest gives, over all sets of k of them.
 
@@ -95,10 +102,41 @@ def of_every(reports: list[dict]) -> list[str]:
         "|---|---|---|",
     ]
     for k in (k for k in (1, 2, 3, 4, 6, 8) if k <= len(reports)):
-        # Run i is the surest of a set whose others are k - 1 of those before it.
-        sets = [math.comb(i, k - 1) for i in range(len(reports))]
-        mean = np.average(accuracies, weights=sets)
-        rows.append(f"| {k} | {mean:.4f} | {min(accuracies[k - 1 :]):.4f} |")
+        mean, worst = mean_of_surest(accuracies, k), min(accuracies[k - 1 :])
+        rows.append(f"| {k} | {mean:.4f} | {worst:.4f} |")
+    return rows
+
+
+def how_soon(reports: list[dict], k: int = 4) -> list[str]:
+    """What the surest of k seeds becomes, if it is chosen before the end.
+
+    Markdown: a row for each evaluation that all runs had, ten at most, with Spearman's
+    correlation of the information then and the accuracy at the end. None for k seeds or
+    fewer, or where runs lack the measure.
+    """
+    curves = [
+        {
+            line["step"]: line["image_information"]
+            for line in lines
+            if "image_information" in line
+        }
+        for lines in (table.lines(r["run"], "accuracy.jsonl") for r in reports)
+    ]
+    steps = sorted(set.intersection(*map(set, curves)))
+    if len(reports) <= k or not steps:
+        return []
+    accuracies = np.array([report["accuracy"] for report in reports])
+    rows = [
+        f"| chosen after update | mean accuracy at the end, of the surest of {k} | "
+        "Spearman's correlation, information then and accuracy at the end |",
+        "|---|---|---|",
+    ]
+    every = math.ceil(len(steps) / 10)
+    for step in steps[(len(steps) - 1) % every :: every]:
+        information = [curve[step] for curve in curves]
+        mean = mean_of_surest(accuracies[np.argsort(information)], k)
+        together = stats.spearmanr(information, accuracies).statistic
+        rows.append(f"| {step:,} | {mean:.4f} | {together:.2f} |")
     return rows
 
 
@@ -107,16 +145,7 @@ def write(out: Path, reports: list[dict]) -> None:
     accuracies = [report["accuracy"] for report in reports]
     ordered = sorted(reports, key=lambda report: report["accuracy"])
     median, worst = ordered[(len(ordered) - 1) // 2], ordered[0]
-    lines = [table.summary([report["run"] for report in reports]), ""]
-    lines += [
-        f"Median {statistics.median(accuracies):.4f}, worst {worst['accuracy']:.4f} "
-        f"(seed {worst['seed']}), best {ordered[-1]['accuracy']:.4f}; median NMI "
-        f"{statistics.median(r['nmi'] for r in reports):.3f}.",
-        "",
-        chosen(reports),
-        "",
-        *of_every(reports),
-        "",
+    rows = [
         f"| seed | digits that share a category (each at least {SHARE:.0%} of it) | "
         f"digits in several categories (at least {SHARE:.0%} each) |",
         "|---|---|---|",
@@ -124,12 +153,23 @@ def write(out: Path, reports: list[dict]) -> None:
     for report in reports:
         merged = ", ".join("+".join(map(str, digits)) for digits in report["merged"])
         split = ", ".join(map(str, report["split"]))
-        lines.append(f"| {report['seed']} | {merged or '-'} | {split or '-'} |")
-    (out / "report.md").write_text("\n".join(lines) + "\n")
-    rows = [{**report, "run": report["run"].name} for report in reports]
-    records.write_json(out / "report.json", rows)
+        rows.append(f"| {report['seed']} | {merged or '-'} | {split or '-'} |")
+    parts = [
+        table.summary([report["run"] for report in reports]),
+        f"Median {statistics.median(accuracies):.4f}, worst {worst['accuracy']:.4f} "
+        f"(seed {worst['seed']}), best {ordered[-1]['accuracy']:.4f}; median NMI "
+        f"{statistics.median(r['nmi'] for r in reports):.3f}.",
+        chosen(reports),
+        "\n".join(of_every(reports)),
+        "\n".join(how_soon(reports)),
+        "\n".join(rows),
+    ]
+    text = "\n\n".join(filter(None, parts))
+    (out / "report.md").write_text(text + "\n")
+    named = [{**report, "run": report["run"].name} for report in reports]
+    records.write_json(out / "report.json", named)
     draw(out, accuracies, median, worst)
-    print("\n".join(lines))
+    print(text)
     print(f"the report is {out / 'report.md'}")
 
 

@@ -1,6 +1,7 @@
 """Reports over seeds, and tables: every run is counted, once, and nothing is mixed."""
 
 import argparse
+import itertools
 import json
 import pathlib
 import shutil
@@ -277,6 +278,48 @@ def test_the_surest_run_is_chosen_and_its_place_among_all_is_told():
     del reports[1]["image_information"]  # As runs of before it have none.
     assert seeds_report.chosen(reports).startswith("None is chosen")
     assert not seeds_report.of_every(reports)
+
+
+def with_curves(directory, curves, accuracies):
+    """Reports of runs whose information on test images is known at some updates."""
+    reports = []
+    for seed, (curve, accuracy) in enumerate(zip(curves, accuracies, strict=True)):
+        run = directory / f"seed-{seed}"
+        run.mkdir()
+        lines = [{"step": s, "image_information": nats} for s, nats in curve.items()]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (run / "accuracy.jsonl").write_text(text)
+        reports.append({"run": run, "accuracy": accuracy})
+    return reports
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_how_soon_the_surest_run_shows_is_told(k, tmp_path):
+    accuracies = (0.5, 0.9, 0.6, 0.8, 0.7)
+    curves = (
+        {10: 5.0, 20: 1.0, 30: 2.0},
+        {10: 1.0, 20: 5.0, 30: 1.0, 40: 9.0},  # Of 40 the others tell nothing.
+        {10: 4.0, 20: 2.0, 30: 3.0},
+        {10: 2.0, 20: 4.0, 30: 4.0},
+        {10: 3.0, 20: 3.0, 30: 5.0},
+    )
+    reports, expected = with_curves(tmp_path, curves, accuracies), []
+    # The other way round; in the accuracies' order; and 1 - 6 (1 + 16 + 1 + 4) / 120.
+    for step, together in ((10, "-1.00"), (20, "1.00"), (30, "-0.10")):
+        sets = itertools.combinations(range(5), k)
+        kept = [max(runs, key=lambda run, at=step: curves[run][at]) for runs in sets]
+        mean = np.mean([accuracies[run] for run in kept])
+        expected.append(f"| {step} | {mean:.4f} | {together} |")
+    assert seeds_report.how_soon(reports, k)[2:] == expected
+    assert not seeds_report.how_soon(reports[:k], k)  # The surest of all is no choice.
+
+
+def test_ten_evaluations_of_a_long_run_are_shown_at_most_with_the_last(tmp_path):
+    curves = [{s: float(s + seed) for s in range(100, 2400, 100)} for seed in range(5)]
+    rows = seeds_report.how_soon(with_curves(tmp_path, curves, np.arange(5) / 10))[2:]
+    assert [row.split(" | ")[0] for row in rows] == [
+        f"| {step:,}" for step in range(200, 2400, 300)
+    ]
 
 
 @pytest.mark.parametrize("option", ["--seed=3", "--resume"])
