@@ -1,10 +1,11 @@
-"""Names for what functions take and give, for their annotations."""
+"""What functions take and give: names for annotations, and two helpers with types."""
 
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Array = jax.Array | np.ndarray
@@ -15,6 +16,11 @@ Metrics = dict[str, jax.Array]  # Scalars by name; with an axis, of several step
 Axis = str | tuple[str, ...] | None  # Of a mapped axis, or axes, that split a batch.
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def as_float(x: Array) -> jax.Array:
+    """The same numbers as floats; of whole numbers in the default float type."""
+    return jnp.asarray(x, jnp.result_type(x, float))
 
 
 def jit(**options: Any) -> Callable[[F], F]:

@@ -200,6 +200,14 @@ def test_log_prob_takes_codes_of_whole_numbers_too(latent, code, expected, dtype
     assert found.tolist() == [pytest.approx(expected)]
 
 
+@pytest.mark.parametrize("latent", [*ALL, Uniform(sigma=0.5)], ids=repr)
+def test_parameters_of_whole_numbers_are_those_of_as_many_floats(latent):
+    q = np.arange(3 * latent.n_params, dtype=np.int32).reshape(3, -1) % 3 - 1
+    c = draws(latent, 3)
+    for found in (latent.mean, lambda q: latent.log_q(q, c)):
+        np.testing.assert_array_equal(found(q), found(q.astype(np.float32)))
+
+
 def test_perfect_logits_cost_nothing():
     c = jnp.eye(10)
     assert (-Categorical(10).log_q(20 * c, c)).max() < 1e-4

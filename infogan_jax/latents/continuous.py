@@ -58,8 +58,9 @@ class _NormalQ:
         a hard maximum would leave no gradient below it.
         """
         chex.assert_axis_dimension(q, -1, self.n_params)
+        q = types.as_float(q)
         if self.sigma is not None:
-            return jnp.asarray(q), jnp.full_like(q, self.sigma)
+            return q, jnp.full_like(q, self.sigma)
         mean, raw = jnp.split(q, 2, -1)
         return mean, self.sigma_min + jnp.exp(_LIMIT * jnp.tanh(raw / _LIMIT))
 

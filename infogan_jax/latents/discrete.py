@@ -48,7 +48,7 @@ class Categorical:
         pass 0.8414 nats for ten values.
         """
         chex.assert_equal_shape((q, c))
-        return (jax.nn.log_softmax(q) * c).sum(-1)
+        return (jax.nn.log_softmax(types.as_float(q)) * c).sum(-1)
 
     def entropy(self) -> float:
         """H(c) = ln n."""
@@ -60,7 +60,7 @@ class Categorical:
 
     def mean(self, q: types.Array) -> jax.Array:
         """Q's probabilities, [B, n]."""
-        return jax.nn.softmax(q)
+        return jax.nn.softmax(types.as_float(q))
 
     def grid(self, n: int) -> jax.Array:
         """The values in order, and again from the first on; `n` rows, [n, self.n]."""
@@ -115,7 +115,7 @@ class Bernoulli:
     def log_q(self, q: types.Array, c: types.Array) -> jax.Array:
         """Log Q(c|x) of `c` [B, size] under logits `q` [B, size]; [B]."""
         chex.assert_equal_shape((q, c))
-        q, c = jnp.asarray(q), jnp.asarray(c)
+        q, c = types.as_float(q), types.as_float(c)
         # c log s(q) + (1-c) log s(-q), with log s(x) = -softplus(-x): always finite.
         return (c * q - jax.nn.softplus(q)).sum(-1)
 
@@ -130,7 +130,7 @@ class Bernoulli:
 
     def mean(self, q: types.Array) -> jax.Array:
         """Q(c = 1|x), [B, size]."""
-        return jax.nn.sigmoid(q)
+        return jax.nn.sigmoid(types.as_float(q))
 
     def grid(self, n: int) -> jax.Array:
         """All coins 0, then all coins 1, in turns; [n, size]."""
