@@ -83,6 +83,15 @@ def test_modularity_is_one_for_the_factors_and_a_dead_code_counts_zero():
     assert metrics.modularity(dead, factors) == pytest.approx(3 / 4)
 
 
+def test_a_code_that_is_constant_but_for_rounding_takes_part():
+    codes, factors = sampled(0, 800)
+    constant = np.full(len(codes), 0.1)
+    constant[7] = np.nextafter(0.1, 1)  # Less than twenty numbers lie between them.
+    with_it = np.c_[codes, constant]
+    assert metrics.mig(with_it, factors) == metrics.mig(codes, factors)
+    assert 0 <= metrics.modularity(with_it, factors) <= 1
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_sap_by_a_second_route_in_both_protocols(seed):
     codes, factors = sampled(seed, 300)

@@ -185,6 +185,9 @@ def test_measures_of_images_without_a_slope():
     for measure in (metrics.slant, metrics.width, metrics.stroke_area):
         with pytest.raises(ValueError, match="down to -1; .* black is 0"):
             measure(2 * leaning(0.3) - 1)
+        for bad in (np.nan, np.inf):
+            with pytest.raises(ValueError, match="NaN or infinity"):
+                measure(np.full((1, 8, 8, 1), bad))
 
 
 def test_purity_lets_clusters_share_a_label():

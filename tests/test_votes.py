@@ -356,3 +356,13 @@ def test_a_constant_code_wins_no_vote(constant, dtype):
     assert metrics.factor_vae(with_constant, factors) == 1.0
     votes = metrics.draw_votes(with_constant, factors, 200, 50, seed=0)
     assert metrics.factor_vae_score(votes, with_constant.std(0)) == 1.0
+
+
+def test_a_code_that_is_constant_but_for_rounding_wins_no_vote():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 4, (2000, 3))
+    codes = factors + 0.05 * rng.normal(size=factors.shape)
+    angle = rng.uniform(0, 7, len(codes))
+    constant = 0.1 * np.sin(angle) ** 2 + 0.1 * np.cos(angle) ** 2
+    assert 0 < np.ptp(constant) < 1e-15
+    assert metrics.factor_vae(np.c_[codes, constant], factors) == 1.0

@@ -101,12 +101,13 @@ def number_values(factors: np.ndarray) -> np.ndarray:
 def bin_codes(codes: np.ndarray, bins: int) -> np.ndarray:
     """Each code in `bins` intervals of equal width over its own range, int64 [N, L].
 
-    By NumPy's edges, as disentanglement_lib has it: a value that lies on one must not
-    fall to either side by rounding.
+    By the edges of NumPy's histograms, as disentanglement_lib has it: a value that lies
+    on one must not fall to either side by rounding. (They themselves refuse a code that
+    is constant but for rounding.)
     """
     rules.check_whole("bins", bins, 2)
     binned = [
-        np.digitize(code, np.histogram_bin_edges(code, bins)[:-1]) - 1
+        np.digitize(code, np.linspace(code.min(), code.max(), bins + 1)[:-1]) - 1
         for code in codes.T
     ]
     return np.stack(binned, 1)

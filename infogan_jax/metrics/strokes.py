@@ -14,7 +14,7 @@ def slant(images: ArrayLike) -> np.ndarray:
       images: [N, H, W, 1], white on black; black is 0, white as high as it may be.
 
     Raises:
-      ValueError: images of another shape, or negative ones.
+      ValueError: images of another shape, or with pixels below 0 or not finite.
     """
     return _slope(*_from_centre(images))[:, 0, 0]
 
@@ -29,7 +29,7 @@ def width(images: ArrayLike) -> np.ndarray:
       images: [N, H, W, 1], white on black; black is 0, white as high as it may be.
 
     Raises:
-      ValueError: images of another shape, or negative ones.
+      ValueError: images of another shape, or with pixels below 0 or not finite.
     """
     share, x, y = _from_centre(images)
     distance = x - _slope(share, x, y) * y
@@ -43,7 +43,7 @@ def stroke_area(images: ArrayLike) -> np.ndarray:
       images: [N, H, W, 1], white on black; black is 0.
 
     Raises:
-      ValueError: images of another shape, or negative ones.
+      ValueError: images of another shape, or with pixels below 0 or not finite.
     """
     return _ink(images).mean((1, 2))
 
@@ -52,6 +52,8 @@ def _ink(images):
     images = np.asarray(images, np.float64)
     if images.ndim != 4 or images.shape[-1] != 1:
         raise ValueError(f"images must be [N, H, W, 1], not {images.shape}.")
+    if not np.isfinite(images).all():
+        raise ValueError("images hold NaN or infinity.")
     if not (images >= 0).all():
         raise ValueError(
             f"images reach down to {images.min():g}; rescale them so that black is 0."

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from infogan_jax import rules
 from infogan_jax.metrics import inputs
 
+_ROUNDING = 1e-12  # Of the largest number of a code, in float64.
+
 
 class Votes(NamedTuple):
     """Codes of groups of images, and the factor that each group shares.
@@ -131,8 +133,9 @@ def factor_vae_score(
         raise ValueError(f"spread must be [L], finite and at least 0, not {spread}.")
     _check_votes(train, len(spread))
     _check_tells(train)
-    # A constant's mean is rounded: the deviation that comes of it need not be 0.
-    varies = np.ptp(np.asarray(train.codes, np.float64), (0, 1)) > 0
+    # The mean is rounded: what is constant, but for rounding, deviates by that.
+    codes = np.asarray(train.codes, np.float64)
+    varies = np.ptp(codes, (0, 1)) > _ROUNDING * np.abs(codes).max((0, 1))
     alive = varies & (spread >= prune) & (spread > 0)
     if not alive.any():
         return 0.0
