@@ -1,10 +1,13 @@
 """Loading, offline: local files, a loopback server, patched hashes."""
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import http.server
 import os
+import pathlib
+import ssl
 import struct
 import threading
 import time
@@ -191,6 +194,28 @@ def test_a_connection_that_breaks_off_is_an_error(server, packed, registered, tm
     content = packed[f"{PARTS[0]}.gz"]
     server.answers[f"{PARTS[0]}.gz"] = (200, content[:100], len(content))
     fails(tmp_path, "cut at|cannot be reached")
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), ssl.SSLError(1)])
+def test_a_connection_that_is_reset_is_named_with_a_way_out(
+    error, registered, tmp_path, monkeypatch
+):
+    def reset(address, deadline):
+        raise error
+
+    monkeypatch.setattr(idx, "_download", reset)
+    assert "--data bundled" in fails(tmp_path, f"{PARTS[0]}.gz cannot be reached")
+
+
+def test_a_disk_that_fills_up_is_named(
+    server, packed, registered, tmp_path, monkeypatch
+):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    serve(server, packed)
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    fails(tmp_path, "cannot write to .*mnist: No space left on device; .*--data-dir")
 
 
 def test_a_login_page_is_not_taken_for_data(server, registered, tmp_path):

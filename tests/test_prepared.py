@@ -85,6 +85,13 @@ def test_a_prepared_directory_is_read_whole(prepared):
     assert sorted(x.tobytes() for x in found) == sorted(x.tobytes() for x in images)
 
 
+def test_a_directory_of_the_users_home_is_found(prepared, monkeypatch):
+    directory, _ = prepared
+    monkeypatch.setenv("HOME", str(directory.parent))
+    loaded = data.load("tfds:tiny_images", f"~/{directory.name}")
+    assert len(loaded.train["label"]) == 8
+
+
 def test_features_named_label_something_are_the_factors(prepared):
     directory, images = prepared
     loaded = data.load("tfds:tiny_images", directory)

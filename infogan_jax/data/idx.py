@@ -5,10 +5,12 @@ download and preparation need TensorFlow, retry a dead network for minutes and c
 files even where nothing is missing, so the bytes are fetched and hashed here.
 """
 
+import contextlib
 import gzip
 import hashlib
 import http.client
 import os
+import ssl
 import struct
 import time
 import urllib.error
@@ -32,6 +34,13 @@ _FILES = {
 }
 _TIMEOUT = 15.0  # seconds of silence from a server
 _CHUNK = 1 << 16
+_UNREACHABLE = (
+    TimeoutError,
+    ConnectionError,
+    ssl.SSLError,
+    urllib.error.URLError,
+    http.client.HTTPException,
+)
 
 
 def read(
@@ -114,15 +123,10 @@ def _fetch(name, packed, deadline):
         f"Put the four files of {SOURCES[name]} into {packed.parent}, name another "
         "directory that has them (--data-dir), or use --data bundled."
     )
-    try:
+    partial = packed.with_name(f"{packed.name}.{os.getpid()}.part")
+    with _telling_where(packed.parent):
         packed.parent.mkdir(parents=True, exist_ok=True)
-        partial = packed.with_name(f"{packed.name}.{os.getpid()}.part")
         partial.touch()
-    except OSError as error:
-        raise OSError(
-            f"cannot write to {packed.parent}: {error.strerror}; name another "
-            "directory with --data-dir."
-        ) from error
     try:
         data = _download(address, deadline)
         if len(data) < info.size:
@@ -135,21 +139,34 @@ def _fetch(name, packed, deadline):
                 f"registered {info.checksum[:12]}...): a proxy or login page? Nothing "
                 f"was kept. {advice}"
             )
-        partial.write_bytes(data)
-        if packed.exists():  # It may be the user's own.
-            packed.replace(packed.with_name(f"{packed.name}.damaged"))
-        partial.replace(packed)
+        with _telling_where(packed.parent):
+            partial.write_bytes(data)
+            if packed.exists():  # It may be the user's own.
+                packed.replace(packed.with_name(f"{packed.name}.damaged"))
+            partial.replace(packed)
     except urllib.error.HTTPError as error:
         error.close()
         raise OSError(
             f"{address} answers {error.code} {error.reason}: it may have moved. "
             f"{advice}"
         ) from error
-    except (TimeoutError, urllib.error.URLError, http.client.HTTPException) as error:
+    except _UNREACHABLE as error:
         reason = getattr(error, "reason", error)
         raise OSError(f"{address} cannot be reached ({reason}). {advice}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _telling_where(folder):
+    """A directory that cannot be written, or a full disk, is told by its name."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {folder}: {error.strerror}; name another directory with "
+            "--data-dir."
+        ) from error
 
 
 def _download(address, deadline):

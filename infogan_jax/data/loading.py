@@ -93,7 +93,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         train, test = _READERS[kind](paths.expand(rest))
         return Dataset(name, train, test, f"{len(train['label'])} images of {rest}")
     if colon and kind == "tfds":
-        train, test = prepared.read(rest, data_dir)
+        train, test = prepared.read(rest, paths.expand(data_dir) if data_dir else None)
         return Dataset(name, train, test, f"TFDS's prepared {rest}")
     if name == "bundled":
         return _bundled("the 10,000 digits that come with the package")
