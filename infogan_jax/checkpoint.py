@@ -8,6 +8,7 @@ every array is stored beside them and compared when they are loaded.
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import zlib
@@ -159,8 +160,10 @@ def set_aside(directory: str | os.PathLike[str], step: int) -> Path:
     if not (folder / str(step)).is_dir():
         raise FileNotFoundError(f"{folder} holds no step {step}, only {steps(folder)}.")
     aside.mkdir(exist_ok=True)
-    number = sum(path.name.startswith(f"{step}-") for path in aside.iterdir())
-    return (folder / str(step)).rename(aside / f"{step}-{number}")
+    places = (aside / f"{step}-{number}" for number in itertools.count())
+    return (folder / str(step)).rename(
+        next(place for place in places if not place.exists())
+    )
 
 
 def restore(

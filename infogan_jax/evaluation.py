@@ -208,7 +208,7 @@ def _confusion(config, state, split, n_labels):
     """Q's logits [N, n] of the first categorical code, and counts [n, n_labels]."""
     logits = _logits(config, infer_all(config, state, split["image"]))
     labels = np.asarray(split["label"])
-    n_labels = labels.max() + 1 if n_labels is None else n_labels
+    n_labels = int(labels.max()) + 1 if n_labels is None else n_labels
     n = logits.shape[1]
     return logits, metrics.contingency(logits.argmax(1), labels, n, n_labels)
 

@@ -94,8 +94,9 @@ def categories(
     `label_of` [n] names the rows.
 
     Raises:
-      ValueError: the code is no categorical one.
+      ValueError: the code is no categorical one, or there is none of this number.
     """
+    config.codes.check_index(code)
     part = config.codes.parts[code]
     if not isinstance(part, latents.Categorical):
         raise ValueError(f"code {code} has no categories: it is {part}.")
@@ -114,8 +115,14 @@ def sweep(
     """A continuous code from -2 to 2; all else is fixed along a row.
 
     A uniform code was only ever drawn from [-1, 1]: that range is marked.
+
+    Raises:
+      ValueError: the code is a discrete one, or there is none of this number.
     """
+    config.codes.check_index(code)
     part = config.codes.parts[code]
+    if isinstance(part, latents.Categorical | latents.Bernoulli):
+        raise ValueError(f"code {code} has nothing between its values: it is {part}.")
     values = np.linspace(-2, 2, steps)
     columns = np.repeat(values[:, None], part.dim, 1)
     images = inference.traverse(config, state, key, code, rows=10, values=columns)
@@ -141,7 +148,12 @@ def plane(
     """Two continuous codes over their priors' range, all else fixed.
 
     The code number `down` changes with the rows, `across` with the columns.
+
+    Raises:
+      ValueError: there is no code of one of these numbers.
     """
+    config.codes.check_index(down)
+    config.codes.check_index(across)
     parts = config.codes.parts
     drawn = inference.sample(config, state, key, 1)
     pieces = [np.repeat(x, steps * steps, 0) for x in config.codes.split(drawn.c)]

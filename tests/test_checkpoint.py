@@ -390,6 +390,10 @@ def test_a_step_may_be_set_aside_again(tiny, state, tmp_path):
     for number in range(2):
         checkpoint.save(tmp_path, tiny, state)
         assert checkpoint.set_aside(tmp_path, 0).name == f"0-{number}"
+    shutil.rmtree(tmp_path / "damaged" / "0-0")
+    for number in (0, 2):  # The second one stays where it is.
+        checkpoint.save(tmp_path, tiny, state)
+        assert checkpoint.set_aside(tmp_path, 0).name == f"0-{number}"
 
 
 def test_the_next_save_clears_what_a_kill_has_left(tiny, state, stepped, tmp_path):

@@ -103,6 +103,14 @@ def test_codes_are_recovered_from_fakes_and_the_bound_is_tight(model):
     assert number["information"] == pytest.approx(2.077, abs=1e-3)
 
 
+def test_labels_may_reach_the_end_of_their_type(model):
+    test = pictures([0, 1, 2, 0], [127, 3, 5, 127])
+    expected = evaluation.clustering(*model, test)
+    assert expected["hungarian"] == 1.0
+    narrow = test | {"label": test["label"].astype(np.int8)}
+    assert evaluation.clustering(*model, narrow) == expected
+
+
 def test_map_is_fitted_on_training_labels_and_measured_on_the_test(model):
     config, state = model
     train = pictures([0, 1, 2] * 10, [1, 2, 0] * 10)

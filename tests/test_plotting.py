@@ -99,6 +99,19 @@ def test_categories_are_named_by_their_label(config, model, key):
         plotting.categories(config, model, key, 1)
 
 
+def test_codes_that_cannot_be_drawn_are_refused(config, model, key):
+    with pytest.raises(ValueError, match="code 0 has nothing between its values"):
+        plotting.sweep(config, model, key, 0)
+    for draw, codes in (
+        (plotting.categories, [9]),
+        (plotting.sweep, [-1]),
+        (plotting.plane, [1, 9]),
+        (plotting.plane, [9, 1]),
+    ):
+        with pytest.raises(ValueError, match=r"there is no code .* are 0 \.\. 2"):
+            draw(config, model, key, *codes)
+
+
 def test_curves_draw_the_entropy_of_discrete_codes_only(config):
     lines = [
         {"step": s, "d/NonSaturating": 1.0, "info/0": 0.5, "info/1": 0.1, "info/2": 0.0}
