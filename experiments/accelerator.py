@@ -9,7 +9,6 @@ well such seeds do, `mnist_seeds.py --at-once` tells. `--quick` shrinks it for a
 
 import dataclasses
 import json
-import pathlib
 
 import benchmark
 import contenders
@@ -67,7 +66,9 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--seeds", type=options_lib.whole(1), default=16, help="at once" + show
     )
-    parser.add_argument("--out", default="accelerator.json", help="file" + show)
+    parser.add_argument(
+        "--out", type=options_lib.path, default="accelerator.json", help="file" + show
+    )
     parser.add_argument("--quick", action="store_true", help="a tiny version of it all")
     options = parser.parse_args(argv)
     try:
@@ -90,7 +91,7 @@ def main(argv=None) -> int:
         found[name] = value
         print(name, json.dumps(value), flush=True)
         try:
-            records.write_json(pathlib.Path(options.out), found)
+            records.write_json(options.out, found)
         except OSError as error:  # What was measured is printed.
             statuses.append(console.tell(error))
 

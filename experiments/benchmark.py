@@ -225,7 +225,7 @@ def main(argv=None) -> int:
     parser = options_lib.command(__doc__)
     show = " (default: %(default)s)"
     parser.add_argument(
-        "--batch-size", type=options_lib.whole(1), default=128, help="images" + show
+        "--batch-size", type=options_lib.whole(2), default=128, help="images" + show
     )
     parser.add_argument(
         "--width", type=options_lib.whole(1), default=64, help="channels" + show
@@ -251,7 +251,9 @@ def main(argv=None) -> int:
         help="leave bfloat16 out: on a CPU without products of it a step takes PyTorch "
         "half a minute",
     )
-    parser.add_argument("--json", metavar="PATH", help="write the rows")
+    parser.add_argument(
+        "--json", type=options_lib.path, metavar="PATH", help="write the rows"
+    )
     parser.add_argument(
         "--figure",
         type=options_lib.picture,
@@ -303,10 +305,10 @@ def main(argv=None) -> int:
     try:
         if options.json:
             told = [row | {"machine": where} for row in made]
-            records.write_json(pathlib.Path(options.json), told)
+            records.write_json(options.json, told)
         if options.figure:
             draw(made, options.figure)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # Matplotlib knows no such picture.
         return console.tell(error)
     return 0
 

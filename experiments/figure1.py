@@ -8,7 +8,6 @@ trunk learns from. Chen et al. 2016 (arXiv:1606.03657), section 7.1.
 The README has the result.
 """
 
-import pathlib
 import time
 
 import jax
@@ -96,9 +95,14 @@ def main(argv=None) -> int:
         help="updates (default: 1000)",
     )
     parser.add_argument("--seed", type=options_lib.seed, default=0, help="(default: 0)")
-    parser.add_argument("--out", default="runs/figure1", help="(default: runs/figure1)")
+    parser.add_argument(
+        "--out",
+        type=options_lib.path,
+        default="runs/figure1",
+        help="(default: runs/figure1)",
+    )
     options = parser.parse_args(argv)
-    out = pathlib.Path(options.out)
+    out = options.out
     try:
         dataset = data.load(options.data, options.data_dir)
         checks.check_images(presets.PAPER, dataset.train["image"])

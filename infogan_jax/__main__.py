@@ -43,7 +43,7 @@ def sample(
     seed: int,
     digit: int | None,
     values: Sequence[tuple[int, float]],
-    out: str,
+    out: Path,
 ) -> None:
     """A grid of n images; or their arrays, if `out` ends in .npz."""
     config, state = infogan_jax.restore(run, nets=("g",))
@@ -59,7 +59,7 @@ def sample(
             )
         chosen[code] = category
     drawn = inference.sample(config, state, jax.random.key(seed), n, c=chosen)
-    if Path(out).suffix == ".npz":
+    if out.suffix == ".npz":
         _write(out, lambda: np.savez_compressed(out, **drawn._asdict()))
         return
     columns = int(np.ceil(np.sqrt(n)))
@@ -69,7 +69,7 @@ def sample(
     _save_grid(images, f"{n} samples, seed {seed}", out)
 
 
-def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: str) -> None:
+def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: Path) -> None:
     """A grid in which one code moves along each row."""
     config, state = infogan_jax.restore(run, nets=("g",))
     key = jax.random.key(seed)
@@ -82,7 +82,7 @@ def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: str) ->
     _save_grid(images, f"code {code}, seed {seed}", out, names)
 
 
-def infer(run: str, images: str, out: str) -> None:
+def infer(run: str, images: str, out: Path) -> None:
     """Mean of Q(c|x) for every image, a line with its name; or arrays in an .npz."""
     config, state = infogan_jax.restore(run, nets=("trunk", "q"))
     pictures = data_lib.read_images(images)
@@ -92,7 +92,7 @@ def infer(run: str, images: str, out: str) -> None:
     if folder.is_dir():
         files = data_lib.list_images(folder)
         names = [path.relative_to(folder).as_posix() for path in files]
-    if Path(out).suffix == ".npz":
+    if out.suffix == ".npz":
         _write(out, lambda: np.savez_compressed(out, image=names, codes=means))
         return
 
@@ -167,7 +167,12 @@ def _parser():
     _common(p, "traversal.png")
     p = command(infer)
     p.add_argument("images", metavar="IMAGES", help="folder of images, .npz or .npy")
-    p.add_argument("--out", default="codes.csv", help="file (default: codes.csv)")
+    p.add_argument(
+        "--out",
+        type=options_lib.path,
+        default="codes.csv",
+        help="file (default: codes.csv)",
+    )
     p = command(evaluate)
     p.add_argument("--data", metavar="NAME", help="dataset (default: the run's)")
     p.add_argument("--data-dir", metavar="DIR", help="where it lies")

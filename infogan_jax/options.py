@@ -125,13 +125,13 @@ def path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def picture(text: str) -> str:
-    """The name of a picture's file; a type for argparse."""
+def picture(text: str) -> Path:
+    """A picture's file, ~ expanded; a type for argparse."""
     if not Path(text).suffix:  # Matplotlib would give it one of its own.
         raise argparse.ArgumentTypeError(
             f"{text!r} names no picture; give it an ending, such as .png"
         )
-    return text
+    return path(text)
 
 
 def positive(text: str) -> float:

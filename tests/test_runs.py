@@ -290,6 +290,7 @@ def test_sample_as_arrays_fixes_what_was_asked(finished, tmp_path):
     [
         (["--out", "threes"], "'threes' names no picture; give it an ending"),
         (["--out", "."], "'.' names no picture"),
+        (["--out", "~nobody-of-this-name/x.png"], "Write the whole path"),
         (["--seed", "-1"], "must lie in 0 .. 2**32 - 1, not -1"),
         (["--seed", str(2**32)], "must lie in 0 .. 2**32 - 1"),
     ],
