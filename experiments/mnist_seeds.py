@@ -27,6 +27,7 @@ import mnist
 import mnist_vat
 import seeds
 import seeds_report
+import table
 
 from infogan_jax import (
     Config,
@@ -246,7 +247,10 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
     path = run / "config.json"
     if path.exists():  # The committed results have none.
         config = Config.from_json(path.read_text())
-        if config != runs.configuration(experiment.build, before, config.image_shape):
+        # Its schedules are of the length that it began with.
+        steps = table.read(run, "environment.json").get("steps", before.steps)
+        began = dataclasses.replace(before, steps=steps)
+        if config != runs.configuration(experiment.build, began, config.image_shape):
             raise console.Stop(
                 f"{run} holds a run of another experiment, or of another version of "
                 f"{experiment.__name__}.py; name another directory by --out."

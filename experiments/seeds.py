@@ -18,9 +18,11 @@ def parse(text: str) -> list[int]:
             raise argparse.ArgumentTypeError(
                 f"{text!r} names no seeds; write numbers and ranges, such as 0-3,7."
             ) from None
+        if end < begin:
+            raise argparse.ArgumentTypeError(
+                f"{part} in {text!r} is an empty range; write the smaller seed first."
+            )
         found += range(begin, end + 1)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is an empty range of seeds.")
     return list(dict.fromkeys(found))
 
 
@@ -47,6 +49,14 @@ def given_options(experiment, rest: list[str]) -> dict:
 def run_of(out: pathlib.Path, seed: int) -> pathlib.Path:
     """Where a seed's run lies."""
     return out / f"seed-{seed}"
+
+
+def is_run_of(run: pathlib.Path, seed: int) -> bool:
+    """Whether a run is its seed's own; says so of a copy, which would count twice."""
+    is_own = run == run_of(run.parent, seed)
+    if not is_own:
+        print(f"{run} is left out: it holds a run of seed {seed}", flush=True)
+    return is_own
 
 
 def interrupted(number: int, step: int, steps: int) -> console.Stop:

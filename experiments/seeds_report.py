@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 
 import numpy as np
+import seeds
 import table
 from scipy import stats
 
@@ -45,11 +46,9 @@ def collect(out: Path) -> list[dict]:
     for run in out.glob("seed-*"):
         if (run / "evaluation.json").exists():
             seed, report = table.read(run, "run.json")["seed"], table.report_of(run)
-            if run.name != f"seed-{seed}":
-                print(f"{run} is left out: it holds a run of seed {seed}", flush=True)
-                continue
-            wrong = failures(report["confusion"])
-            found.append({"seed": seed, "run": run, **report, **wrong})
+            if seeds.is_run_of(run, seed):
+                wrong = failures(report["confusion"])
+                found.append({"seed": seed, "run": run, **report, **wrong})
     return sorted(found, key=lambda report: report["seed"])
 
 

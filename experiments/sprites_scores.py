@@ -58,7 +58,7 @@ def score(config, state, votes: int) -> dict:
         lasso = metrics.dci(codes, factors, regressor="lasso")
         forest = metrics.dci(codes, factors, regressor="forest", depth=DEPTHS)
     return {
-        "factor_vae": metrics.factor_vae_score(drawn, codes.std(0)),
+        "factor_vae": metrics.factor_vae_score(drawn, spread(codes)),
         "dci": lasso.disentanglement,
         "dci_forest": forest.disentanglement,
         "sap": metrics.sap(codes, factors, discrete=(0,)),
@@ -67,6 +67,11 @@ def score(config, state, votes: int) -> dict:
         "mig": metrics.mig(codes, factors),
         "beta_vae": metrics.beta_vae_score(drawn),
     }
+
+
+def spread(codes: np.ndarray) -> np.ndarray:
+    """Each code's standard deviation, [L]; in float32 a dead code's is rounding."""
+    return codes.std(0, dtype=np.float64)
 
 
 def centrality(runs: list[Path], seeds: list[int], votes: int):
@@ -95,7 +100,7 @@ def centrality(runs: list[Path], seeds: list[int], votes: int):
             )
             codes = np.asarray(codes)
             drawn = metrics.Votes(codes.reshape(votes, 100, -1), fixed)
-            agreement[i, j] = metrics.factor_vae_score(drawn, codes.std(0))
+            agreement[i, j] = metrics.factor_vae_score(drawn, spread(codes))
     indices = SPACE.sample(jax.random.key(7), 2000)
     codes = [represent(config, state, indices) for config, state in states]
     return metrics.model_centrality(agreement), metrics.udr(codes)

@@ -306,6 +306,7 @@ def _environment(options, dataset):
             "test": len(dataset.test["label"]),
         },
         "seed": options.seed,
+        "steps": options.steps,  # A run that goes on for more keeps its schedules.
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
     }
 

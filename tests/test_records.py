@@ -1,6 +1,8 @@
 """What a run writes before and while it trains: who may, when, what a kill leaves."""
 
+import dataclasses
 import errno
+import json
 import os
 import signal
 
@@ -98,6 +100,18 @@ def test_a_run_can_be_resumed_only_once_its_header_is_whole(
     whole = data.load("bundled")
     records.write_header(tmp_path, tiny, tiny_experiment.defaults(True), whole, False)
     assert written == ["config.json", "environment.json", "run.json"]
+
+
+def test_how_many_updates_a_run_began_with_is_kept(tiny, tmp_path):
+    short, whole = tiny_experiment.defaults(True), data.load("bundled")
+    longer = dataclasses.replace(short, steps=short.steps + 1)
+    for options, resume in ((short, False), (longer, True)):
+        records.write_header(tmp_path, tiny, options, whole, resume)
+    told = {
+        name: json.loads((tmp_path / name).read_text())["steps"]
+        for name in ("environment.json", "run.json")
+    }
+    assert told == {"environment.json": short.steps, "run.json": longer.steps}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,6 +1,7 @@
 """Reports over seeds, and tables: every run is counted, once, and nothing is mixed."""
 
 import argparse
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -59,7 +60,7 @@ def test_the_seconds_of_a_run_are_those_of_all_its_processes():
 
 def test_seeds_are_numbers_and_ranges():
     assert seeds.parse("0-3,7,2") == [0, 1, 2, 3, 7]
-    for text in ("", "a", "3-1", "5-", "1-2-3", "0-4294967296"):
+    for text in ("", "a", "3-1", "5-", "1-2-3", "0-4294967296", "5,9-7"):
         with pytest.raises(argparse.ArgumentTypeError):
             seeds.parse(text)
 
@@ -110,6 +111,19 @@ def test_seeds_of_another_experiment_are_not_taken_for_finished(
     asked = ["--quick", "--seeds", "0", "--out", str(finished_seeds)]
     assert mnist_seeds.main([*asked, *wish]) == 2
     assert message in capsys.readouterr().err
+    assert mnist_seeds.main(asked) == 0
+
+
+def test_a_seed_that_went_on_for_more_updates_is_finished(finished_seeds, capsys):
+    options = mnist.defaults(True)
+    began = dataclasses.replace(options, steps=options.steps // 2)
+    run = finished_seeds / "seed-0"
+    # Its schedules are of half the length that run.json tells since.
+    (run / "config.json").write_text(mnist.build(began, (28, 28, 1)).to_json())
+    asked = ["--quick", "--seeds", "0", "--out", str(finished_seeds)]
+    assert mnist_seeds.main(asked) == 2
+    assert "another experiment" in capsys.readouterr().err
+    edit(run / "environment.json", lambda place: place.update(steps=began.steps))
     assert mnist_seeds.main(asked) == 0
 
 

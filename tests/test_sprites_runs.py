@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import signal
 
 import chex
@@ -161,6 +162,12 @@ def test_two_processes_do_not_train_one_sprites_seed(tmp_path, capsys):
     assert not (tmp_path / "seed-0" / "begun.json").exists()
 
 
+def test_a_dead_codes_spread_is_not_its_rounding():
+    rng = np.random.default_rng(0)
+    codes = np.float32(0.3 + 1e-6 * rng.normal(size=(10_000, 1)))
+    assert sprites_scores.spread(codes) == pytest.approx(np.std(np.float64(codes)))
+
+
 def test_two_sprites_runs_make_no_choice_and_three_do(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sprites_report, "_draw", lambda *_: None)
     monkeypatch.setattr(
@@ -179,6 +186,9 @@ def test_two_sprites_runs_make_no_choice_and_three_do(tmp_path, monkeypatch, cap
         sprites.write_report(tmp_path, "modified", 80)
         chosen = "ModelCentrality chooses seed 10" in capsys.readouterr().out
         assert chosen == (seed == 3)
+    shutil.copytree(tmp_path / "seed-3", tmp_path / "seed-3 copy")
+    sprites.write_report(tmp_path, "modified", 80)
+    assert "seed-3 copy is left out" in capsys.readouterr().out
     report = json.loads((tmp_path / "report.json").read_text())
     assert [run["seed"] for run in report["runs"]] == [2, 3, 10]
     assert report["votes"] == 500 and report["model_centrality"] == [0, 1, 2]
