@@ -14,7 +14,7 @@ import numpy as np
 import sweeps
 
 import infogan_jax
-from infogan_jax import console, evaluation, latents, metrics
+from infogan_jax import console, evaluation, metrics
 
 N_FAKES = 5000
 
@@ -22,8 +22,6 @@ N_FAKES = 5000
 def study(run, dataset, digits_of) -> list[dict]:
     """The row of one run."""
     config, state = sweeps.restore(run, dataset)
-    if not isinstance(config.codes.parts[0], latents.Categorical):
-        raise ValueError("its code 0 is no category.")
     images, _, c = infogan_jax.sample(config, state, jax.random.key(0), N_FAKES)
     category = np.asarray(config.codes.split(c)[0]).argmax(-1)
     digits = digits_of(images)

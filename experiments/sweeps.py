@@ -11,8 +11,6 @@ that of the middle, as judged by Q and by a classifier trained on real digits
 Chen et al. 2016 (arXiv:1606.03657), figure 2 and section 7.2.
 """
 
-import pathlib
-
 import jax
 import numpy as np
 from scipy import stats
@@ -41,8 +39,11 @@ def judge(dataset, n=5000):
     """The classifier of n real digits, and its test accuracy."""
 
     def known(split, n=None):
-        rows = np.flatnonzero(split["label"] >= 0)[:n]
-        return split["image"][rows] / 255, split["label"][rows]
+        images, labels = split["image"], split["label"]
+        rows = np.flatnonzero(labels >= 0)
+        if set(labels[rows[:n]]) < set(labels[rows]):  # As where they lie by class.
+            rows = np.random.default_rng(0).permutation(rows)
+        return images[rows[:n]] / 255, labels[rows[:n]]
 
     (images, labels), (test, truth) = known(dataset.train, n), known(dataset.test)
     if len(np.unique(labels)) < 2 or not len(truth):
@@ -58,7 +59,7 @@ def restore(run, dataset):
     """A run's Config and state, if its images are like the judge's digits.
 
     Raises:
-      ValueError: they are of another shape.
+      ValueError: they are of another shape, or its code 0 is no category.
     """
     config, state = infogan_jax.restore(run)
     if config.image_shape != dataset.image_shape:
@@ -66,6 +67,8 @@ def restore(run, dataset):
             f"it draws images of {config.image_shape}, and the judge's digits are "
             f"{dataset.image_shape}; name others by --data."
         )
+    if not isinstance(config.codes.parts[0], latents.Categorical):
+        raise ValueError("its code 0 is no category.")
     return config, state
 
 
@@ -77,7 +80,13 @@ def study(run, dataset, digits_of) -> list[dict]:
     category, *others = map(np.asarray, config.codes.split(c))
     found = []
     for code, values in enumerate(others, start=1):
-        if isinstance(config.codes.parts[code], latents.Uniform):
+        part = config.codes.parts[code]
+        if isinstance(part, latents.Uniform):
+            if part.size > 1:
+                raise ValueError(
+                    f"its code {code} has {part.size} dimensions, of which a sweep "
+                    "moves all; only codes of one are measured."
+                )
             row = {"run": str(run), "code": code}
             row |= bent(values[:, 0], measured, category.argmax(1))
             found.append(row | kept(config, state, code, digits_of))
@@ -140,7 +149,9 @@ def report(argv, doc, study, columns, decimals) -> int:
         "--data", default="bundled", help="the judge's digits (default: %(default)s)"
     )
     parser.add_argument("--data-dir", metavar="PATH", help="where their files lie")
-    parser.add_argument("--json", metavar="PATH", help="write the rows")
+    parser.add_argument(
+        "--json", type=options_lib.path, metavar="PATH", help="write the rows"
+    )
     options = parser.parse_args(argv)
     rows, failed = [], []
     try:
@@ -163,7 +174,7 @@ def report(argv, doc, study, columns, decimals) -> int:
                 ]
                 print(f"| {' | '.join(cells)} |", flush=True)
             if options.json:
-                records.write_json(pathlib.Path(options.json), rows)
+                records.write_json(options.json, rows)
         except (ValueError, OSError) as error:
             failed.append(f"error: {run}: {error}")
     for line in failed:

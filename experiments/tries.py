@@ -27,6 +27,7 @@ from infogan_jax import (
     console,
     data,
     evaluation,
+    loop,
     records,
 )
 from infogan_jax import options as options_lib
@@ -108,6 +109,7 @@ def train(config, dataset, options, end):
             at_most=EVERY,
             donate=True,
         )
+        loop.check_finite(state, begin + n)
         found = evaluation.clustering(config, state, dataset.test)
         line = {"arm": options.arm, "seed": options.seed, "data": dataset.name}
         line |= {"step": begin + n, "steps": options.steps}

@@ -194,6 +194,7 @@ def test_every_try_is_a_configuration_that_fits():
         ("benchmark", ["--figure", "growth.png"]),
         ("accelerator", ["--out", "/no/such/place.json"]),
         ("accelerator", ["--seeds", "0"]),
+        ("benchmark", ["--batch-size", "1"]),
         ("tries", ["quick", "--steps", "0"]),
         ("tries", ["quick", "--steps", "9", "--until", "10"]),
         ("tries", ["quick", "--batch-size", "0"]),
@@ -227,7 +228,17 @@ def test_impossible_options_are_exit_status_two(name, argv, capsys):
         ("endurance", ["--first-sede", "1"], "unrecognized arguments: --first-sede"),
         ("mnist_seeds", ["--seed=1"], "set for each seed by --seeds"),
         ("mnist_seeds", ["--distributed=auto"], "joins a cluster once"),
-        ("mnist_seeds", ["--out", "~nobody-of-this-name/x"], "Write the whole path"),
+        *(
+            (name, [*argv, "~nobody-of-this-name/x.png"], "Write the whole path")
+            for name, *argv in (
+                ("mnist_seeds", "--out"),
+                ("figure1", "--out"),
+                ("accelerator", "--out"),
+                ("benchmark", "--json"),
+                ("benchmark", "--growth", "--figure"),
+                ("sweeps", "a run", "--json"),
+            )
+        ),
     ],
 )
 def test_a_refused_option_says_why_and_leaves_nothing(
@@ -239,6 +250,18 @@ def test_a_refused_option_says_why_and_leaves_nothing(
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_try_that_diverges_says_when(monkeypatch, capsys):
+    def diverging(config, state, *arguments, **options):
+        weights = jax.tree.map(lambda x: x * np.nan, state.nets["q"].params)
+        nets = state.nets | {"q": state.nets["q"].replace(params=weights)}
+        return state.replace(nets=nets), {}
+
+    monkeypatch.setattr(tries.infogan_jax, "train_steps", diverging)
+    assert tries.main(["quick", "--steps", "600"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "a parameter is not finite after update 500" in line
 
 
 @pytest.mark.parametrize(

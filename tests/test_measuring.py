@@ -255,6 +255,41 @@ def test_a_code_that_bends_one_way_in_half_the_categories_is_seen_within_them():
     assert found["none_within"] < 0.2
 
 
+def test_the_judge_learns_all_classes_where_they_lie_one_after_another():
+    def split(n):
+        label = np.repeat(np.arange(4), n)
+        image = np.zeros((len(label), 2, 2, 1), np.uint8)
+        image[np.arange(len(label)), label // 2, label % 2] = 255
+        return {"image": image, "label": label}
+
+    dataset = types.SimpleNamespace(train=split(30), test=split(5))
+    digits_of, right = sweeps.judge(dataset, n=60)
+    assert right == 1
+    assert digits_of(split(1)["image"] / 255).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((latents.Uniform(), latents.Categorical(3)), "its code 0 is no category"),
+        ((latents.Categorical(3), latents.Uniform(2)), "its code 1 has 2 dimensions"),
+        ((latents.Categorical(3), latents.Bernoulli()), "it has no uniform code"),
+    ],
+)
+def test_codes_that_sweeps_cannot_measure_are_named(parts, message, monkeypatch):
+    config = infogan_jax.Config(codes=latents.Product(parts))
+
+    def sample(config, state, key, n):
+        c = jax.vmap(config.codes.sample)(jax.random.split(key, n))
+        return np.zeros((n, *config.image_shape)), None, c
+
+    monkeypatch.setattr(sweeps.infogan_jax, "restore", lambda run: (config, None))
+    monkeypatch.setattr(sweeps.infogan_jax, "sample", sample)
+    shape = types.SimpleNamespace(image_shape=config.image_shape)
+    with pytest.raises(ValueError, match=message):
+        sweeps.study("a run", shape, None)
+
+
 def test_sweeps_measure_the_bars_that_a_generator_draws(monkeypatch):
     parts = latents.Categorical(3), latents.Uniform(), latents.Uniform()
     config = infogan_jax.Config(codes=latents.Product(parts))
