@@ -77,7 +77,7 @@ def train_steps(
     _check_seeds(states, keys)
     checks.check_rows(config, dataset, wait=True)  # Inside jit the range is unknown.
     run = _donating_train if donate else _jitted_train
-    return run(config, states, dataset, keys, steps, batch_size, at_most, how)
+    return run(config, states, dict(dataset), keys, steps, batch_size, at_most, how)
 
 
 def of_seed(states: Tree, index: SupportsIndex) -> Tree:

@@ -71,7 +71,10 @@ def init(config: Config, key: jax.Array) -> TrainState:
     modules = tuple(config.networks().items())
     input_shapes = tuple(config.input_shapes().items())
     latent_dim = config.noise.dim + config.codes.dim
-    nets = _create(modules, latent_dim, config.image_shape, input_shapes, key)
+    create = functools.partial(
+        _create, modules, latent_dim, config.image_shape, input_shapes
+    )
+    nets = sharding.with_auto_axes(create, key, out=sharding.replicated)
     opt = {
         update.name: update.optimizer().init(descent.params_of(nets, update.nets))
         for update in config.updates
@@ -128,7 +131,7 @@ def train_step(
       ValueError: as `step`; float images in host memory outside [0, 1] too.
     """
     checks.check_rows(config, batch)
-    return _jitted_step(config, state, batch, key)
+    return _jitted_step(config, state, dict(batch), key)
 
 
 def train_steps(
@@ -169,7 +172,7 @@ def train_steps(
     steps, at_most = count_steps(steps, at_most)
     checks.check_rows(config, dataset, wait=True)
     run = _donating_steps if donate else _jitted_steps
-    return run(config, state, dataset, key, steps, batch_size, at_most)
+    return run(config, state, dict(dataset), key, steps, batch_size, at_most)
 
 
 def count_steps(steps: int | jax.Array, at_most: int | None) -> tuple[jax.Array, int]:
@@ -334,7 +337,7 @@ def _create(modules, latent_dim, image_shape, input_shapes, key):
         def create(name, *inputs):
             variables = modules[name].init(keys[name], *inputs, train=False)
             stats = {k: v for k, v in variables.items() if k != "params"}
-            nets[name] = Net(variables["params"], stats)
+            nets[name] = Net(variables.get("params", {}), stats)
             return variables
 
         create("g", jnp.zeros((1, latent_dim), jnp.float32))

@@ -377,11 +377,14 @@ def test_a_half_written_step_is_ignored(saved, tmp_path):
     assert infogan_jax.restore(directory)[1].step == 1
 
 
-def test_networks_without_statistics_are_saved_too(key, tmp_path):
+@pytest.mark.parametrize("d_widths", [(8,), ()])  # A trunk may have nothing to learn.
+def test_networks_without_statistics_are_saved_too(d_widths, key, tmp_path):
     config = infogan_jax.Config(
-        architecture=networks.Mlp(image_shape=(4, 4, 1), g_widths=(8,), d_widths=(8,))
+        architecture=networks.Mlp((4, 4, 1), g_widths=(8,), d_widths=d_widths)
     )
+    images = np.zeros((2, 4, 4, 1), np.uint8)
     state = infogan_jax.init(config, key)
+    state, _ = infogan_jax.train_step(config, state, {"image": images}, key)
     infogan_jax.save(tmp_path, config, state)
     assert_equal(infogan_jax.restore(tmp_path)[1], state)
 

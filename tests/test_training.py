@@ -2,6 +2,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import types
 
 import jax
 import jax.numpy as jnp
@@ -225,6 +226,25 @@ def test_bytes_become_floats_in_the_unit_range(tiny, state, batch, key, stepped)
     _, metrics = infogan_jax.train_step(tiny, state, batch | {"image": by_numpy}, key)
     expected = float(stepped[1]["d/NonSaturating"])
     assert float(metrics["d/NonSaturating"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_batches_and_datasets_of_any_kind_of_mapping_are_taken(
+    tiny, state, dataset, batch, key, stepped, tmp_path
+):
+    after, _ = infogan_jax.train_step(tiny, state, types.MappingProxyType(batch), key)
+    assert_equal(after, stepped[0])
+    np.savez(tmp_path / "images.npz", **dataset)
+    states = population.init(tiny, key[None])
+    with np.load(tmp_path / "images.npz") as file:
+        for train, begun, own in (
+            (training.train_steps, state, key),
+            (population.train_steps, states, key[None]),
+        ):
+            found, expected = (
+                train(tiny, begun, images, own, steps=1, batch_size=16)
+                for images in (file, dataset)
+            )
+            assert_equal(found, expected)
 
 
 def test_labels_are_optional_and_do_not_matter_to_infogan(
