@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from infogan_jax import config as config_lib
-from infogan_jax import inference, latents, metrics, training, types
+from infogan_jax import inference, latents, metrics, sharding, training, types
 
 Config = config_lib.Config
 TrainState = training.TrainState
@@ -34,6 +34,8 @@ def infer_all(config: Config, state: TrainState, images: types.Array) -> np.ndar
     Raises:
       ValueError: the images do not fit the config.
     """
+    if sharding.is_sharded(images):  # Pieces do not begin where a thousand does.
+        images = jax.device_get(images)
     # At least one: of no images `infer` raises its error.
     chunks = range(0, max(1, len(images)), _CHUNK)
     parts = [inference.infer(config, state, images[i : i + _CHUNK]) for i in chunks]

@@ -42,6 +42,8 @@ def generate(
 
     Raises:
       ValueError: z or c of another width, or a state without G or of another config.
+
+    Its derivatives and those of `infer` want `check_vma=False` of a `jax.shard_map`.
     """
     n = z.shape[0]  # Which is a symbol where `jax.export` has one.
     wanted = ((n, config.noise.dim), (n, config.codes.dim))
@@ -150,11 +152,14 @@ def traverse(
         )
     z, c = _draw_latents(config, key, rows)
     steps = len(values)
-    parts = [jnp.repeat(x, steps, 0) for x in config.codes.split(c)]
-    parts[code] = jnp.tile(values, (rows, 1))
-    images = generate(
-        config, state, jnp.repeat(z, steps, 0), jnp.concatenate(parts, -1)
-    )
+
+    def move(z, c, values):
+        parts = [jnp.repeat(x, steps, 0) for x in config.codes.split(c)]
+        parts[code] = jnp.tile(values, (rows, 1))
+        return jnp.repeat(z, steps, 0), jnp.concatenate(parts, -1)
+
+    z, c = sharding.with_auto_axes(move, z, c, values, out=sharding.replicated)
+    images = generate(config, state, z, c)
     return images.reshape(rows, steps, *images.shape[1:])
 
 

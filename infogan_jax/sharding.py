@@ -31,14 +31,14 @@ def with_auto_axes(run: Callable, *arguments: Any, out: Callable) -> Any:
     mesh = _explicit_mesh(arguments)
     if mesh is None:
         return run(*arguments)
-    types = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
     # A `jax.shard_map` around may have others of them by hand.
-    axes = tuple(name for name, kind in types if kind == _EXPLICIT)
+    axes = tuple(name for name, kind in kinds if kind == _EXPLICIT)
     run = jax.sharding.auto_axes(run, axes=axes, out_sharding=out(mesh))
     return run(*arguments)
 
 
-def is_sharded(x: jax.Array) -> bool:
+def is_sharded(x: Any) -> bool:
     """Whether an array is known to lie in pieces on several devices."""
     if isinstance(x, jax.core.Tracer):
         return any(jax.typeof(x).sharding.spec)

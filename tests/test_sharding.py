@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import population, sharding
+from infogan_jax import data, evaluation, population, sharding
 
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
 close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
@@ -88,6 +88,37 @@ def test_a_users_vmap_over_split_seeds(mesh, tiny, batch):
     expected = step(population.init(tiny, keys), batch, keys)
     assert all(map(is_sharded, jax.tree.leaves((after, seen))))
     jax.tree.map(close, (after.opt, seen), (expected[0].opt, expected[1]))
+
+
+def test_a_users_vmap_of_all_that_draws_over_split_seeds(mesh, tiny, dataset):
+    keys, space = jax.random.split(jax.random.key(5), 4), data.sprites.Space()
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    states = population.init(tiny, keys)
+
+    def draw(key, state):
+        return (
+            infogan_jax.init(tiny, key).nets,
+            infogan_jax.training.draw(jax.device_put(dataset, whole), key, 0, 4),
+            infogan_jax.sample(tiny, state, key, 4, c={0: 2, 1: 0.5}),
+            infogan_jax.traverse(tiny, state, key, 1, rows=2, steps=3),
+            space.draw(key, 2),
+        )
+
+    found = jax.jit(jax.vmap(draw))(split(mesh, keys), split(mesh, states))
+    jax.tree.map(close, found, jax.jit(jax.vmap(draw))(keys, states))
+    assert all(map(is_sharded, jax.tree.leaves(found[1:])))
+
+
+def test_one_run_may_begin_on_a_mesh(mesh, tiny, state, key):
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    begun = infogan_jax.init(tiny, jax.device_put(key, whole))
+    jax.tree.map(close, begun, state)
+
+
+def test_any_number_of_split_images_is_read(mesh, tiny, state, batch, monkeypatch):
+    monkeypatch.setattr(evaluation, "_CHUNK", 6)  # Which four devices cannot share.
+    read = evaluation.infer_all(tiny, state, split(mesh, batch["image"]))
+    close(read, infogan_jax.infer(tiny, state, batch["image"]))
 
 
 def test_another_axis_may_be_a_shard_maps(tiny, state, key):

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import rules, types
+from infogan_jax import rules, sharding, types
 
 
 def draw(dataset: types.Rows, key: jax.Array, batch_size: int) -> dict[str, jax.Array]:
@@ -29,5 +29,9 @@ def draw(dataset: types.Rows, key: jax.Array, batch_size: int) -> dict[str, jax.
             f"a dataset's arrays need one length, at least 1, not {lengths}."
         )
     n = max(lengths.values())
-    rows = jax.random.randint(key, (batch_size,), 0, n, jnp.int32)
-    return {name: array[rows] for name, array in arrays.items()}
+
+    def pick(arrays, key):
+        rows = jax.random.randint(key, (batch_size,), 0, n, jnp.int32)
+        return {name: array[rows] for name, array in arrays.items()}
+
+    return sharding.with_auto_axes(pick, arrays, key, out=sharding.replicated)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infogan_jax import rules, types
+from infogan_jax import rules, sharding, types
 
 FACTORS = ("shape", "scale", "orientation", "x", "y")
 SIDE = 64
@@ -105,8 +105,12 @@ class Space:
 
     def draw(self, key: jax.Array, n: int) -> dict[str, jax.Array]:
         """A batch: {"image": uint8 [n, 64, 64, 1], "factors": int32 [n, 5]}."""
-        indices = self.sample(key, n)
-        return {"image": render(self.values(indices)), "factors": indices}
+
+        def make(key):
+            indices = self.sample(key, n)
+            return {"image": render(self.values(indices)), "factors": indices}
+
+        return sharding.with_auto_axes(make, key, out=sharding.replicated)
 
 
 @types.jit()

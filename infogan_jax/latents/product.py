@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infogan_jax import registry, types
+from infogan_jax import registry, sharding, types
 from infogan_jax.latents import protocol
 
 
@@ -104,7 +104,7 @@ class Product:
           ValueError: no such code, a value outside its prior, or one that is no single
             number known by now, such as an array or what is traced.
         """
-        parts = self.split(c)
+        known = {}
         for index, value in values.items():
             self.check_index(index)
             arrays = np.ndarray | np.bool_ | jax.Array
@@ -116,11 +116,19 @@ class Product:
                     "single dimensions, or what is traced, as an array."
                 )
             try:
-                encoded = self.parts[index].encode(value)
+                known[index] = self.parts[index].encode(value)
             except ValueError as error:
                 raise ValueError(f"code {index}: {error}") from None
-            parts[index] = jnp.broadcast_to(encoded, parts[index].shape)
-        return jnp.concatenate(parts, -1)
+
+        def put(c):
+            parts = self.split(c)
+            for index, encoded in known.items():
+                parts[index] = jnp.broadcast_to(encoded, parts[index].shape)
+            return jnp.concatenate(parts, -1)
+
+        return sharding.with_auto_axes(
+            put, c, out=lambda mesh: sharding.shardings_of(mesh, c)
+        )
 
     def check_index(self, index: int) -> None:
         """Raises a ValueError unless `index` names a code."""
