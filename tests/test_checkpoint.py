@@ -54,7 +54,7 @@ def test_a_step_can_be_chosen(saved):
     assert infogan_jax.restore(directory, step=0)[1].step == 0
 
 
-def test_sampling_loads_g_alone(saved, averaged, key):
+def test_sampling_loads_g_alone(saved, key):
     directory, state = saved
     config, light = infogan_jax.restore(directory, nets=("g",))
     assert set(light.nets) == {"g"} and light.opt == {} and set(light.ema) == {"g"}
@@ -253,7 +253,7 @@ def test_a_step_that_a_writer_removes_meanwhile_gives_way_to_the_next(
         infogan_jax.restore(tmp_path, step=first)
 
 
-def test_a_path_may_begin_at_home(tiny, state, key, tmp_path, monkeypatch):
+def test_a_path_may_begin_at_home(tiny, state, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     infogan_jax.save("~/run", tiny, state)
     assert_equal(infogan_jax.restore(tmp_path / "run")[1], state)

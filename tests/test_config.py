@@ -8,7 +8,7 @@ from flax import linen as nn
 
 import infogan_jax
 from infogan_jax import Config, Update, latents, networks, presets, registry, schedules
-from infogan_jax.objectives import MutualInformation, NonSaturating
+from infogan_jax.objectives import MutualInformation, NonSaturating, Recognition
 
 PRESETS = [
     presets.PAPER,
@@ -133,8 +133,6 @@ def test_field_that_is_absent_takes_its_default(tiny):
         {"compute_dtype": "float16"},
         {"objective": [NonSaturating()]},
         {"updates": []},
-        {"updates": (Update("d", ("trunk", "head"), lr=1e-3),)},
-        {"updates": (Update("d", ("d",), lr=1e-3), Update("d", ("d",), lr=1e-4))},
     ],
 )
 def test_impossible_configs_are_refused(tiny, change):
@@ -196,3 +194,38 @@ def test_the_defaults_are_the_papers_numbers():
     assert g == Update("g", ("g", "q"), lr=1e-3, beta1=0.5, beta2=0.999)
     assert presets.PAPER.noise == latents.Uniform(size=62)
     assert latents.Uniform().sigma_min == 0.1
+
+
+def test_updates_of_one_name_are_one_update(tiny):
+    d, g = tiny.updates
+    assert dataclasses.replace(tiny, updates=(d, d, g)).updates == (d, d, g)
+    other = dataclasses.replace(d, lr=1e-4)
+    with pytest.raises(ValueError, match="two different updates are named 'd'"):
+        dataclasses.replace(tiny, updates=(d, other, g))
+
+
+def test_the_other_presets_are_as_published():
+    with_q, g = ("trunk", "d", "q"), Update("g", ("g",), lr=1e-3)
+    assert presets.RELEASED.updates == (Update("d", with_q, lr=2e-4), g)
+    assert presets.MODIFIED.updates == (Update("d", with_q, lr=2e-3), g, g)
+    h, *rest = presets.infogan_cr(7).updates
+    assert h == Update("h", ("h",), lr=2e-3, restart=7)
+    assert tuple(rest) == presets.MODIFIED.updates
+    for config, weight in ((presets.RELEASED, 1.0), (presets.MODIFIED, 0.05)):
+        information = MutualInformation(weight, updates=("d", "g"))
+        assert config.objective == (NonSaturating(), information)
+    assert presets.PLAIN_GAN.objective == (NonSaturating(), Recognition())
+
+
+def test_a_name_is_of_one_class_which_may_be_defined_anew(monkeypatch):
+    monkeypatch.setattr(registry, "_CLASSES", {})
+
+    def made(where):
+        cls = dataclasses.make_dataclass("Twice", ["a"], frozen=True)
+        cls.__module__, cls.__qualname__ = __name__, f"{where}.Twice"
+        return registry.register(cls)
+
+    made("one")
+    assert registry._CLASSES == {f"{__name__}:Twice": made("one")}
+    with pytest.raises(ValueError, match=":Twice' is taken by .*; rename"):
+        made("other")

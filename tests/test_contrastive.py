@@ -139,7 +139,7 @@ def steps(key):
     return seen
 
 
-def test_h_and_its_optimizer_start_afresh_at_the_switch(steps, key):
+def test_h_and_its_optimizer_start_afresh_at_the_switch(steps):
     counts = {
         name: [int(after.opt[name].count) for _, after, _ in steps]
         for name in ("h", "d", "g")
@@ -192,7 +192,7 @@ def pairs_alone():
 
 def test_g_learns_from_the_pairs_only_after_the_switch(pairs_alone, steps, key):
     for step, moves in ((0, False), (1, False), (2, True), (3, True)):
-        before = steps[step][0].replace(opt=steps[step][0].opt)
+        before = steps[step][0]
         only = {name: before.opt[name] for name in ("h", "g")}
         after, _ = infogan_jax.train_step(
             pairs_alone, before.replace(opt=only), batch_of(16), key
@@ -297,3 +297,29 @@ def test_a_switch_and_a_restart_are_checked():
         infogan_jax.Update("h", ("h",), lr=1e-3, restart=0)
     values = [float(schedules.Switch(0.5, 2.0, 3)(jnp.array(s))) for s in (2, 3)]
     assert values == [0.5, 2.0]
+
+
+def test_a_terms_gap_is_that_of_its_pairs(key):
+    """At step 3 of a schedule; G shows its codes."""
+    shown = []
+
+    def apply(name, pairs):
+        shown.append(pairs)
+        return jnp.zeros((len(pairs), 5))
+
+    empty = dict.fromkeys(field.name for field in dataclasses.fields(objectives.Pass))
+    p = objectives.Pass(
+        **empty
+        | {
+            "codes": CODES,
+            "step": jnp.int32(3),
+            "keys": jax.random.split(key, 100),
+            "real": jnp.zeros(1),
+            "generate": lambda z, c, train: c,
+            "apply": apply,
+        }
+    )
+    objectives.ContrastivePairs(gap=schedules.Linear(0.0, 1.0, 0, 4))(p)
+    first, second = np.split(np.asarray(shown[-1]), 2, -1)
+    apart = np.sort(np.abs(first - second))[:, 1:]  # All but the code that is shared.
+    assert 0.75 - 1e-6 <= apart.min() < 0.9

@@ -241,7 +241,7 @@ def test_a_read_only_directory_is_named(server, packed, registered, tmp_path):
     fails(tmp_path, "cannot write to .*--data-dir")
 
 
-def test_a_directory_that_cannot_be_made_is_named(server, packed, registered, tmp_path):
+def test_a_directory_that_cannot_be_made_is_named(registered, tmp_path):
     (tmp_path / "mnist").write_text("a file where the directory should be")
     fails(tmp_path, "cannot write to .*--data-dir")
 
@@ -541,3 +541,10 @@ def test_a_file_that_may_be_written_is_not_begun(tmp_path):
     (tmp_path / "empty").touch()
     paths.check_new(tmp_path / "new", tmp_path / "empty")
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_an_npy_holds_images_alone(tmp_path):
+    images = np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8)
+    np.save(tmp_path / "x.npy", images)
+    np.testing.assert_array_equal(data.read_images(tmp_path / "x.npy")[..., 0], images)
+    assert len(data.load(f"npz:{tmp_path}/x.npy").train["label"]) == 18

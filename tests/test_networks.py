@@ -160,3 +160,22 @@ def test_batch_norm_refuses_to_learn_from_one_value():
 def test_impossible_networks_are_refused(make):
     with pytest.raises(ValueError):
         make()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "leak"),
+    [
+        (networks.Dcgan((4, 4, 1), width=2, dense=8), 1.0),  # Its norms come first.
+        (networks.Mlp((4, 4, 1), g_widths=(8,)), 0.2),
+        (networks.Spectral((16, 16, 1), (2,) * 4, g_dense=(8,), g_widths=(2,)), 0.0),
+    ],
+)
+def test_norms_of_g_follow_or_lead_its_activations(architecture, leak, key):
+    g, z = architecture.networks(5, 3, None)["g"], jax.random.normal(key, (16, 5))
+    variables = g.init(key, z, train=False)
+    _, after = g.apply(variables, z, train=True, mutable=["batch_stats"])
+    dense = variables["params"]["Dense_0"]
+    x = np.asarray(z @ dense["kernel"] + dense.get("bias", jnp.zeros(8))[None])
+    mean = np.where(x > 0, x, leak * x).mean(0)
+    found = after["batch_stats"]["BatchNorm_0"]["mean"]
+    np.testing.assert_allclose(found, 0.1 * mean, rtol=1e-4, atol=1e-7)

@@ -473,7 +473,7 @@ def test_a_second_bound_has_a_name_and_a_weight_of_its_own(tiny, batch, key, sta
         dataclasses.replace(tiny, objective=(MutualInformation(),) * 2)
 
 
-def test_default_weight_is_a_tenth_where_sigma_is_learned(tiny, stepped):
+def test_default_weight_is_a_tenth_where_sigma_is_learned(stepped):
     metrics = {name: float(value) for name, value in stepped[1].items()}
     expected = -(metrics["info/0"] + 0.1 * metrics["info/1"])
     assert metrics["g/MutualInformation"] == pytest.approx(expected, rel=1e-5)
@@ -507,3 +507,12 @@ def test_schedules_have_their_hand_values():
 def test_impossible_schedules_are_refused(make):
     with pytest.raises(ValueError):
         make()
+
+
+def test_recognition_is_the_bound_with_its_weights(tiny, batch, key):
+    dense = networks.Mlp(tiny.image_shape, g_widths=(8,), d_widths=(8,), dropout=0.0)
+    term = objectives.Recognition(weight=(schedules.Switch(2.0, 9.0, at=1), 0.5))
+    config = dataclasses.replace(tiny, architecture=dense, objective=(term,))
+    _, seen = infogan_jax.train_step(config, infogan_jax.init(config, key), batch, key)
+    expected = -(2.0 * float(seen["info/0"]) + 0.5 * float(seen["info/1"]))
+    assert float(seen["g/Recognition"]) == pytest.approx(expected, rel=1e-5)

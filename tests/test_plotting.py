@@ -83,7 +83,7 @@ def test_pictures_lay_codes_out_as_they_say(config, model, key, monkeypatch):
     close(across, np.linspace(-2, 2, 10) * np.ones((10, 10)))
 
 
-def test_grid_lays_images_out_in_rows(tiny):
+def test_grid_lays_images_out_in_rows():
     images = np.linspace(0, 1, 6).reshape(2, 3, 1, 1, 1) * np.ones((2, 3, 4, 4, 1))
     (shown,) = plotting.grid(images).axes[0].images
     data = np.asarray(shown.get_array())
@@ -150,3 +150,9 @@ def test_what_cannot_be_drawn_is_said(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert plotting.skip_without_matplotlib(plotting.new_figure)(1, 1) is None
     assert 'pip install "infogan_jax[figures]"' in capsys.readouterr().out
+
+
+def test_all_figures_name_the_categories_too(tiny, state, key):
+    figure = plotting.figures(tiny, state, key, [7, 3, 5])["categories.png"]
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["0 (is 7)", "1 (is 3)", "2 (is 5)"]

@@ -142,7 +142,7 @@ def test_images_lie_in_memory_once(tmp_path):
     assert peak < 1.5 * images.nbytes
 
 
-def test_what_is_not_prepared_is_said(prepared, tmp_path):
+def test_what_is_not_prepared_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no prepared dataset 'mnist'"):
         data.load("tfds:mnist", tmp_path)
 

@@ -1,5 +1,6 @@
 """The README's snippets run as they stand, and its commands exist."""
 
+import json
 import os
 import pathlib
 import re
@@ -7,6 +8,10 @@ import subprocess
 import sys
 
 import pytest
+import seeds_report
+import sprites_report
+import sprites_scores
+import tries
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -70,3 +75,42 @@ def test_the_table_of_results_is_what_its_command_prints():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout in README
+
+
+@pytest.mark.parametrize(
+    "name",
+    "trunk weights category late continuous images vat networks codes".split(),
+)
+def test_every_row_of_a_table_of_tries_is_what_its_command_prints(name):
+    files = sorted((ROOT / "experiments" / "results" / name).glob("*.jsonl"))
+    notes = README + (ROOT / "BUILD_NOTES.md").read_text()
+    rows = tries.table(files).splitlines()
+    assert len(rows) > 2 and all(row in notes for row in rows)
+
+
+@pytest.mark.parametrize("name", ["quick", "mnist-paper", "mnist-vat"])
+def test_a_committed_report_is_what_its_command_writes(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(seeds_report, "draw", lambda *_: None)
+    committed = ROOT / "experiments" / "results" / name
+    seeds_report.write(tmp_path, seeds_report.collect(committed))
+    assert (tmp_path / "report.md").read_text() == (committed / "report.md").read_text()
+
+
+def test_a_committed_report_of_sprites_follows_from_its_numbers(tmp_path, monkeypatch):
+    committed = ROOT / "experiments" / "results" / "sprites" / "0.025-modified-three"
+    found, ends = json.loads((committed / "report.json").read_text()), {}
+    for end in found["runs"]:
+        run = tmp_path / f"seed-{end['seed']}"
+        run.mkdir()
+        lines = map(json.dumps, found["curves"][run.name])
+        (run / "scores.jsonl").write_text("\n".join(lines))
+        ends[run] = end
+    choices = found["model_centrality"], found["udr"]
+    monkeypatch.setattr(sprites_scores, "centrality", lambda *_: choices)
+    monkeypatch.setattr(sprites_report, "_draw", lambda *_: None)
+    sprites_report.write(tmp_path, ends, found["variant"], found["fraction"], None)
+    ours, theirs = (
+        (directory / "report.md").read_text().splitlines()[1:]
+        for directory in (tmp_path, committed)
+    )
+    assert ours == theirs  # But for the first line, which was worded otherwise.

@@ -14,11 +14,13 @@ import tempfile
 import jax
 import numpy as np
 import pytest
+import table
 import tiny_experiment
 
 import infogan_jax
 from infogan_jax import __main__ as cli
-from infogan_jax import checkpoint, console, data, loop, schedules
+from infogan_jax import checkpoint, console, data, loop, runs, schedules
+from infogan_jax import options as options_lib
 
 HERE = pathlib.Path(__file__).parent
 SCRIPT = str(HERE / "tiny_experiment.py")
@@ -125,7 +127,7 @@ def copy_run(finished, tmp_path):
     return pathlib.Path(shutil.copytree(finished[0], tmp_path / "copy"))
 
 
-def test_a_resumed_run_refuses_other_data(finished, images, tmp_path, capsys, dataset):
+def test_a_resumed_run_refuses_other_data(finished, tmp_path, capsys, dataset):
     out = copy_run(finished, tmp_path)
     other = tmp_path / "other.npz"
     np.savez(other, image=255 - dataset["image"], label=dataset["label"])
@@ -408,3 +410,85 @@ def test_memory_that_cannot_be_given_back_stops_no_run(monkeypatch, error):
 
     monkeypatch.setattr(loop.ctypes, "CDLL", missing)
     loop.give_memory_back()
+
+
+def test_a_run_logs_what_tables_and_reports_read(finished, capsys):
+    out = finished[0]
+    report = json.loads((out / "evaluation.json").read_text())
+    *_, last = read_lines(out / "accuracy.jsonl")
+    for name in ("hungarian", "nmi", "ari", "image_information"):
+        assert last[name] == report[name]
+    assert table.main([str(out), "--curve"]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert len(rows) == 2
+    assert rows[-1] == f"| 4 | {report['hungarian']:.4f} | {report['nmi']:.3f} |"
+
+
+def test_traverse_shows_what_its_options_say(finished, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "_save_grid", lambda *shown: seen.append(shown))
+    run = str(finished[0])
+    wish = ["--code", "1", "--rows", "2", "--steps", "3", "--seed", "5"]
+    assert cli.main(["traverse", run, *wish]) == 0
+    config, state = infogan_jax.restore(run)
+    expected = infogan_jax.traverse(
+        config, state, jax.random.key(5), 1, rows=2, steps=3
+    )
+    [(images, title, _, names)] = seen
+    np.testing.assert_allclose(images, expected, atol=1e-6)
+    assert title == "code 1, seed 5" and names == ["-1", "0", "1"]
+
+
+def test_sample_draws_by_its_seed_row_by_row(finished, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "_save_grid", lambda *shown: seen.append(shown))
+    run = str(finished[0])
+    assert cli.main(["sample", run, "--n", "5", "--seed", "7"]) == 0
+    config, state = infogan_jax.restore(run)
+    drawn = infogan_jax.sample(config, state, jax.random.key(7), 5).images
+    [(images, title, _)] = seen
+    assert images.shape == (2, 3, 8, 8, 1) and title == "5 samples, seed 7"
+    np.testing.assert_allclose(images.reshape(6, 8, 8, 1)[:5], drawn, atol=1e-6)
+    assert (images[1, 2] == 1).all()  # White where there is none.
+
+
+def test_files_of_a_folder_are_told_apart_by_their_paths(finished, tmp_path):
+    from PIL import Image
+
+    for name, grey in (("b/1.png", 200), ("a/1.png", 0)):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), grey, np.uint8)).save(tmp_path / "in" / name)
+    codes = tmp_path / "codes.csv"
+    argv = ["infer", str(finished[0]), str(tmp_path / "in"), "--out", str(codes)]
+    assert cli.main(argv) == 0
+    config, state = infogan_jax.restore(finished[0])
+    pictures = np.stack([np.full((8, 8, 1), grey, np.uint8) for grey in (0, 200)])
+    expected = config.codes.mean(infogan_jax.infer(config, state, pictures))
+    rows = [line.split(",") for line in codes.read_text().splitlines()[1:]]
+    assert [row[0] for row in rows] == ["a/1.png", "b/1.png"]
+    found = [[*map(float, row[1:])] for row in rows]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, monkeypatch, capsys):
+    name = "jax_compilation_cache_dir"
+    before, where = jax.config.values[name], tmp_path / "infogan_jax" / "compiled"
+    (tmp_path / "file").touch()
+    try:
+        for cache, kept in ((tmp_path / "file", None), (tmp_path, str(where))):
+            monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+            jax.config.update(name, None)
+            runs.keep_compiled_programs()
+            assert jax.config.values[name] == kept
+    finally:
+        jax.config.update(name, before)
+    refused, said = capsys.readouterr().out.splitlines()
+    assert "are not kept" in refused and said.endswith(str(where)) and where.is_dir()
+
+
+def test_a_run_may_go_on_with_data_and_devices_elsewhere(tmp_path):
+    began = options_lib.Options(False, "mnist", None, 4, 16, 0, 2, 2, 1)
+    (tmp_path / "run.json").write_text(json.dumps(dataclasses.asdict(began)))
+    given = {"data": "auto", "data_dir": "there", "devices": 2}
+    expected = dataclasses.replace(began, data_dir="there", devices=2)
+    assert options_lib.resumed(tmp_path, given) == expected

@@ -140,15 +140,21 @@ def test_every_iteration_draws_sprites_of_its_own_wherever_a_run_is_cut(
     def step(config, state, batch, key):
         """Notes what it is given."""
         seen = state.nets.at[state.step].set(batch["factors"].sum())
-        return state.replace(nets=seen, step=state.step + 1), {}
+        own = jax.random.key_data(key)
+        return state.replace(nets=seen, opt=own, step=state.step + 1), {}
 
     monkeypatch.setattr(sprites.infogan_jax, "step", step)
     key = jax.random.key(1)
 
     def after(*lengths):
-        run = state.replace(step=jnp.int32(0), nets=jnp.zeros(4, jnp.int32))
+        run = state.replace(
+            step=jnp.int32(0),
+            nets=jnp.zeros(4, jnp.int32),
+            opt=jnp.zeros(2, jnp.uint32),
+        )
         for n in lengths:
             run = sprites.advance(tiny, jax.tree.map(jnp.copy, run), key, n)
+        assert run.opt.tolist() == jax.random.key_data(key).tolist()
         return run.nets.tolist()
 
     assert after(4) == after(1, 3) and len(set(after(4))) == 4
@@ -342,3 +348,14 @@ def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_pa
     infogan_jax.save(out, cr, state)
     with pytest.raises(ValueError, match="must be of --variant modified"):
         sprites.begin(out, cr, 0, 100, 500, out.parent)
+
+
+def test_curves_and_traversals_of_sprites_are_drawn(tmp_path):
+    architecture = networks.Dcgan(width=2, dense=4, init_std=None)
+    config = infogan_jax.Config(architecture=architecture)
+    run = tmp_path / "seed-0"
+    infogan_jax.save(run, config, infogan_jax.init(config, jax.random.key(0)))
+    lines = [dict.fromkeys(sprites_scores.SCORES, 0.5) | {"step": n} for n in (10, 80)]
+    sprites_report._draw(tmp_path, {run.name: lines}, run, 72)
+    for name in ("curves.png", "traversals.png"):
+        assert (tmp_path / name).stat().st_size > 5000

@@ -402,7 +402,7 @@ def test_a_fresh_g_has_a_fresh_average(tiny, batch, key):
     assert_close(new.ema["g"], expected)
 
 
-def test_trunks_statistics_follow_the_real_images(tiny, state, batch, stepped):
+def test_trunks_statistics_follow_the_real_images(state, batch, stepped):
     # By NumPy: SAME padding of a 4x4 stride-2 convolution is one pixel on each side.
     params = state.nets["trunk"].params
     x = batch["image"] / np.float32(255)

@@ -333,6 +333,7 @@ def test_udr_is_blind_to_what_is_called_uninformative():
         lambda: metrics.image_information(np.ones(3) / 3),
         lambda: metrics.image_information(np.ones((2, 3))),
         lambda: metrics.image_information(np.full((2, 2), np.nan)),
+        lambda: metrics.model_centrality(np.ones((1, 1))),
         lambda: metrics.model_centrality(np.ones((2, 3))),
         lambda: metrics.model_centrality(np.full((2, 2), np.nan)),
         lambda: metrics.udr([np.ones((4, 2))]),
@@ -366,3 +367,13 @@ def test_a_code_that_is_constant_but_for_rounding_wins_no_vote():
     constant = 0.1 * np.sin(angle) ** 2 + 0.1 * np.cos(angle) ** 2
     assert 0 < np.ptp(constant) < 1e-15
     assert metrics.factor_vae(np.c_[codes, constant], factors) == 1.0
+
+
+@pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
+@pytest.mark.parametrize("metric", [metrics.factor_vae, metrics.beta_vae])
+def test_another_seed_draws_other_votes(metric, protocol):
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 4, (2000, 3))
+    codes = factors + 2 * rng.normal(size=factors.shape)
+    one, other = (metric(codes, factors, protocol=protocol, seed=s) for s in (0, 1))
+    assert one != other

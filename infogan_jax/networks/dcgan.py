@@ -126,6 +126,7 @@ class ConvQ(nn.Module):
         train: bool,
         keys: jax.Array | None = None,
     ) -> jax.Array:
+        del keys
         arch, init = self.architecture, self.architecture.kernel_init()
         if arch.q_trunk:
             features = layers.flatten(layers.to_network_range(images, arch.output))
