@@ -222,7 +222,7 @@ def _category_of(run, digit):
 
 def _file(run, name):
     """A file of a run, which may be named by its checkpoints."""
-    folder = paths.expand(run).resolve()
+    folder = paths.to_path(run)
     path = (folder.parent if folder.name == "checkpoints" else folder) / name
     if not path.is_file():
         raise FileNotFoundError(

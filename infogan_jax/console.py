@@ -71,11 +71,23 @@ def tell(error: Exception) -> int:
     return status
 
 
+def hold_streams() -> None:
+    """Opens standard streams that are closed, to nowhere.
+
+    The next file that a program opens would get a closed one's number: its log, say,
+    into which whatever is said to that number would be written.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+
+
 def run(main: Callable[[], int]) -> NoReturn:
     """Ends the process with the status that `main()` returns.
 
     Ctrl-C is one line, and whatever is printed need not be heard.
     """
+    hold_streams()
     sys.stdout, sys.stderr = Stream("__stdout__"), Stream("__stderr__")
     try:
         sys.exit(main())

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infogan_jax import console, data, paths
+from infogan_jax import console, data, paths, rules
 
 _SEEDS = range(2**32)
-_MOST = 2**31 - 1  # Steps are counted in int32.
 # The smallest numbers of a run; a norm needs two images.
 _LEAST = {
     "steps": 1,
@@ -168,8 +167,8 @@ def check(options: Options) -> None:
         value, flag = getattr(options, name), "--" + name.replace("_", "-")
         if value is not None and value < low:
             raise console.Stop(f"{flag} must be at least {low}, not {value}.")
-        if value is not None and value > _MOST:
-            raise console.Stop(f"{flag} must be at most {_MOST}, not {value}.")
+        if value is not None and value > rules.MOST:
+            raise console.Stop(f"{flag} must be at most {rules.MOST}, not {value}.")
     if options.seed not in _SEEDS:
         raise console.Stop(f"--seed must lie in 0 .. 2**32 - 1, not {options.seed}.")
 

@@ -44,7 +44,7 @@ def to_path(directory: str | os.PathLike[str]) -> Path:
             f"{os.fspath(directory)} is an address, and checkpoints are kept in a file "
             "system; mount it, or name a directory."
         )
-    return expand(directory).resolve()
+    return Path(os.path.realpath(expand(directory)))  # A loop of links is no error yet.
 
 
 def check_path(directory: str | os.PathLike[str]) -> None:

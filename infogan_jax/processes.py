@@ -29,6 +29,7 @@ def join(cluster: str) -> None:
     else:
         try:
             address, processes, index = cluster.split(",")
+            int(address.rpartition(":")[2])  # JAX would not tell what is wrong.
             arguments = {
                 "coordinator_address": address,
                 "num_processes": int(processes),

@@ -115,9 +115,9 @@ def decode(data: Any) -> Any:
 
 def _module(cls):
     """The name by which the module of a class can be imported, if it can."""
-    if cls.__module__ != "__main__":
+    if cls.__module__ not in ("__main__", "__mp_main__"):  # Of a spawned process.
         return cls.__module__
-    main = sys.modules["__main__"]
+    main = sys.modules[cls.__module__]
     if spec := getattr(main, "__spec__", None):  # python -m NAME
         return spec.name
     return Path(getattr(main, "__file__", "__main__")).stem

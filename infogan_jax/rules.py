@@ -6,6 +6,8 @@ import operator
 from numbers import Integral, Real
 from typing import Any
 
+MOST = 2**31 - 1  # Steps are counted in int32.
+
 
 def is_whole(value: Any, least: int = 1) -> bool:
     """Whether it is a whole number from `least` on."""
@@ -23,6 +25,13 @@ def check_whole(name: str, value: Any, least: int = 1, or_else: str = "") -> Non
         raise ValueError(
             f"{name} must be whole, at least {least}{or_else}, not {value!r}."
         )
+    check_at_most(name, value)
+
+
+def check_at_most(name: str, value: Any) -> None:
+    """Raises a ValueError for a number that an int32 cannot hold, as of steps."""
+    if value > MOST:
+        raise ValueError(f"{name} must be at most 2**31 - 1, not {value!r}.")
 
 
 def check_finite(name: str, value: Any, or_else: str = "") -> None:

@@ -67,6 +67,7 @@ def main(
       build: (options, image shape) -> Config.
       out: the default run directory.
     """
+    console.hold_streams()
     arguments = options_lib.parser(description, defaults, out).parse_args(argv)
     given = vars(arguments)
     try:
@@ -157,11 +158,9 @@ def _start(directory, resume, given, defaults, build, interrupts):
     )
     options = Options(**json.loads(chosen))
     keep_compiled_programs()
-    dataset = data.load(options.data, options.data_dir)
+    dataset = _load(options)
     _say(f"data: {dataset.note}")
     options = dataclasses.replace(options, data=dataset.name)
-    if processes.text_from_first(lambda: dataset.sha256) != dataset.sha256:
-        raise Stop(f"{dataset.name} differs between the processes; give all the same.")
     configured = processes.text_from_first(
         lambda: _configure(directory, resume, dataset, build, options).to_json()
     )
@@ -186,14 +185,40 @@ def _start(directory, resume, given, defaults, build, interrupts):
 
 def _choose(directory, resume, given, defaults):
     """The run's options, as a dict; raises where it cannot begin or go on."""
+    paths.check_path(directory)
     if resume:
         options = options_lib.resumed(directory, given)
         options_lib.check(options)
     else:
-        paths.check_path(directory)
         _check_new(directory)
         options = options_lib.chosen(defaults, given)
     return dataclasses.asdict(options)
+
+
+def _load(options):
+    """The data, the same in all processes; where one lacks them, all stop.
+
+    Raises:
+      ValueError, OSError, ImportError: as `data.load`.
+      Stop: another process has failed, or has other data.
+    """
+    dataset, failure, ours = None, None, ""
+    try:
+        dataset = data.load(options.data, options.data_dir)
+        ours = dataset.sha256
+    except (ValueError, OSError, ImportError) as error:
+        failure = error
+    firsts = processes.text_from_first(lambda: ours)
+    if ours and firsts and ours != firsts:
+        failure = Stop(
+            f"{dataset.name} differs between the processes; give all the same."
+        )
+    [has_failed] = processes.agree(failure is not None)
+    if failure is not None:
+        raise failure
+    if has_failed:
+        raise Stop("another process lacks this run's data, and says why.")
+    return dataset
 
 
 def _configure(directory, resume, dataset, build, options):
@@ -208,8 +233,9 @@ def _open_directory(run, resume, held):
     held.enter_context(records.lock(run.directory))
     if not resume:  # Another process may have begun while the data came.
         _check_new(run.directory)
+    saved = _saved_state(run)
     records.write_header(run.directory, run.config, run.options, run.dataset, resume)
-    return _saved_state(run)
+    return saved
 
 
 def _check_new(directory):
@@ -317,14 +343,21 @@ def _saved_state(run):
     """The newest state that can be used; None where none was saved.
 
     Newer ones, which are damaged or whose logs are, are moved aside.
-    """
-    directory = run.directory
-    if not (directory / "checkpoints").is_dir():
-        return None
-    from infogan_jax import checkpoint
 
-    known = checkpoint.steps(directory)
+    Raises:
+      Stop: none of those that were saved can be used, or they are gone.
+    """
+    directory, known = run.directory, []
+    if (directory / "checkpoints").is_dir():
+        from infogan_jax import checkpoint
+
+        known = checkpoint.steps(directory)
     if not known:
+        if (directory / "evaluation.json").exists():
+            raise Stop(
+                f"{directory} holds a finished run whose checkpoints are gone: put "
+                "them back, or start another run by --out."
+            )
         return None
     has_accuracy = evaluation.can_cluster(run.config, run.dataset.test)
     every = run.options.evaluate_every if has_accuracy else None

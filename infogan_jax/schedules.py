@@ -29,7 +29,8 @@ class Cosine:
     end: float = 0.0
 
     def __post_init__(self):
-        _check_finite(self, "start", "steps", "end")
+        _check_finite(self, "start", "end")
+        _check_steps(self, "steps")
         if self.steps < 1:
             raise ValueError(f"Cosine steps must be at least 1, not {self.steps!r}.")
 
@@ -49,7 +50,8 @@ class _Ramp:
     finish: int
 
     def __post_init__(self):
-        _check_finite(self, "start", "end", "begin", "finish")
+        _check_finite(self, "start", "end")
+        _check_steps(self, "begin", "finish")
         if not 0 <= self.begin < self.finish:
             raise ValueError(
                 f"{type(self).__name__} needs 0 <= begin < finish, not {self.begin}, "
@@ -102,7 +104,7 @@ class Switch:
         for name in ("before", "after"):
             if not _is_schedule(getattr(self, name)):
                 _check_finite(self, name, or_else=" or a schedule")
-        _check_finite(self, "at")
+        _check_steps(self, "at")
         if self.at < 0:
             raise ValueError(f"Switch needs a step of at least 0, not {self.at}.")
 
@@ -135,6 +137,13 @@ def _check_finite(schedule, *names, or_else=""):
     for name in names:
         label = f"{type(schedule).__name__} {name}"
         rules.check_finite(label, getattr(schedule, name), or_else)
+
+
+def _check_steps(schedule, *names):
+    _check_finite(schedule, *names)
+    for name in names:
+        label = f"{type(schedule).__name__} {name}"
+        rules.check_at_most(label, getattr(schedule, name))
 
 
 def _is_schedule(value):

@@ -92,17 +92,17 @@ class Watch:
         if self._seen % WINDOW:
             return []
         means, self._sums = self._sums, _sums()
-        given = [
-            each
+        given = {  # Two terms may ask for one code.
+            (each.metric, each.cause): each
             for each in self._left
             if each.sign * (means[each.metric] - each.limit) > 0
             and each.is_judged(self._seen)
-        ]
-        self._left = [each for each in self._left if each not in given]
+        }
+        self._left = [e for e in self._left if (e.metric, e.cause) not in given]
         return [
             f"{each.cause} ({each.metric} was {means[each.metric]:.3g} on average over "
             f"the last {WINDOW} updates)"
-            for each in given
+            for each in given.values()
         ]
 
 

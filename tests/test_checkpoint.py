@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -232,6 +233,20 @@ def test_what_a_script_registered_can_be_sampled_by_a_command(tmp_path):
     assert refused.returncode == 2 and "--import my_loss" in refused.stderr
     assert python(*sampling, "--import", "my_loss").returncode == 0
     assert (tmp_path / "x.npz").is_file()
+
+
+def test_a_loop_of_links_is_no_run(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(FileNotFoundError, match="loop"):
+        infogan_jax.restore(tmp_path / "loop")
+
+
+def test_a_scripts_class_has_one_name_in_a_spawned_process_too(monkeypatch):
+    script = types.ModuleType("__mp_main__")
+    script.__file__ = "/somewhere/my_loss.py"
+    monkeypatch.setitem(sys.modules, "__mp_main__", script)
+    spawned = type("Mine", (), {"__module__": "__mp_main__"})
+    assert registry._module(spawned) == "my_loss"
 
 
 def test_a_step_that_a_writer_removes_meanwhile_gives_way_to_the_next(

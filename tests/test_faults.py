@@ -11,6 +11,8 @@ import pathlib
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import jax
@@ -19,7 +21,7 @@ import pytest
 import tiny_experiment
 
 import infogan_jax
-from infogan_jax import checkpoint, data, loop, records, runs
+from infogan_jax import checkpoint, console, data, loop, records, runs
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tiny_experiment", "infogan_jax.checkpoint"])
@@ -525,3 +527,50 @@ def test_a_run_may_lie_at_home(wish, tmp_path, monkeypatch):
 def test_nobodys_home_is_refused(capsys):
     assert tiny_experiment.main(["--out=~nosuch/run"]) == 2
     assert "~nosuch/run: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--steps", "8"]])
+def test_a_finished_run_whose_checkpoints_are_gone_is_left_as_it_is(
+    copied, more, capsys
+):
+    (copied / "evaluation.json").write_text("{}")
+    shutil.rmtree(copied / "checkpoints")
+    before = {path: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+    assert tiny_experiment.main(["--out", str(copied), "--resume", *more]) == 2
+    assert "finished run whose checkpoints are gone" in capsys.readouterr().err
+    after = {path: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+    assert {p.name for p in before if before[p] != after[p]} <= {".lock"}
+
+
+def test_a_run_that_was_moved_where_it_cannot_be_saved_is_refused_at_once(
+    copied, tmp_path, capsys
+):
+    moved = copied.rename(tmp_path / "x[1]")
+    more = ["--out", str(moved), "--resume", "--steps", "8"]
+    assert tiny_experiment.main(more) == 2
+    assert "must be without [ ]" in capsys.readouterr().err
+
+
+def test_what_is_said_to_closed_streams_enters_no_log(tmp_path):
+    program = f"""
+import os, runpy
+console = runpy.run_path({console.__file__!r})  # Without JAX: it is quick.
+os.close(1), os.close(2)
+
+def main():
+    with open("log", "w") as log:
+        os.write(1, b"somewhere"), os.write(2, b"else")
+        log.write("own")
+    return 0
+
+console["run"](main)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    assert (tmp_path / "log").read_text() == "own"
+
+
+def test_a_run_holds_closed_streams_before_it_opens_a_file(tmp_path, monkeypatch):
+    held = []
+    monkeypatch.setattr(console, "hold_streams", lambda: held.append(1))
+    assert tiny_experiment.main(["--out", str(tmp_path), "--resume"]) == 2
+    assert held == [1]

@@ -492,3 +492,29 @@ def test_a_run_may_go_on_with_data_and_devices_elsewhere(tmp_path):
     given = {"data": "auto", "data_dir": "there", "devices": 2}
     expected = dataclasses.replace(began, data_dir="there", devices=2)
     assert options_lib.resumed(tmp_path, given) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "failures", "message"),
+    [
+        ("the others'", 0, "differs between the processes"),
+        ("", 1, "another process lacks"),  # The first one.
+        (None, 1, "another process lacks"),
+    ],
+)
+def test_processes_stop_together_where_one_lacks_the_data(
+    first, failures, message, images, monkeypatch
+):
+    """As the second of two sees it."""
+    of_first = (lambda make: make()) if first is None else lambda make: first
+    monkeypatch.setattr(runs.processes, "text_from_first", of_first)
+    agreed = []
+    monkeypatch.setattr(
+        runs.processes, "agree", lambda mine: [agreed.append(mine) or failures]
+    )
+    wish = options_lib.Options(False, f"npz:{images}", None, 4, 16, 0, 2, 2, 1)
+    with pytest.raises(console.Stop, match=message):
+        runs._load(wish)
+    with pytest.raises(OSError, match="gone.npz"):
+        runs._load(dataclasses.replace(wish, data="npz:gone.npz"))
+    assert agreed == [not failures, True]

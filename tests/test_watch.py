@@ -165,6 +165,13 @@ def test_a_code_of_fixed_sigma_is_judged_by_what_it_can_reach(name):
     assert "code 1 is dead" in cause
 
 
+def test_a_code_that_two_terms_ask_for_is_one_alarm(tiny):
+    terms = MutualInformation(weight=1.0), MutualInformation(weight=0.5, name="more")
+    config = dataclasses.replace(tiny, objective=(NonSaturating(), *terms))
+    [(_, cause)] = alarms(config, [HEALTHY | {"info/0": -9.0}] * 3 * watch.WINDOW)
+    assert "code 0 is dead" in cause
+
+
 def test_a_code_of_weight_zero_is_not_asked_for(tiny):
     objective = (NonSaturating(), MutualInformation(weight=(1.0, 0.0)))
     config = dataclasses.replace(tiny, objective=objective)
