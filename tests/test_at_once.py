@@ -8,6 +8,7 @@ import mnist_seeds
 import numpy as np
 import pytest
 import tiny_experiment
+from helpers import read_lines
 
 import infogan_jax
 from infogan_jax import checkpoint
@@ -24,10 +25,6 @@ def images(tmp_path):
     return f"npz:{path}"
 
 
-def lines(run, name):
-    return [json.loads(line) for line in (run / name).read_text().splitlines()]
-
-
 @pytest.mark.parametrize(("devices", "said"), [("1", "1 of 8"), ("4", "2 of 8")])
 def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path, devices, said, capsys):
     options = ["--data", images, "--steps", "5", "--devices", devices]
@@ -39,18 +36,21 @@ def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path, devices, said, c
     run = out / "seed-4"
     for name in ("config.json", "run.json"):
         assert (run / name).read_text() == (alone / name).read_text()
-    found, expected = lines(run, "metrics.jsonl"), lines(alone, "metrics.jsonl")
+    found, expected = (
+        read_lines(run / "metrics.jsonl"),
+        read_lines(alone / "metrics.jsonl"),
+    )
     assert [row["step"] for row in found] == [1, 2, 3, 4, 5]
     for ours, theirs in zip(found, expected, strict=True):
         assert ours == pytest.approx(theirs, **ROUNDING)
-    steps = [row["step"] for row in lines(run, "accuracy.jsonl")]
-    assert steps == [row["step"] for row in lines(alone, "accuracy.jsonl")]
+    steps = [row["step"] for row in read_lines(run / "accuracy.jsonl")]
+    assert steps == [row["step"] for row in read_lines(alone / "accuracy.jsonl")]
     assert infogan_jax.restore(run)[1].step == 5
     reports = [json.loads((r / "evaluation.json").read_text()) for r in (run, alone)]
     assert reports[0].keys() == reports[1].keys()
     drawn = [sorted(path.name for path in r.glob("*.png")) for r in (run, alone)]
     assert drawn[0] == drawn[1] and "curves.png" in drawn[0]
-    assert lines(out / "seed-1", "metrics.jsonl") != found
+    assert read_lines(out / "seed-1" / "metrics.jsonl") != found
 
 
 def test_what_has_begun_is_left_and_what_was_killed_begins_anew(images, tmp_path):
@@ -99,8 +99,10 @@ def test_killed_seeds_go_on_from_their_last_save(images, tmp_path, monkeypatch):
         assert mnist_seeds.train(tiny_experiment, out, seed, options) == 0
         whole, run = (tmp_path / name / f"seed-{seed}" for name in ("whole", "killed"))
         for name in ("metrics.jsonl", "accuracy.jsonl"):
-            expected = [pytest.approx(row, **ROUNDING) for row in lines(whole, name)]
-            assert lines(run, name) == expected
+            expected = [
+                pytest.approx(row, **ROUNDING) for row in read_lines(whole / name)
+            ]
+            assert read_lines(run / name) == expected
 
 
 def test_a_seed_that_fails_leaves_the_others(images, tmp_path, monkeypatch, capsys):

@@ -10,14 +10,10 @@ import types
 import jax
 import numpy as np
 import pytest
+from helpers import assert_equal
 
 import infogan_jax
 from infogan_jax import checkpoint, latents, networks, registry
-
-
-def assert_equal(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from helpers import differs, sizes
 from scipy import stats
 
 import infogan_jax
@@ -34,20 +35,6 @@ SWITCHED = small(2)
 
 def batch_of(n):
     return {"image": jax.random.uniform(jax.random.key(5), (n, 8, 8, 1))}
-
-
-def sizes(config):
-    """Number of parameters of each network."""
-    state = jax.eval_shape(lambda: infogan_jax.init(config, jax.random.key(0)))
-    return {
-        name: sum(x.size for x in jax.tree.leaves(net.params))
-        for name, net in state.nets.items()
-    }
-
-
-def differs(a, b):
-    pairs = jax.tree.map(lambda x, y: bool((x != y).any()), a, b)
-    return any(jax.tree.leaves(pairs))
 
 
 def draw_pairs(codes, n, gap):

@@ -8,7 +8,6 @@ import http.server
 import os
 import pathlib
 import ssl
-import struct
 import threading
 import time
 import types
@@ -16,16 +15,12 @@ import types
 import jax
 import numpy as np
 import pytest
+from helpers import idx_bytes
 
 from infogan_jax import data, paths
 from infogan_jax.data import files, idx, loading
 
 PARTS = [part for pair in idx._FILES.values() for part in pair]
-
-
-def idx_bytes(array):
-    header = struct.pack(f">{array.ndim}I", *array.shape)
-    return b"\0\0\x08" + bytes([array.ndim]) + header + array.tobytes()
 
 
 @pytest.fixture(scope="module")

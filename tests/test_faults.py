@@ -19,6 +19,7 @@ import jax
 import numpy as np
 import pytest
 import tiny_experiment
+from helpers import read_lines
 
 import infogan_jax
 from infogan_jax import checkpoint, console, data, loop, records, runs
@@ -366,10 +367,6 @@ def test_another_version_of_the_library_may_go_on(short, copied):
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 @pytest.fixture
 def wish(short):
     return ["--data", json.loads((short / "run.json").read_text())["data"]]
@@ -385,7 +382,7 @@ def test_saves_and_evaluations_keep_to_their_own_updates(copied, wish, tmp_path)
     out = tmp_path / "run"
     periods = ["--steps", "9", "--save-every", "4", "--evaluate-every", "3"]
     assert tiny_experiment.main([*wish, *periods, "--out", str(out)]) == 0
-    assert [row["step"] for row in lines(out / "accuracy.jsonl")] == [3, 6]
+    assert [row["step"] for row in read_lines(out / "accuracy.jsonl")] == [3, 6]
     assert checkpoint.steps(out) == [4, 8, 9]
 
 
@@ -443,9 +440,9 @@ def test_a_longer_run_has_no_accuracy_of_the_shorter_ones_end(copied):
         more = ["--out", str(copied), "--resume", "--steps", steps]
         assert tiny_experiment.main(more) == 0
         with (copied / "accuracy.jsonl").open("a") as log:
-            row = lines(copied / "accuracy.jsonl")[-1]
+            row = read_lines(copied / "accuracy.jsonl")[-1]
             log.write(json.dumps(row | {"step": int(steps)}) + "\n")
-    steps = [row["step"] for row in lines(copied / "accuracy.jsonl")]
+    steps = [row["step"] for row in read_lines(copied / "accuracy.jsonl")]
     assert steps == [2, 4, 6, 8]
 
 
@@ -489,7 +486,7 @@ def test_the_alarms_of_a_resumed_run_are_in_its_report(copied, monkeypatch, caps
 
 
 def test_timings_count_the_seconds_up(short):
-    timings = lines(short / "timings.jsonl")
+    timings = read_lines(short / "timings.jsonl")
     assert [row["step"] for row in timings] == [2, 4, 6]
     seconds = [row["seconds"] for row in timings]
     assert 0 <= seconds[0] <= seconds[1] <= seconds[2]
@@ -520,7 +517,7 @@ def test_a_run_may_lie_at_home(wish, tmp_path, monkeypatch):
     for more in ([*wish, "--steps", "1"], ["--resume", "--steps", "2"]):
         assert tiny_experiment.main(["--out=~/run", *more]) == 0
     run = tmp_path / "home" / "run"
-    assert [row["step"] for row in lines(run / "metrics.jsonl")] == [1, 2]
+    assert [row["step"] for row in read_lines(run / "metrics.jsonl")] == [1, 2]
     assert checkpoint.steps(run) == [1, 2] and not (tmp_path / "~").exists()
 
 

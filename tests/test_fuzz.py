@@ -9,6 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import idx_bytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -176,13 +177,6 @@ def test_truncated_or_flipped_json_is_a_config_or_a_value_error(data):
         Config.from_json(text[:position] + flipped + text[position + 1 : end])
     except ValueError:
         pass
-
-
-def idx_bytes(array):
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(
-        n.to_bytes(4, "big") for n in array.shape
-    )
-    return header + array.tobytes()
 
 
 @fuzz

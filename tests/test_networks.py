@@ -6,22 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import shapes, sizes
 
-import infogan_jax
 from infogan_jax import networks, presets
 from infogan_jax.networks import layers
-
-
-def shapes(config):
-    return jax.eval_shape(lambda k: infogan_jax.init(config, k), jax.random.key(0))
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def sizes(config):
-    return {name: count(net.params) for name, net in shapes(config).nets.items()}
 
 
 def test_paper_networks_have_the_published_parameters():

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import differs
 
 import infogan_jax
 from infogan_jax import Update, latents, networks, objectives, schedules
@@ -92,12 +93,6 @@ def moved(config, batch, key):
         return differs(before.nets[name].params, after.nets[name].params)
 
     return {name for name in before.nets if changed(name)}
-
-
-def differs(before, after):
-    """Whether any array is another."""
-    same = jax.tree.map(jnp.array_equal, before, after)
-    return not all(jax.tree.leaves(same))
 
 
 D, G = ("trunk", "d"), ("g", "q")

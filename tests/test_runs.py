@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import table
 import tiny_experiment
+from helpers import read_lines
 
 import infogan_jax
 from infogan_jax import __main__ as cli
@@ -31,10 +32,6 @@ def images(tmp_path_factory, dataset):
     path = tmp_path_factory.mktemp("images") / "images.npz"
     np.savez(path, image=dataset["image"], label=dataset["label"])
     return path
-
-
-def read_lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def run(*arguments):

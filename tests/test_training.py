@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import assert_equal
 
 import infogan_jax
 from infogan_jax import (
@@ -24,10 +25,6 @@ from infogan_jax import (
 )
 from infogan_jax.data import sprites
 from infogan_jax.networks import layers
-
-
-def assert_equal(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 def assert_close(a, b, tolerance=1e-5):
