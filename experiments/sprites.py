@@ -203,11 +203,10 @@ def is_finished(run: Path, steps: int) -> bool:
 def write_report(out: Path, variant: str, steps: int) -> None:
     """The report of all seeds that have come to this end, if there are any."""
     ends = {}
-    for run in out.glob("seed-*"):
-        if is_finished(run, steps):
-            end = table.read(run, "finished.json")
-            if seeds.is_run_of(run, end["seed"]):
-                ends[run] = end
+    for path in out.glob("seed-*/finished.json"):
+        run, end = path.parent, table.read(path.parent, path.name)
+        if end["steps"] == steps and seeds.is_run_of(run, end["seed"]):
+            ends[run] = end
     if not ends:
         return
     ends = dict(sorted(ends.items(), key=lambda item: item[1]["seed"]))

@@ -36,10 +36,7 @@ def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path, devices, said, c
     run = out / "seed-4"
     for name in ("config.json", "run.json"):
         assert (run / name).read_text() == (alone / name).read_text()
-    found, expected = (
-        read_lines(run / "metrics.jsonl"),
-        read_lines(alone / "metrics.jsonl"),
-    )
+    found, expected = (read_lines(r / "metrics.jsonl") for r in (run, alone))
     assert [row["step"] for row in found] == [1, 2, 3, 4, 5]
     for ours, theirs in zip(found, expected, strict=True):
         assert ours == pytest.approx(theirs, **ROUNDING)

@@ -133,6 +133,8 @@ def test_field_that_is_absent_takes_its_default(tiny):
         {"compute_dtype": "float16"},
         {"objective": [NonSaturating()]},
         {"updates": []},
+        {"updates": (Update("d", ("trunk", "head"), lr=1e-3),)},
+        {"updates": (Update("d", ("d",), lr=1e-3), Update("d", ("d",), lr=1e-4))},
     ],
 )
 def test_impossible_configs_are_refused(tiny, change):

@@ -1,4 +1,4 @@
-"""The README's snippets run as they stand, and its commands exist."""
+"""What pages say: snippets run, commands exist, tables are what commands print."""
 
 import json
 import os

@@ -88,12 +88,13 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
       OSError: a file or a server that cannot be read; the message says what to do.
       ImportError: a folder, and Pillow is missing.
     """
+    data_dir = paths.expand(data_dir) if data_dir else None
     kind, colon, rest = name.partition(":")
     if colon and kind in _READERS:
         train, test = _READERS[kind](paths.expand(rest))
         return Dataset(name, train, test, f"{len(train['label'])} images of {rest}")
     if colon and kind == "tfds":
-        train, test = prepared.read(rest, paths.expand(data_dir) if data_dir else None)
+        train, test = prepared.read(rest, data_dir)
         return Dataset(name, train, test, f"TFDS's prepared {rest}")
     if name == "bundled":
         return _bundled("the 10,000 digits that come with the package")
@@ -122,7 +123,7 @@ def default_dir() -> Path:
 
 
 def _from_idx(name, data_dir, seconds=None):
-    folder = paths.expand(data_dir) if data_dir else default_dir() / name
+    folder = data_dir or default_dir() / name
     train, test = idx.read(name, folder, seconds)
     return Dataset(name, train, test, f"all of {name}, from {folder}")
 
