@@ -64,6 +64,18 @@ def test_networks_have_the_published_numbers_of_parameters():
     assert sizes(presets.MODIFIED).keys() == expected.keys() - {"h"}
 
 
+def test_all_kernels_begin_at_the_published_deviation(key):
+    """N(0, .02), those with spectral norm too, each within four standard errors."""
+    nets = infogan_jax.init(presets.infogan_cr(), key).nets
+    for name, net in nets.items():
+        kernels = {k: v for k, v in flatten_dict(net.params).items() if "kernel" in k}
+        assert kernels
+        for path, kernel in kernels.items():
+            error = 0.02 / (2 * kernel.size) ** 0.5
+            found = float(jnp.std(kernel))
+            assert found == pytest.approx(0.02, abs=4 * error), (name, path)
+
+
 @pytest.mark.parametrize("gap", [0.0, 0.5, 1.9])
 def test_a_pair_shares_one_code_and_is_apart_in_the_others(gap):
     first, second, shared = draw_pairs(CODES, 4000, gap)
@@ -139,6 +151,7 @@ def test_h_and_its_optimizer_start_afresh_at_the_switch(steps):
     kernel = ("SpectralTrunk_0", "Dense_0", "kernel")
     jump = _at(after.nets["h"].params, kernel) - _at(before.nets["h"].params, kernel)
     first = _at(steps[0][0].nets["h"].params, kernel)
+    assert float(jnp.std(first)) == pytest.approx(0.02, abs=0.007)  # of 128 numbers
     assert float(jnp.std(jump)) == pytest.approx(
         float(jnp.sqrt(2.0) * jnp.std(first)), rel=0.25
     )
@@ -215,6 +228,23 @@ def test_both_convolutional_architectures_build_h(architecture, key):
 
 
 @pytest.mark.parametrize("name", ["trunk", "d", "q", "h"])
+def test_a_step_is_one_power_iteration(name, steps):
+    for before, after, _ in (steps[0], steps[4]):  # At 2 H begins anew.
+        old, new = (flatten_dict(state.nets[name].stats) for state in (before, after))
+        kernels = flatten_dict(before.nets[name].params)
+        vectors = [path for path in old if path[-1].endswith("/u")]
+        assert vectors
+        for path in vectors:
+            layer, leaf, _ = path[-1].split("/")
+            kernel = np.asarray(kernels[*path[1:-2], layer, leaf], np.float64)
+            matrix = kernel.reshape(-1, kernel.shape[-1])
+            left = np.asarray(old[path], np.float64) @ matrix.T
+            right = left / np.linalg.norm(left) @ matrix
+            expected = right / np.linalg.norm(right)
+            np.testing.assert_allclose(new[path], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["trunk", "d", "q", "h"])
 def test_spectral_norm_divides_by_the_largest_singular_value(name, steps):
     """Against SVD, once the power iteration has met weights that stand still."""
     net, module = steps[-1][1].nets[name], SWITCHED.networks()[name]
@@ -241,6 +271,11 @@ def test_spectral_norm_divides_by_the_largest_singular_value(name, steps):
         if path[-1] == "kernel" and (name != "h" or path[0] != "Dense_0")
     }  # H's last layer has no norm.
     assert found == pytest.approx(expected, rel=0.01)
+    if name == "d":  # What is computed with is the quotient.
+        scores = module.apply({"params": net.params, **stats}, jnp.eye(8), train=False)
+        layer = net.params["Dense_0"]
+        quotient = layer["kernel"][:, 0] / expected["Dense_0", "kernel"]
+        np.testing.assert_allclose(scores, quotient + layer["bias"], rtol=0.01)
 
 
 def _at(tree, path):
@@ -286,9 +321,13 @@ def test_a_switch_and_a_restart_are_checked():
     assert values == [0.5, 2.0]
 
 
-def test_a_terms_gap_is_that_of_its_pairs(key):
-    """At step 3 of a schedule; G shows its codes."""
-    shown = []
+def test_a_pair_has_one_noise_and_the_terms_gap(key):
+    """At step 3 of the gap's schedule; G shows its codes."""
+    noises, shown = [], []
+
+    def generate(z, c, train):
+        noises.append(z)
+        return c
 
     def apply(name, pairs):
         shown.append(pairs)
@@ -301,12 +340,14 @@ def test_a_terms_gap_is_that_of_its_pairs(key):
             "codes": CODES,
             "step": jnp.int32(3),
             "keys": jax.random.split(key, 100),
+            "z": jax.random.uniform(key, (100, 4)),
             "real": jnp.zeros(1),
-            "generate": lambda z, c, train: c,
+            "generate": generate,
             "apply": apply,
         }
     )
     objectives.ContrastivePairs(gap=schedules.Linear(0.0, 1.0, 0, 4))(p)
+    assert noises and all(z is p.z for z in noises)
     first, second = np.split(np.asarray(shown[-1]), 2, -1)
     apart = np.sort(np.abs(first - second))[:, 1:]  # All but the code that is shared.
     assert 0.75 - 1e-6 <= apart.min() < 0.9

@@ -164,10 +164,22 @@ class ActivationFirstG(nn.Module):
         return nn.sigmoid(layers.UpConv(channels, kernel_init=init)(x))
 
 
+class SpectralNorm(nn.SpectralNorm):
+    """Flax's, but for `init`: Flax's would store kernels that it has divided.
+
+    They would be up to eight times as large as their initialiser says, and Adam's steps
+    as much smaller beside them.
+    """
+
+    def _spectral_normalize(self, path, vs, update_stats):
+        divided = super()._spectral_normalize(path, vs, update_stats)
+        return vs if self.is_initializing() else divided
+
+
 def _spectral_norm(layer, train):
     """The layer with its kernel divided by its largest singular value.
 
     That makes float32 of the kernel; the layer computes in its input's dtype.
     """
-    norm = nn.SpectralNorm(layer)
+    norm = SpectralNorm(layer)
     return lambda x: norm(x, update_stats=train)
