@@ -26,6 +26,8 @@ from infogan_jax import (
     types,
 )
 
+_OTHER_METRICS = {"accuracy", "gradient", "spread"}  # of an update, beside the losses
+
 
 @registry.register
 @dataclass(frozen=True)
@@ -183,10 +185,18 @@ class Config:
 
     def _check_terms(self):
         names = [objectives.name_of(term) for term in self.objective]
+        for name in names:
+            if not isinstance(name, str):
+                raise ValueError(f"a term's name is a string, not {name!r}.")
         if len(set(names)) < len(names):
             raise ValueError(
                 f"terms need different names, not {names}; add a `name`, or make one "
                 "term of two."
+            )
+        if taken := sorted(_OTHER_METRICS.intersection(names)):
+            raise ValueError(
+                f"a term may not be named {', '.join(taken)}, as another metric is; "
+                "give it another `name`."
             )
         for term in self.objective:
             getattr(term, "check", lambda config: None)(self)

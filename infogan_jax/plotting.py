@@ -42,7 +42,8 @@ def figures(
     continuous = []
     for index, part in enumerate(config.codes.parts):
         if isinstance(part, latents.Categorical):
-            name = "categories" if not drawn else f"categories_{index}"
+            is_first = "categories.png" not in drawn
+            name = "categories" if is_first else f"categories_{index}"
             drawn[f"{name}.png"] = categories(config, state, key, index, label_of)
             label_of = None  # It belongs to the first categorical code.
         elif isinstance(part, latents.Uniform | latents.Gaussian):

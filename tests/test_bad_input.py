@@ -260,6 +260,16 @@ FUNCTIONS = [
         "different names, .* one term of two",
     ),
     (
+        lambda w: Config(objective=(NonSaturating(), MutualInformation(name="spread"))),
+        ValueError,
+        "not be named spread, as another metric is",
+    ),
+    (
+        lambda w: Config(objective=(NonSaturating(), MutualInformation(name=3))),
+        ValueError,
+        "name is a string, not 3",
+    ),
+    (
         lambda w: Config(updates=(Update("d", ("d",), 1.0), Update("g", ("g",), 1.0))),
         ValueError,
         "no term teaches an update that lists 'q'",

@@ -275,6 +275,14 @@ def test_a_term_of_ones_own_may_say_that_it_teaches_q_nothing(tiny, teaches_q):
         )
 
 
+def test_pairs_teach_no_q_even_where_their_update_lists_it(tiny):
+    updates = (*(Update(name, (name,), lr=1e-2) for name in "dg"),)
+    updates += (Update("h", ("h", "q"), lr=1e-2),)
+    objective = (*tiny.objective, objectives.ContrastivePairs())
+    with pytest.raises(ValueError, match="lists 'q'"):
+        dataclasses.replace(tiny, updates=updates, objective=objective)
+
+
 def test_a_q_that_another_term_teaches_is_taken(tiny):
     updates = (Update("d", (*D, "q"), lr=1e-2), Update("g", ("g",), lr=1e-2))
     images = objectives.ImageInformation(updates=("d",))

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import infogan_jax
 from infogan_jax import latents, plotting
 
 
@@ -20,8 +21,6 @@ def config(tiny):
 
 @pytest.fixture(scope="module")
 def model(config, key):
-    import infogan_jax
-
     return infogan_jax.init(config, key)
 
 
@@ -41,6 +40,13 @@ def test_same_key_draws_the_same_pictures_without_a_display(
     for name in expected:
         assert pixels(first[name]) == pixels(second[name])
     assert "matplotlib.pyplot" not in sys.modules  # no window system is ever asked
+
+
+def test_a_category_after_other_codes_has_the_name_of_a_first_one(config, key):
+    codes = latents.Product(config.codes.parts[::-1] + (latents.Categorical(2),))
+    config = dataclasses.replace(config, codes=codes)
+    drawn = plotting.figures(config, infogan_jax.init(config, key), key)
+    assert {"categories.png", "categories_3.png"} == {n for n in drawn if "cat" in n}
 
 
 def test_another_key_draws_another_picture(config, model, key):

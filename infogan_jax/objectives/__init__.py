@@ -4,8 +4,8 @@ A term is a registered frozen dataclass. Called on a `Pass` it returns a scalar 
 each update that it has something to say to, by the update's name; a name that is
 missing counts as 0. Optional members: `check(config)` raises on a setting that cannot
 work; `name` is what metrics call it, by default its class's name; `updates`, or
-`update`, names the updates that it has losses for; `teaches_q = False` says that Q
-learns nothing from it.
+`update`, names those updates in which a Q that they list learns from it, by default
+all; `teaches_q = False` says that Q learns nothing from it.
 A term may bring networks: `networks(config, axis_name)` gives modules by name, and
 `input_shapes(config)` the shapes of each one's inputs, without the batch; an update has
 to list them, and the term calls them by `p.apply(name, *inputs)`.

@@ -9,7 +9,7 @@ Source: Lin et al. 2020 (arXiv:1906.06034), section 3.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,7 @@ class ContrastivePairs:
     weight: schedules.Value = 1.0
     gap: schedules.Value = 0.0
     update: str = "h"
+    teaches_q: ClassVar[bool] = False
 
     def check(self, config: "Config") -> None:
         """Raises unless H can be built, is trained, and the pairs can be drawn."""
