@@ -16,7 +16,7 @@ import jax
 import mnist
 
 import infogan_jax
-from infogan_jax import console, networks, paths, population, records
+from infogan_jax import console, json_files, networks, paths, population
 from infogan_jax import options as options_lib
 
 DTYPES = ("float32", "bfloat16")
@@ -91,7 +91,7 @@ def main(argv=None) -> int:
         found[name] = value
         print(name, json.dumps(value), flush=True)
         try:
-            records.write_json(options.out, found)
+            json_files.write(options.out, found)
         except OSError as error:  # What was measured is printed.
             statuses.append(console.tell(error))
 

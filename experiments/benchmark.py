@@ -22,7 +22,7 @@ import contenders
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import console, machine, paths, plotting, records
+from infogan_jax import console, json_files, machine, paths, plotting
 from infogan_jax import options as options_lib
 
 
@@ -305,7 +305,7 @@ def main(argv=None) -> int:
     try:
         if options.json:
             told = [row | {"machine": where} for row in made]
-            records.write_json(options.json, told)
+            json_files.write(options.json, told)
         if options.figure:
             draw(made, options.figure)
     except (OSError, ValueError) as error:  # Matplotlib knows no such picture.

@@ -22,7 +22,7 @@ import mnist
 import psutil
 import seeds
 
-from infogan_jax import console, paths, plotting, records
+from infogan_jax import console, json_files, paths, plotting
 from infogan_jax import options as options_lib
 
 UNITS = {
@@ -180,7 +180,7 @@ def main(argv=None) -> int:
         print(f"{label}, median of each run: {medians}")
     print(f"{found['runs']} runs in {found['minutes']:.0f} minutes; see {options.out}")
     try:
-        records.write_json(options.out / "growth.json", found)
+        json_files.write(options.out / "growth.json", found)
         draw(options.out, sampler.samples)
     except OSError as error:
         return console.tell(error)

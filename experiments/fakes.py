@@ -30,18 +30,21 @@ def study(run, dataset, digits_of) -> list[dict]:
     n_values, n_labels = config.codes.parts[0].n, dataset.train["label"].max() + 1
 
     def taught_by(labels):
-        found = sweeps.classifier(images, labels)(dataset.test["image"] / 255)
-        n = max(n_values, n_labels), n_labels
-        counts = metrics.contingency(found, dataset.test["label"], *n)
-        return metrics.cluster_accuracy(counts)
+        return sweeps.classifier(images, labels)(dataset.test["image"] / 255)
+
+    truth = dataset.test["label"]
+    read_by_category = metrics.contingency(
+        taught_by(category), truth, n_values, n_labels
+    )
+    read_by_digit = taught_by(digits)[truth >= 0]
 
     drawn = metrics.contingency(category, digits, n_values, n_labels)
     row = {
         "run": str(run),
         "q": evaluation.clustering(config, state, dataset.test)["hungarian"],
         "pure": metrics.cluster_accuracy(drawn),
-        "taught_categories": taught_by(category),
-        "taught_digits": taught_by(digits),
+        "taught_categories": metrics.cluster_accuracy(read_by_category),
+        "taught_digits": float(np.mean(read_by_digit == truth[truth >= 0])),
     }
     return [row]
 

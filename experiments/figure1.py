@@ -10,19 +10,17 @@ The README has the result.
 
 import time
 
-import jax
-
-import infogan_jax
 from infogan_jax import (
     checks,
     console,
     data,
+    json_files,
+    loop,
     machine,
     paths,
     plotting,
     presets,
     progress,
-    records,
 )
 from infogan_jax import options as options_lib
 
@@ -32,23 +30,14 @@ BATCH, EVERY = 128, 10
 
 def information(config, dataset, steps, seed, name):
     """L_I of code 0 at every update, a list."""
-    key, bounds = jax.random.key(seed), []
-    state, dataset = infogan_jax.init(config, key), jax.device_put(dataset)
+    bounds = []
+    training = loop.dispatches(
+        config, dataset, seed, steps=steps, batch_size=BATCH, every=EVERY
+    )
     with progress.Progress(steps, name=name) as telling:
-        while len(bounds) < steps:
-            n = min(EVERY, steps - len(bounds))
-            state, metrics = infogan_jax.train_steps(
-                config,
-                state,
-                dataset,
-                key,
-                steps=n,
-                batch_size=BATCH,
-                at_most=EVERY,
-                donate=True,
-            )
-            bounds += metrics["info/0"][:n].tolist()
-            telling.advance(n)
+        for _, metrics in training:
+            bounds += metrics["info/0"].tolist()
+            telling.advance(len(metrics["info/0"]))
     return bounds
 
 
@@ -108,13 +97,13 @@ def main(argv=None) -> int:
         checks.check_images(presets.PAPER, dataset.train["image"])
         out.mkdir(parents=True, exist_ok=True)
         paths.check_new(out / "figure1.json", out / "figure1.png")
-    except (ValueError, OSError, ImportError) as error:
+        print(f"data: {dataset.note}")
+        curves = {
+            name: information(config, dataset.train, options.steps, options.seed, name)
+            for name, config in CONFIGS.items()
+        }
+    except (ValueError, OSError, ImportError, console.Stop) as error:
         return console.tell(error)
-    print(f"data: {dataset.note}")
-    curves = {
-        name: information(config, dataset.train, options.steps, options.seed, name)
-        for name, config in CONFIGS.items()
-    }
     found = summary(curves)
     result = {
         "data": dataset.name,
@@ -127,7 +116,7 @@ def main(argv=None) -> int:
     for name, value in found.items():
         print(f"  {name}: {value}")
     try:
-        records.write_json(out / "figure1.json", result | {"curves": curves})
+        json_files.write(out / "figure1.json", result | {"curves": curves})
         draw(curves, out / "figure1.png")
     except OSError as error:
         return console.tell(error)

@@ -27,7 +27,6 @@ import mnist
 import mnist_vat
 import seeds
 import seeds_report
-import table
 
 from infogan_jax import (
     Config,
@@ -35,6 +34,7 @@ from infogan_jax import (
     console,
     data,
     evaluation,
+    json_files,
     loop,
     parallel,
     paths,
@@ -141,7 +141,7 @@ def begin(held, directory: Path, config, options, dataset):
     for name in records.LOGS:  # Of a try that was killed.
         (directory / f"{name}.jsonl").unlink(missing_ok=True)
     key = jax.random.key(options.seed)
-    run = loop.Run(directory, config, options, dataset, key, None, "")
+    run = loop.Run(directory, config, options, dataset, key, step_fn=None)
     log = records.Log(directory, config, time.monotonic())
     return run, held.enter_context(log)
 
@@ -184,7 +184,7 @@ def lead(logged, whole, split) -> list[int]:
             is_due |= step == options.steps or bool(ended)
             for index in going:
                 logged[index][1].add(step - n, n, population.of_seed(rows, index))
-            going = record_each(logged, going, states, step, is_due)
+            going = record_each(logged, going, states, is_due)
             if is_due:
                 saved = time.monotonic()
             progress = f"update {step} of {options.steps} of {len(logged)} seeds"
@@ -199,35 +199,29 @@ def lead(logged, whole, split) -> list[int]:
     return [run.options.seed for i, (run, _) in enumerate(logged) if i not in going]
 
 
-def record_each(logged, going, states, step: int, is_due: bool) -> list[int]:
+def record_each(logged, going, states, is_due: bool) -> list[int]:
     """`record` for the runs that go on, by index; returns those that still do.
 
     Raises:
       Stop: a directory cannot be written.
     """
-    left = []
+    failed = []
     for index in going:
         run, log = logged[index]
-        try:
-            record(run, log, population.of_seed(states, index), step, is_due)
-        except console.Stop as error:
-            if error.status != 1:
-                raise
-            print(f"seed {run.options.seed}: {error}", file=console.ERR)
-        else:
-            left.append(index)
-    return left
+        with seeds.sparing_others(run.options.seed, failed):
+            record(run, population.of_seed(states, index), log, is_due)
+    return [index for index in going if logged[index][0].options.seed not in failed]
 
 
-def record(run: loop.Run, log: records.Log, state, step: int, is_due: bool) -> None:
+def record(run: loop.Run, state, log: records.Log, is_due: bool) -> None:
     """What a run leaves after an update: its lines, and a save if one is due.
 
     Raises:
       Stop: training has failed (status 1), or the directory cannot be written.
     """
-    loop.settle(log, state, step, f"seed {run.options.seed}: ")
-    if step < run.options.steps:
-        loop.log_accuracy(run, log, state)
+    loop.settle(log, state, f"seed {run.options.seed}: ")
+    if state.step < run.options.steps:
+        loop.log_accuracy(run, state, log)
     if is_due:
         log.flush()
         with checkpoint.Writer(run.directory, run.config, keep=2) as writer:
@@ -248,12 +242,20 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
     if path.exists():  # The committed results have none.
         config = Config.from_json(path.read_text())
         # Its schedules are of the length that it began with.
-        steps = table.read(run, "environment.json").get("steps", before.steps)
+        steps = json_files.read(run / "environment.json").get("steps", before.steps)
         began = dataclasses.replace(before, steps=steps)
         if config != runs.configuration(experiment.build, began, config.image_shape):
             raise console.Stop(
                 f"{run} holds a run of another experiment, or of another version of "
                 f"{experiment.__name__}.py; name another directory by --out."
+            )
+    asked = options_lib.chosen(experiment.defaults, given)
+    for name in ("quick", "batch_size", "bfloat16"):  # Said or not, of all seeds.
+        theirs, ours = getattr(before, name), getattr(asked, name)
+        if theirs != ours:
+            raise console.Stop(
+                f"{run} began with {name} {theirs}, where this command has {ours}; "
+                "give the same options, or name another directory by --out."
             )
     return now.steps == before.steps
 
@@ -294,8 +296,11 @@ def main(argv=None) -> int:
                 return status
             if status:
                 failed.append(seed)
-        if reports := seeds_report.collect(options.out):
-            seeds_report.write(options.out, reports)
+        if options.out.is_dir():
+            # Of all processes that share it, the last to end reports on all seeds.
+            with records.lock(options.out, wait=True):
+                if reports := seeds_report.collect(options.out):
+                    seeds_report.write(options.out, reports)
         seeds.check_none_failed(failed)
     except (console.Stop, ValueError, OSError, ImportError) as error:
         return console.tell(error)

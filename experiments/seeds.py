@@ -1,9 +1,11 @@
 """What commands over many seeds share: which seeds, and how a command ends."""
 
 import argparse
+import contextlib
 import pathlib
+from collections.abc import Iterator
 
-from infogan_jax import console
+from infogan_jax import console, json_files
 from infogan_jax import options as options_lib
 
 
@@ -57,6 +59,34 @@ def is_run_of(run: pathlib.Path, seed: int) -> bool:
     if not is_own:
         print(f"{run} is left out: it holds a run of seed {seed}", flush=True)
     return is_own
+
+
+@contextlib.contextmanager
+def sparing_others(seed: int, failed: list[int]) -> Iterator[None]:
+    """Notes in `failed` a seed whose training fails, and says so.
+
+    Raises:
+      Stop: anything else, which would stop the other seeds too (status not 1).
+    """
+    try:
+        yield
+    except console.Stop as error:
+        if error.status != 1:
+            raise
+        failed.append(seed)
+        print(f"seed {seed}: {error}", file=console.ERR)
+
+
+def write_report(out: pathlib.Path, text: str, values) -> None:
+    """report.md, which is printed too, and report.json.
+
+    Raises:
+      OSError: they cannot be written.
+    """
+    json_files.write_text(out / "report.md", text + "\n")
+    json_files.write(out / "report.json", values)
+    print(text)
+    print(f"the report is {out / 'report.md'}")
 
 
 def interrupted(number: int, step: int, steps: int) -> console.Stop:

@@ -9,7 +9,7 @@ import seeds
 import table
 from scipy import stats
 
-from infogan_jax import plotting, records
+from infogan_jax import json_files, plotting
 
 SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
 
@@ -45,7 +45,8 @@ def collect(out: Path) -> list[dict]:
     found = []
     for run in out.glob("seed-*"):
         if (run / "evaluation.json").exists():
-            seed, report = table.read(run, "run.json")["seed"], table.report_of(run)
+            seed = json_files.read(run / "run.json")["seed"]
+            report = table.report_of(run)
             if seeds.is_run_of(run, seed):
                 wrong = failures(report["confusion"])
                 found.append({"seed": seed, "run": run, **report, **wrong})
@@ -113,16 +114,15 @@ def how_soon(reports: list[dict], k: int = 4) -> list[str]:
     correlation of the information then and the accuracy at the end. None for k seeds or
     fewer, or where runs lack the measure.
     """
-    curves = [
-        {
-            line["step"]: line["image_information"]
-            for line in lines
-            if "image_information" in line
-        }
-        for lines in (table.lines(r["run"], "accuracy.jsonl") for r in reports)
-    ]
+    if len(reports) <= k:
+        return []
+    curves = []
+    for report in reports:
+        lines = json_files.read_lines(report["run"] / "accuracy.jsonl")
+        seen = "image_information"
+        curves.append({line["step"]: line[seen] for line in lines if seen in line})
     steps = sorted(set.intersection(*map(set, curves)))
-    if len(reports) <= k or not steps:
+    if not steps:
         return []
     accuracies = np.array([report["accuracy"] for report in reports])
     rows = [
@@ -164,12 +164,9 @@ def write(out: Path, reports: list[dict]) -> None:
         "\n".join(rows),
     ]
     text = "\n\n".join(filter(None, parts))
-    (out / "report.md").write_text(text + "\n")
     named = [{**report, "run": report["run"].name} for report in reports]
-    records.write_json(out / "report.json", named)
+    seeds.write_report(out, text, named)
     draw(out, accuracies, median, worst)
-    print(text)
-    print(f"the report is {out / 'report.md'}")
 
 
 @plotting.skip_without_matplotlib

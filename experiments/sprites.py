@@ -34,6 +34,7 @@ import infogan_jax
 from infogan_jax import (
     checkpoint,
     console,
+    json_files,
     loop,
     machine,
     paths,
@@ -47,7 +48,7 @@ from infogan_jax import options as options_lib
 from infogan_jax.metrics import inputs
 
 STEPS, SWITCH, BATCH = 322_560, 288_000, 64
-EVALUATIONS, AT_ONCE, SAVE_EVERY_S = 8, 100, 60
+EVALUATIONS, PER_DISPATCH, SAVE_EVERY_S = 8, 100, 60
 
 
 def switch_of(steps: int) -> int:
@@ -81,22 +82,28 @@ def advance(config, state, key, n):
     return jax.lax.fori_loop(0, n, one, state)
 
 
-def begin(out: Path, config, seed: int, switch: int, votes: int, after: Path | None):
+def check_after(after: Path, seed: int, switch: int, votes: int) -> None:
+    """Raises unless a seed may begin at the switch, from its run without pairs."""
+    run = seeds.run_of(after, seed)
+    config, old = infogan_jax.restore(run, nets=("g",))
+    done = int(old.step)
+    if "h" in config.networks() or done != switch:
+        raise ValueError(
+            f"{run} must be of --variant modified and have done {switch} iterations, "
+            f"where the switch of this --fraction is; it has done {done}, where that "
+            f"of --fraction {done / SWITCH:.8g} is."
+        )
+    if (theirs := json_files.read(run / "begun.json").get("votes", votes)) != votes:
+        raise ValueError(f"{run} was scored by {theirs} votes; give --votes {theirs}.")
+
+
+def begin(out: Path, config, seed: int, after: Path | None):
     """The seed's first state: drawn, or at the switch from its run without pairs."""
     state = infogan_jax.init(config, jax.random.key(seed))
     if after is None:
         return state
     run = seeds.run_of(after, seed)
     _, old = infogan_jax.restore(run)
-    done = int(old.step)
-    if "h" in old.nets or done != switch:
-        raise ValueError(
-            f"{run} must be of --variant modified and have done {switch} iterations, "
-            f"where the switch of this --fraction is; it has done {done}, where that "
-            f"of --fraction {done / SWITCH:.8g} is."
-        )
-    if (theirs := table.read(run, "begun.json").get("votes", votes)) != votes:
-        raise ValueError(f"{run} was scored by {theirs} votes; give --votes {theirs}.")
     out.mkdir(parents=True, exist_ok=True)
     shutil.copy(run / "scores.jsonl", out)
     return state.replace(
@@ -115,15 +122,15 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     if checkpoint.steps(out):
         _, state = infogan_jax.restore(out)
     else:
-        state = begin(out, config, seed, switch_of(steps), votes, after)
+        state = begin(out, config, seed, after)
     out.mkdir(parents=True, exist_ok=True)
     asked = {"seed": seed, "steps": steps, "votes": votes}
     begun = asked | {"at_the_switch": after is not None}
-    records.write_json(out / "begun.json", begun)
+    json_files.write(out / "begun.json", begun)
     # Of a shorter run: its state goes on, and no report may take it for that one.
     (out / "finished.json").unlink(missing_ok=True)
     done = int(state.step)
-    rows = records.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
+    rows = json_files.cut(out / "scores.jsonl", lambda row: row["step"] <= done)
     scored = {row["step"] for row in rows}
     began = saved = time.monotonic()
     with (
@@ -135,12 +142,12 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
             if stop in scored or stop < done:  # Before this run went on.
                 continue
             while int(state.step) < stop:
-                n = min(AT_ONCE, stop - int(state.step))
+                n = min(PER_DISPATCH, stop - int(state.step))
                 state = advance(config, state, key, n)
                 step, signal = int(state.step), interrupts.signal
                 is_due = time.monotonic() > saved + SAVE_EVERY_S
                 if step == stop or is_due or signal:
-                    loop.check_finite(state, step)
+                    loop.check_finite(state)
                     writer.save(state)
                     saved = time.monotonic()
                 if signal:
@@ -150,9 +157,10 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
             with (out / "scores.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(f"{out.name}: {json.dumps(line)}", flush=True)
-    last = table.lines(out, "scores.jsonl")[-1]
+    rows = json_files.read_lines(out / "scores.jsonl")
     where = {"machine": machine.describe(), "date": time.strftime("%Y-%m-%d")}
-    records.write_json(out / "finished.json", asked | last | where)
+    where |= {"seconds": table.seconds(rows)}  # of all its processes
+    json_files.write(out / "finished.json", asked | rows[-1] | where)
     if interrupts.signal:  # It came in the last score.
         raise seeds.interrupted(interrupts.signal, steps, steps)
 
@@ -165,14 +173,8 @@ def train_all(options, config, steps: int) -> list[int]:
         if is_finished(run, steps):
             print(f"seed {seed}: finished before", flush=True)
             continue
-        try:
-            with records.lock(run):
-                train(run, config, seed, steps, options.votes, options.after)
-        except console.Stop as error:
-            if error.status != 1:
-                raise
-            failed.append(seed)
-            print(f"seed {seed}: {error}", file=console.ERR)
+        with seeds.sparing_others(seed, failed), records.lock(run):
+            train(run, config, seed, steps, options.votes, options.after)
     return failed
 
 
@@ -181,7 +183,7 @@ def check_same(out: Path, config, steps: int, votes: int, after=None) -> None:
     for run in sorted(out.glob("seed-*")):
         is_same = True
         if (run / "begun.json").exists():
-            begun = table.read(run, "begun.json")
+            begun = json_files.read(run / "begun.json")
             is_same &= begun["steps"] <= steps
             is_same &= begun.get("at_the_switch", False) == (after is not None)
             is_same &= begun.get("votes", votes) == votes
@@ -197,14 +199,14 @@ def check_same(out: Path, config, steps: int, votes: int, after=None) -> None:
 def is_finished(run: Path, steps: int) -> bool:
     """Whether a seed has come to its end, and that end is this one."""
     end = run / "finished.json"
-    return end.exists() and table.read(run, end.name)["steps"] == steps
+    return end.exists() and json_files.read(end)["steps"] == steps
 
 
 def write_report(out: Path, variant: str, steps: int) -> None:
     """The report of all seeds that have come to this end, if there are any."""
     ends = {}
     for path in out.glob("seed-*/finished.json"):
-        run, end = path.parent, table.read(path.parent, path.name)
+        run, end = path.parent, json_files.read(path)
         if end["steps"] == steps and seeds.is_run_of(run, end["seed"]):
             ends[run] = end
     if not ends:
@@ -266,6 +268,9 @@ def main(argv=None) -> int:
         inputs.sklearn("svm")  # Hours before the first score asks for it.
         paths.check_path(options.out)
         check_same(options.out, config, steps, options.votes, options.after)
+        for seed in options.seeds if options.after else ():
+            if not checkpoint.steps(seeds.run_of(options.out, seed)):
+                check_after(options.after, seed, switch_of(steps), options.votes)
         runs.keep_compiled_programs()
         failed = train_all(options, config, steps)
         write_report(options.out, options.variant, steps)

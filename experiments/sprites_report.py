@@ -5,12 +5,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import seeds
 import sprites_scores
-import table
 from scipy import stats
 
 import infogan_jax
-from infogan_jax import plotting, records
+from infogan_jax import json_files, plotting
 
 # Of InfoGAN-CR's table 1 and 3: 50 runs each, dSprites itself.
 PUBLISHED = {
@@ -42,8 +42,8 @@ def write(
     names = [name for name in sprites_scores.SCORES if name in ends[0]]
     central = ranking = None
     if len(finished) > 2:  # Two runs agree with each other alike.
-        seeds = [end["seed"] for end in ends]
-        central, ranking = sprites_scores.centrality(finished, seeds, votes)
+        keys = [end["seed"] for end in ends]
+        central, ranking = sprites_scores.centrality(finished, keys, votes)
     lines = [
         f"{variant}: {steps} iterations, {fraction:.4g} of the published "
         f"schedule, on dSprites-like images; scored by {votes} votes and {20 * votes} "
@@ -61,20 +61,17 @@ def write(
             f"ModelCentrality chooses seed {ends[best]['seed']}, number {better + 1} "
             f"of {len(ends)} by FactorVAE; UDR seed {by_udr}.",
         ]
-    curves = {run.name: table.lines(run, "scores.jsonl") for run in finished}
+    curves = {run.name: json_files.read_lines(run / "scores.jsonl") for run in finished}
     rows = [
         [line[name] for name in names] for curve in curves.values() for line in curve
     ]
     lines += ["", *_agreement(names, rows)]
-    (out / "report.md").write_text("\n".join(lines) + "\n")
     report = {"variant": variant, "fraction": fraction, "votes": votes}
     report |= {"runs": ends, "curves": curves}
     if central is not None:
         report |= {"model_centrality": central, "udr": ranking}
-    records.write_json(out / "report.json", report)
+    seeds.write_report(out, "\n".join(lines), report)
     _draw(out, curves, finished[best], switch)
-    print("\n".join(lines))
-    print(f"the report is {out / 'report.md'}")
 
 
 def _table(names, ends, published, central, ranking):
@@ -99,7 +96,7 @@ def _agreement(names, rows):
     if len(rows) < 3:
         return []
     with np.errstate(all="ignore"):
-        ranks = np.atleast_2d(stats.spearmanr(rows).statistic)
+        ranks = stats.spearmanr(rows).statistic
     lines = [f"Rank correlation of the metrics over {len(rows)} checkpoints:", ""]
     lines += ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for name, row in zip(names, ranks, strict=True):

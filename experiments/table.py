@@ -12,11 +12,9 @@ Runs of a group that differ in more than their seed are refused.
 
 import dataclasses
 import itertools
-import json
-import pathlib
 import statistics
 
-from infogan_jax import console
+from infogan_jax import console, json_files
 from infogan_jax import options as options_lib
 
 # What runs did that do not tell it: older ones lack the newer options.
@@ -27,64 +25,13 @@ _BEFORE = {
 }
 
 
-def read(run, name):
-    """A JSON object in a file of a run.
-
-    Raises:
-      ValueError: it is missing or damaged; or later, for a field that it lacks.
-    """
-
-    def one(text, kind):
-        found = json.loads(text, object_hook=kind)
-        if not isinstance(found, dict):
-            raise ValueError("it is no object")
-        return found
-
-    return _parsed(pathlib.Path(run) / name, one)
-
-
-def lines(run, name, hint="as where a run had no labels"):
-    """The lines of a JSON-lines file of a run, at least one.
-
-    Raises:
-      ValueError: it is missing, damaged or empty, for which `hint` may be why; or
-        later, for a field that a line lacks.
-    """
-
-    def each(text, kind):
-        found = [json.loads(line, object_hook=kind) for line in text.splitlines()]
-        if not found:
-            raise ValueError(f"it has no lines, {hint}")
-        if not all(isinstance(line, dict) for line in found):
-            raise ValueError("a line is no object")
-        return found
-
-    return _parsed(pathlib.Path(run) / name, each)
-
-
-def _parsed(path, parse):
-    class Fields(dict):
-        def __missing__(self, key):
-            raise ValueError(f"{path} is damaged: it has no {key!r}.")
-
-    try:
-        return parse(path.read_text(), Fields)
-    except OSError as error:
-        raise ValueError(
-            f"{path} cannot be read ({error.strerror}): {path.parent} is not a "
-            "finished run."
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
-
-
 def report_of(run) -> dict:
     """The evaluation of a run that had labels.
 
     Raises:
       ValueError: it is missing or damaged, or had none.
     """
-    report = read(run, "evaluation.json")
+    report = json_files.read(run / "evaluation.json")
     if "accuracy" not in report:
         raise ValueError(f"{run} was evaluated without labels: it has no accuracy.")
     return report
@@ -104,22 +51,22 @@ def seconds(timings) -> float:
 def differences(runs) -> str:
     """Which options, other than the seed, the runs do not share; "" for none."""
     harmless = {"seed", "data_dir", "save_every"}
-    options = [_BEFORE | read(run, "run.json") for run in runs]
+    options = [_BEFORE | json_files.read(run / "run.json") for run in runs]
     names = [
         name
         for name in dict.fromkeys(itertools.chain(*options))
         if name not in harmless and len({str(o.get(name)) for o in options}) > 1
     ]
     # What is committed of a run lacks its configuration.
-    paths = [pathlib.Path(run) / "config.json" for run in runs]
     configs = [
-        read(path.parent, path.name) | {"version": None}
-        for path in paths
-        if path.exists()
+        json_files.read(run / "config.json") | {"version": None}
+        for run in runs
+        if (run / "config.json").exists()
     ]
     if not names and configs != configs[:1] * len(configs):
         names = ["their configuration"]
-    if len({read(run, "environment.json")["dataset"]["sha256"] for run in runs}) > 1:
+    places = (json_files.read(run / "environment.json") for run in runs)
+    if len({place["dataset"]["sha256"] for place in places}) > 1:
         names.append("their images")
     if not names:
         return ""
@@ -140,31 +87,32 @@ def summary(runs) -> str:
     ]
     accuracies = []
     for run in runs:
-        report, options = report_of(run), read(run, "run.json")
+        report, options = report_of(run), json_files.read(run / "run.json")
         accuracies.append(report["accuracy"])
         bounds = ", ".join(f"{code['information']:.2f}" for code in report["codes"])
         recovered = ", ".join(f"{code['recovered']:.3f}" for code in report["codes"])
         # Runs of before this measure have none.
         information = f"{report.get('image_information', float('nan')):.4f}"
-        minutes = seconds(lines(run, "timings.jsonl")) / 60
+        minutes = seconds(json_files.read_lines(run / "timings.jsonl")) / 60
         rows.append(
             f"| {options['seed']} | {report['accuracy']:.4f} | "
             f"{report['hungarian']:.4f} | {report['nmi']:.3f} | {report['ari']:.3f} | "
             f"{bounds} | {recovered} | {information} | "
             f"{minutes:.1f} |"
         )
-    places = [read(run, "environment.json") for run in runs]
+    places = [json_files.read(run / "environment.json") for run in runs]
     versions = (f"{k} {v}" for place in places for k, v in place["versions"].items())
     images = (
         f"{d['name']} ({d['train']} + {d['test']} images, SHA-256 {d['sha256'][:12]})"
         for d in (place["dataset"] for place in places)
     )
+    steps = (str(json_files.read(run / "run.json")["steps"]) for run in runs)
     machines = (f"{place['cpus']} CPU cores, {place['backend']}" for place in places)
     dates = sorted(place["started"][:10] for place in places)
     rows += [
         "",
         f"Median accuracy {statistics.median(accuracies):.4f} of {len(runs)} runs; "
-        f"{read(runs[0], 'run.json')['steps']} updates; {_all(images)}; "
+        f"{_all(steps)} updates; {_all(images)}; "
         f"{_all(machines)}; {_all(versions)}; {_from_to(dates)}.",
     ]
     if warning := differences(runs):
@@ -185,12 +133,12 @@ def groups(directories) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for directory in directories:
-        paths = sorted(pathlib.Path(directory).glob("*/run.json"))
+        paths = sorted(directory.glob("*/run.json"))
         if not paths:
             raise ValueError(f"{directory} holds no runs.")
         runs = {}
         for run in (path.parent for path in paths):
-            seed = read(run, "run.json")["seed"]
+            seed = json_files.read(run / "run.json")["seed"]
             if seed in runs:
                 raise ValueError(f"{run} and {runs[seed]} are both of seed {seed}.")
             runs[seed] = run
@@ -199,7 +147,7 @@ def groups(directories) -> str:
         seeds = sorted(runs)
         reports = [report_of(runs[seed]) for seed in seeds]
         accuracies = [report["accuracy"] for report in reports]
-        places = [read(runs[seed], "environment.json") for seed in seeds]
+        places = [json_files.read(runs[seed] / "environment.json") for seed in seeds]
         dates = [place["started"][:10] for place in places]
         datasets = [place["dataset"] for place in places]
         versions = [place["versions"] for place in places]
@@ -212,7 +160,7 @@ def groups(directories) -> str:
             f"{statistics.median(report['nmi'] for report in reports):.3f}",
             _from_to(seeds) if gapless else " ".join(map(str, seeds)),
             " ".join(f"{accuracy:.4f}".removeprefix("0") for accuracy in accuracies),
-            f"{read(runs[seeds[0]], 'run.json')['steps']:,}",
+            f"{json_files.read(runs[seeds[0]] / 'run.json')['steps']:,}",
             _all(f"{d['name']} {d['sha256'][:12]}" for d in datasets),
             _all(name for place in places for name in _devices(place)),
             _all(f"{name} {v[name]}" for v in versions for name in ("jax", "flax")),
@@ -242,7 +190,7 @@ def _from_to(values):
 def curve(run) -> str:
     """Accuracy on the test images while a run trained."""
     rows = ["| update | Hungarian on test | NMI |", "|---|---|---|"]
-    for line in lines(run, "accuracy.jsonl"):
+    for line in json_files.read_lines(run / "accuracy.jsonl"):
         rows.append(f"| {line['step']} | {line['hungarian']:.4f} | {line['nmi']:.3f} |")
     return "\n".join(rows)
 
@@ -251,7 +199,11 @@ def main(argv=None) -> int:
     """Prints the table; returns the exit status."""
     parser = options_lib.command(__doc__)
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="finished run directories"
+        "runs",
+        type=options_lib.path,
+        nargs="+",
+        metavar="RUN",
+        help="finished run directories",
     )
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--curve", action="store_true", help="accuracy over updates")

@@ -17,16 +17,14 @@ import pathlib
 import statistics
 
 import arms
-import jax
 import mnist
-import table as tables
 
-import infogan_jax
 from infogan_jax import (
     checkpoint,
     console,
     data,
     evaluation,
+    json_files,
     loop,
     records,
 )
@@ -45,7 +43,7 @@ def end_of(path) -> dict:
     if not path.is_file():
         raise ValueError(f"there is no file {path}.")
     hint = "as where a try was stopped before its first"
-    return tables.lines(path.parent, path.name, hint)[-1]
+    return json_files.read_lines(path, hint)[-1]
 
 
 def table(paths) -> str:
@@ -95,28 +93,21 @@ def check_row(name, lines) -> None:
 
 def train(config, dataset, options, end):
     """Trains to update `end`, printing the lines; returns the state."""
-    key = jax.random.key(options.seed)
-    state, images = infogan_jax.init(config, key), jax.device_put(dataset.train)
-    for begin in range(0, end, EVERY):
-        n = min(EVERY, end - begin)
-        state, metrics = infogan_jax.train_steps(
-            config,
-            state,
-            images,
-            key,
-            steps=n,
-            batch_size=options.batch_size,
-            at_most=EVERY,
-            donate=True,
-        )
-        loop.check_finite(state, begin + n)
+    for state, metrics in loop.dispatches(
+        config,
+        dataset.train,
+        options.seed,
+        steps=end,
+        batch_size=options.batch_size,
+        every=EVERY,
+    ):
         found = evaluation.clustering(config, state, dataset.test)
         line = {"arm": options.arm, "seed": options.seed, "data": dataset.name}
-        line |= {"step": begin + n, "steps": options.steps}
+        line |= {"step": int(state.step), "steps": options.steps}
         line |= {"batch_size": options.batch_size}
         names = ("hungarian", "nmi", "image_information")
         line |= {name: found[name] for name in names}
-        line |= {name: float(values[n - 1]) for name, values in metrics.items()}
+        line |= {name: float(values[-1]) for name, values in metrics.items()}
         print(json.dumps(line), flush=True)
     return state
 

@@ -3,7 +3,6 @@
 import argparse
 import csv
 import importlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from infogan_jax import (
     console,
     evaluation,
     inference,
+    json_files,
     latents,
     paths,
     plotting,
@@ -115,7 +115,7 @@ def evaluate(run: str, data: str | None, data_dir: str | None, seed: int) -> Non
     if data is None:
         options = options_lib.read(_file(run, "run.json"))
         data, data_dir = options.data, data_dir or options.data_dir
-        environment = _read_json(_file(run, "environment.json"))
+        environment = json_files.read(_file(run, "environment.json"))
     loaded = data_lib.load(data, data_dir)
     if environment is not None:
         fix = "give --data to evaluate it on other images"
@@ -204,18 +204,18 @@ def _assignment(text):
 def _category_of(run, digit):
     """Which code and which of its values a run's report has for a digit."""
     path = _file(run, "evaluation.json")
-    report = _read_json(path)
-    labels = report.get("label_of", [])
-    if digit not in labels:
-        raise ValueError(
-            f"no category of {run} is digit {digit}; its categories are {labels}."
-        )
-    category = labels.index(digit)
+    report = json_files.read(path)
     try:
+        labels = list(report.get("label_of", []))
+        if digit not in labels:
+            raise ValueError(
+                f"no category of {run} is digit {digit}; its categories are {labels}."
+            )
+        category = labels.index(digit)
         code, found = report["code"], report["confusion"][category]
-    except KeyError as error:
-        raise ValueError(f"{path} is damaged: it has no {error}.") from error
-    share = found[digit] / max(sum(found), 1)
+        share = found[digit] / max(sum(found), 1)
+    except (TypeError, IndexError) as error:
+        raise ValueError(f"{path} is damaged: {error}.") from error
     print(f"category {category}: {share:.0%} of its test images are a {digit}")
     return code, category
 
@@ -229,16 +229,6 @@ def _file(run, name):
             f"{path} is missing: the run was not finished, or this is no run directory."
         )
     return path
-
-
-def _read_json(path):
-    try:
-        found = json.loads(path.read_text())
-        if not isinstance(found, dict):
-            raise ValueError("it is no object")
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
-    return found
 
 
 def _columns(codes):

@@ -9,6 +9,7 @@ import ctypes
 import dataclasses
 import functools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -24,6 +25,7 @@ from infogan_jax import (
     records,
     signals,
     training,
+    types,
 )
 from infogan_jax import options as options_lib
 
@@ -49,7 +51,6 @@ class Run:
       dataset: its images.
       key: the run's key.
       step_fn: splits its batch over devices; None for one device.
-      command: what goes on with the run after an interruption.
     """
 
     directory: Path
@@ -58,7 +59,6 @@ class Run:
     dataset: data.Dataset
     key: jax.Array
     step_fn: training.Step | None
-    command: str
 
 
 def lead(
@@ -90,12 +90,13 @@ def lead(
                 telling.advance(n)
                 last = step == options.steps
                 if step % options.evaluate_every == 0 and not last:
-                    settle(log, state, step)
-                    telling.note(log_accuracy(run, log, state))
+                    settle(log, state)
+                    telling.note(log_accuracy(run, state, log))
                 if step % options.save_every == 0 or last:
-                    saved = _save(log, writer, state, step)
+                    _save(state, log, writer)
+                    saved = step
         if saved != step:
-            _save(log, writer, state, step)
+            _save(state, log, writer)
     return state, ended or interrupts.signal
 
 
@@ -118,7 +119,42 @@ def follow(run: Run, state: State, interrupts: signals.Interrupts) -> int:
     return 0
 
 
-def log_accuracy(run: Run, log: records.Log, state: State) -> str:
+def dispatches(
+    config: config_lib.Config,
+    dataset: types.Rows,
+    seed: int,
+    *,
+    steps: int,
+    batch_size: int,
+    every: int,
+) -> Iterator[tuple[State, types.Metrics]]:
+    """Trains a fresh state, and leaves nothing on the disk.
+
+    Yields it after every so many updates, with their metrics, [every] or, at the end,
+    fewer. A yielded state is gone once the next is asked for.
+
+    Raises:
+      Stop: training has failed (status 1).
+    """
+    key, on_device = jax.random.key(seed), jax.device_put(dict(dataset))
+    state = training.init(config, key)
+    for begin in range(0, steps, every):
+        n = min(every, steps - begin)
+        state, metrics = training.train_steps(
+            config,
+            state,
+            on_device,
+            key,
+            steps=n,
+            batch_size=batch_size,
+            at_most=every,
+            donate=True,
+        )
+        check_finite(state)
+        yield state, {name: row[:n] for name, row in metrics.items()}
+
+
+def log_accuracy(run: Run, state: State, log: records.Log) -> str:
     """Writes a line of accuracy.jsonl, if there are labels; says it in a few words."""
     if not evaluation.can_cluster(run.config, run.dataset.test):
         return ""
@@ -127,7 +163,7 @@ def log_accuracy(run: Run, log: records.Log, state: State) -> str:
     return f"test accuracy {found['hungarian']:.3f}"
 
 
-def settle(log: records.Log, state: State, step: int, whose: str = "") -> None:
+def settle(log: records.Log, state: State, whose: str = "") -> None:
     """Writes the lines up to this state, and prints their alarms, of `whose` run.
 
     Raises:
@@ -135,15 +171,15 @@ def settle(log: records.Log, state: State, step: int, whose: str = "") -> None:
     """
     for cause in log.flush():
         print(whose + cause, file=console.ERR)
-    check_finite(state, step)
+    check_finite(state)
 
 
-def check_finite(state: State, step: int) -> None:
+def check_finite(state: State) -> None:
     """Raises Stop (status 1) unless a state may be saved: every number is finite."""
     if not _is_finite(state):
         raise Stop(
-            f"a parameter is not finite after update {step}: training has failed; what "
-            "was saved is from before.",
+            f"a parameter is not finite after update {state.step}: training has failed;"
+            " what was saved is from before.",
             status=1,
         )
 
@@ -165,12 +201,11 @@ def _telling_others(waiting):
         raise
 
 
-def _save(log, writer, state, step):
-    """Saves the state and the lines up to it; returns its step."""
-    settle(log, state, step)
+def _save(state, log, writer):
+    """Saves the state and the lines up to it."""
+    settle(log, state)
     writer().save(state)
     give_memory_back()
-    return step
 
 
 @jax.jit

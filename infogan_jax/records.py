@@ -7,15 +7,14 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from infogan_jax import config as config_lib
-from infogan_jax import console, data, machine, types, watch
+from infogan_jax import console, data, json_files, machine, types, watch
 from infogan_jax import options as options_lib
 
 Stop = console.Stop
@@ -25,10 +24,14 @@ LOGS = ("metrics", "timings", "accuracy")  # In the order in which they appear.
 
 
 @contextlib.contextmanager
-def lock(directory: Path) -> Iterator[None]:
-    """Keeps other processes out of a run's directory, which is created.
+def lock(directory: Path, wait: bool = False) -> Iterator[None]:
+    """Keeps other processes out of a directory, which is created.
 
     The system lets go of it when this process ends, however it ends.
+
+    Args:
+      directory: a run's, or one of several runs.
+      wait: for another process that holds it.
 
     Raises:
       Stop: another process holds it, or nothing can be written there.
@@ -37,7 +40,8 @@ def lock(directory: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            _take(stack.enter_context((directory / _LOCK).open("a+")), directory)
+            file = stack.enter_context((directory / _LOCK).open("a+"))
+            _take(file, directory, wait)
         except OSError as error:
             if is_ours:
                 shutil.rmtree(directory, ignore_errors=True)
@@ -50,7 +54,8 @@ def is_new(directory: Path) -> bool:
     if not directory.is_dir():
         return not directory.exists()
     names = {path.name for path in directory.iterdir()}
-    return not names or {_LOCK} <= names <= {_LOCK} | _HEADER | _unfinished()
+    header = _with_unfinished(_HEADER) | {"run.json.new"}
+    return not names or {_LOCK} <= names <= {_LOCK} | header
 
 
 def is_unsaved(directory: Path) -> bool:
@@ -58,8 +63,8 @@ def is_unsaved(directory: Path) -> bool:
     if not directory.is_dir():
         return False
     names = {path.name for path in directory.iterdir()}
-    logs = {f"{name}.jsonl" for name in LOGS}
-    left = {_LOCK, "run.json", "checkpoints"} | _HEADER | _unfinished() | logs
+    written = _HEADER | {"run.json"} | {f"{name}.jsonl" for name in LOGS}
+    left = {_LOCK, "checkpoints"} | _with_unfinished(written)
     return "run.json" in names and names <= left
 
 
@@ -77,10 +82,11 @@ def write_header(
     """
     try:
         if not resume:
-            _write(directory / "config.json", config.to_json() + "\n")
-            write_json(directory / "environment.json", _environment(options, dataset))
+            json_files.write_text(directory / "config.json", config.to_json() + "\n")
+            environment = _environment(options, dataset)
+            json_files.write(directory / "environment.json", environment)
         # Last: a run can be resumed once it is there.
-        write_json(directory / "run.json", dataclasses.asdict(options))
+        json_files.write(directory / "run.json", dataclasses.asdict(options))
     except BaseException as error:
         if not resume:
             shutil.rmtree(directory, ignore_errors=True)
@@ -223,17 +229,6 @@ def describe_alarm(alarm: dict) -> str:
     return f"alarm after update {alarm['step']}: {alarm['cause']}."
 
 
-def rows(path: Path) -> list[dict]:
-    """The lines of a log up to the first that is not whole."""
-    found = []
-    with contextlib.suppress(ValueError, KeyError, TypeError, FileNotFoundError):
-        for line in path.read_bytes().split(b"\n"):
-            row = json.loads(line)
-            row["step"] + 0  # raises for what is no line of ours
-            found.append(row)
-    return found
-
-
 def last_logged(directory: Path, evaluate_every: int | None) -> int:
     """The last update up to which no line of a run's logs is missing.
 
@@ -241,38 +236,24 @@ def last_logged(directory: Path, evaluate_every: int | None) -> int:
       directory: the run's.
       evaluate_every: updates between the lines of accuracy.jsonl; None if it has none.
     """
-    steps = [row["step"] for row in rows(directory / "metrics.jsonl")]
+    steps = [row["step"] for row in json_files.rows(directory / "metrics.jsonl")]
     whole = _last_consecutive(steps, 1)
     if evaluate_every is None:
         return whole
-    steps = [row["step"] for row in rows(directory / "accuracy.jsonl")]
+    steps = [row["step"] for row in json_files.rows(directory / "accuracy.jsonl")]
     steps = [step for step in steps if step % evaluate_every == 0]
     evaluated = _last_consecutive(steps, evaluate_every)
     # The line of the next evaluation can be made again from the state there.
     return min(whole, evaluated + evaluate_every)
 
 
-def cut(path: Path, keep: Callable[[dict], bool]) -> list[dict]:
-    """Drops the rows that `keep` refuses, and what is damaged; returns those kept."""
-    kept = [row for row in rows(path) if keep(row)]
-    text = "".join(json.dumps(row) + "\n" for row in kept)
-    if path.exists() and path.read_bytes() != text.encode():
-        _write(path, text)
-    return kept
-
-
-def write_json(path: Path, value: Any) -> None:
-    """A JSON file; arrays become lists."""
-    _write(path, json.dumps(value, indent=2, default=np.ndarray.tolist) + "\n")
-
-
-def _take(file, directory):
+def _take(file, directory, wait):
     try:
         import fcntl
     except ImportError:  # Windows: runs there have to keep out of each other's way.
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         raise Stop(
@@ -292,8 +273,9 @@ def _cannot_write(directory, error):
     )
 
 
-def _unfinished():
-    return {f"{name}.new" for name in (*_HEADER, "run.json")}
+def _with_unfinished(names):
+    """The names of files, and of what a kill leaves of them (`json_files.write`)."""
+    return names | {f"{name}.new" for name in names}
 
 
 def _environment(options, dataset):
@@ -319,13 +301,3 @@ def _last_consecutive(steps, period):
             break
         end = step
     return end
-
-
-def _write(path, text):
-    """All or nothing: a kill half-way leaves the file that was there."""
-    new = path.with_name(path.name + ".new")
-    with new.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

@@ -34,6 +34,7 @@ from infogan_jax import (
     console,
     data,
     evaluation,
+    json_files,
     loop,
     parallel,
     paths,
@@ -120,7 +121,7 @@ def evaluate(run: loop.Run, state: training.TrainState, log: records.Log) -> dic
     if "hungarian" in report:
         log.add_accuracy(run.options.steps, report)
     log.flush()
-    records.write_json(run.directory / "evaluation.json", report)
+    json_files.write(run.directory / "evaluation.json", report)
     return report
 
 
@@ -129,8 +130,7 @@ def write_figures(run: loop.Run, state: training.TrainState, report: dict) -> No
     """Writes every figure of a run; says so where matplotlib is missing."""
     key = jax.random.fold_in(run.key, _REPORT_KEY)
     figures = plotting.figures(run.config, state, key, report.get("label_of"))
-    text = (run.directory / "metrics.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
+    lines = json_files.rows(run.directory / "metrics.jsonl")
     figures["curves.png"] = plotting.curves(run.config, lines)
     for name, figure in figures.items():
         figure.savefig(run.directory / name)
@@ -172,13 +172,12 @@ def _start(directory, resume, given, defaults, build, interrupts):
         dataset,
         key=jax.random.key(options.seed),
         step_fn=_step_fn(config, options),
-        command=_command(directory, build),
     )
     with contextlib.ExitStack() as held:
         saved = processes.on_first(lambda: _open_directory(run, resume, held))
         state = processes.from_first(saved or training.init(config, run.key))
         if processes.is_first():
-            return _lead(run, state, interrupts, began)
+            return _lead(run, state, interrupts, began, _command(directory, build))
         ended = loop.follow(run, state, interrupts)
         return 128 + ended if ended else 0
 
@@ -297,27 +296,28 @@ def _check_split(options, n):
         )
 
 
-def _lead(run, state, interrupts, began):
+def _lead(run, state, interrupts, began, command):
+    """From the first process's state to the report; `command` goes on with the run."""
     directory, options, first = run.directory, run.options, int(state.step)
     if first < options.steps:  # A report of an earlier end is not this run's.
         (directory / "evaluation.json").unlink(missing_ok=True)
-    rows = records.cut(directory / "metrics.jsonl", lambda row: row["step"] <= first)
+    rows = json_files.cut(directory / "metrics.jsonl", lambda row: row["step"] <= first)
     # The last line of accuracy.jsonl comes after the last checkpoint, and only there
     # may it be of another update.
     last, every = min(first, options.steps - 1), options.evaluate_every
-    evaluated = records.cut(
+    evaluated = json_files.cut(
         directory / "accuracy.jsonl",
         lambda row: row["step"] <= last and row["step"] % every == 0,
     )
     with records.Log(directory, run.config, began, rows) as log:
         if 0 < first < options.steps and first % every == 0:
             if not evaluated or evaluated[-1]["step"] != first:
-                loop.log_accuracy(run, log, state)
+                loop.log_accuracy(run, state, log)
         state, ended = loop.lead(run, state, log, interrupts)
         if ended:
             step = int(state.step)
             done = f"saved after {step}" if step else "nothing was done yet"
-            _say(f"interrupted; {done} of {options.steps} updates. {run.command}")
+            _say(f"interrupted; {done} of {options.steps} updates. {command}")
             return 128 + ended
         report = evaluate(run, state, log)
     _say(evaluation.describe(report))

@@ -20,7 +20,7 @@ import pytest
 import tries
 
 import infogan_jax
-from infogan_jax import console, presets, schedules
+from infogan_jax import console, loop, networks, presets, schedules
 
 FOLDER = pathlib.Path(mnist.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if "def main(" in p.read_text())
@@ -252,16 +252,34 @@ def test_a_refused_option_says_why_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_try_that_diverges_says_when(monkeypatch, capsys):
-    def diverging(config, state, *arguments, **options):
+@pytest.mark.parametrize(
+    ("script", "argv", "update"),
+    [
+        (tries, ["quick", "--steps", "600"], 500),
+        (figure1, ["--data", "bundled", "--out", "HERE"], 10),
+    ],
+)
+def test_training_that_diverges_says_when(
+    script, argv, update, tmp_path, monkeypatch, capsys
+):
+    def diverging(config, state, *arguments, steps, **options):
         weights = jax.tree.map(lambda x: x * np.nan, state.nets["q"].params)
         nets = state.nets | {"q": state.nets["q"].replace(params=weights)}
-        return state.replace(nets=nets), {}
+        return state.replace(nets=nets, step=state.step + steps), {}
 
-    monkeypatch.setattr(tries.infogan_jax, "train_steps", diverging)
-    assert tries.main(["quick", "--steps", "600"]) == 1
-    [line] = capsys.readouterr().err.splitlines()
-    assert "a parameter is not finite after update 500" in line
+    monkeypatch.setattr(loop.training, "train_steps", diverging)
+    monkeypatch.setattr(figure1, "CONFIGS", {"InfoGAN": tiny_mnist()})
+    out = tmp_path / "out"
+    assert script.main([word.replace("HERE", str(out)) for word in argv]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"a parameter is not finite after update {update}:" in line
+    assert not list(out.glob("*"))
+
+
+def tiny_mnist():
+    """A config of the digits' size that is initialised in no time."""
+    small = networks.Dcgan(width=2, dense=4, init_std=None)
+    return infogan_jax.Config(architecture=small)
 
 
 @pytest.mark.parametrize(

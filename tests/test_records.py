@@ -5,11 +5,12 @@ import errno
 import json
 import os
 import signal
+import threading
 
 import pytest
 import tiny_experiment
 
-from infogan_jax import console, data, paths, records, signals
+from infogan_jax import console, data, json_files, paths, records, signals
 
 SEEN = {
     "d/accuracy": 0.9,
@@ -33,10 +34,12 @@ def test_a_run_may_begin_where_one_was_killed_in_its_header(tmp_path, left):
     assert records.is_new(tmp_path)
 
 
-def test_a_run_killed_in_writing_its_options_is_unsaved(tmp_path):
-    for name in (".lock", "run.json", "run.json.new"):
+@pytest.mark.parametrize("left", ["run.json", "metrics.jsonl", "accuracy.jsonl"])
+def test_a_run_killed_in_writing_its_options_or_logs_is_unsaved(tmp_path, left):
+    for name in (".lock", "run.json", f"{left}.new"):
         (tmp_path / name).touch()
     assert records.is_unsaved(tmp_path)
+    assert not records.is_new(tmp_path)
 
 
 def test_a_directory_whose_lock_cannot_be_written_keeps_its_files(
@@ -50,6 +53,23 @@ def test_a_directory_whose_lock_cannot_be_written_keeps_its_files(
     with pytest.raises(console.Stop, match="cannot write to"), records.lock(tmp_path):
         pass
     assert (tmp_path / "mine").exists()
+
+
+def test_a_lock_may_wait_for_another(tmp_path):
+    pytest.importorskip("fcntl")
+    entered = []
+
+    def second():
+        with records.lock(tmp_path, wait=True):
+            entered.append("second")
+
+    thread = threading.Thread(target=second)
+    with records.lock(tmp_path):
+        thread.start()
+        thread.join(0.2)
+        entered.append("first")
+    thread.join()
+    assert entered == ["first", "second"]
 
 
 def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch):
@@ -77,7 +97,7 @@ def synced(monkeypatch):
 
 
 def test_a_json_file_is_on_the_disk_before_it_has_its_name(synced, tmp_path):
-    records.write_json(tmp_path / "x.json", {"a": 1})
+    json_files.write(tmp_path / "x.json", {"a": 1})
     found = (tmp_path / "x.json").stat()
     assert synced == {found.st_ino: found.st_size}
 
@@ -96,7 +116,9 @@ def test_a_run_can_be_resumed_only_once_its_header_is_whole(
     tiny, tmp_path, monkeypatch
 ):
     written = []
-    monkeypatch.setattr(records, "_write", lambda path, _: written.append(path.name))
+    monkeypatch.setattr(
+        json_files, "write_text", lambda path, _: written.append(path.name)
+    )
     whole = data.load("bundled")
     records.write_header(tmp_path, tiny, tiny_experiment.defaults(True), whole, False)
     assert written == ["config.json", "environment.json", "run.json"]

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
+import re
 import shutil
 
 import mnist
@@ -83,7 +84,7 @@ def finished_seeds(tmp_path):
 
 def test_a_report_shows_every_seed_and_skips_what_is_finished(finished_seeds, capsys):
     main = mnist_seeds.main
-    assert main(["--seeds", "0,1", "--out", str(finished_seeds)]) == 0
+    assert main(["--quick", "--seeds", "0,1", "--out", str(finished_seeds)]) == 0
     shown = capsys.readouterr().out
     reports = json.loads((finished_seeds / "report.json").read_text())
     assert [report["seed"] for report in reports] == [0, 1, 2]
@@ -112,6 +113,22 @@ def test_seeds_of_another_experiment_are_not_taken_for_finished(
     assert mnist_seeds.main([*asked, *wish]) == 2
     assert message in capsys.readouterr().err
     assert mnist_seeds.main(asked) == 0
+
+
+@pytest.mark.parametrize(
+    ("began", "message"),
+    [
+        ({}, "seed-0 began with quick True, where this command has False"),
+        ({"quick": False, "batch_size": 32}, "batch_size 32, where .* has 128"),
+        ({"quick": False, "batch_size": 128, "bfloat16": True}, "bfloat16 True, where"),
+    ],
+)
+def test_what_a_command_does_not_say_is_asked_for_too(
+    began, message, finished_seeds, capsys
+):
+    edit(finished_seeds / "seed-0" / "run.json", lambda run: run.update(began))
+    assert mnist_seeds.main(["--seeds", "0", "--out", str(finished_seeds)]) == 2
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_seed_that_went_on_for_more_updates_is_finished(finished_seeds, capsys):
@@ -148,7 +165,9 @@ def test_a_report_over_different_settings_says_so(finished_seeds, capsys):
     path.write_text(json.dumps(options | {"bfloat16": False}))
     assert not table.differences(sorted(finished_seeds.iterdir()))
     path.write_text(json.dumps(options | {"steps": options["steps"] + 1}))
-    assert mnist_seeds.main(["--seeds", "0", "--out", str(finished_seeds)]) == 0
+    assert (
+        mnist_seeds.main(["--quick", "--seeds", "0", "--out", str(finished_seeds)]) == 0
+    )
     assert "Not one experiment: the runs differ in steps." in capsys.readouterr().out
 
 
@@ -176,7 +195,7 @@ def test_the_confusions_shown_are_the_median_runs_and_the_worst_ones(
 
 def test_a_copy_of_a_run_is_counted_once(finished_seeds, capsys):
     shutil.copytree(finished_seeds / "seed-1", finished_seeds / "seed-1 copy")
-    argv = ["--seeds", "0", "--out", str(finished_seeds)]
+    argv = ["--quick", "--seeds", "0", "--out", str(finished_seeds)]
     assert mnist_seeds.main(argv) == 0
     shown = capsys.readouterr().out
     assert "of 3 runs" in shown and "seed-1 copy is left out" in shown
@@ -200,7 +219,7 @@ def test_a_report_or_table_names_the_run_that_it_cannot_read(
 ):
     path = finished_seeds / "seed-1" / name
     path.unlink() if content is None else path.write_text(content)
-    argv = ["--seeds", "0", "--out", str(finished_seeds)]
+    argv = ["--quick", "--seeds", "0", "--out", str(finished_seeds)]
     assert mnist_seeds.main(argv) == 2
     assert table.main([str(path.parent)]) == 2
     errors = capsys.readouterr().err.splitlines()

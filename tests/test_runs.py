@@ -309,21 +309,39 @@ def test_a_damaged_file_of_a_run_is_named_by_evaluate(finished, tmp_path, text, 
     assert f"{out}/run.json is damaged" in capsys.readouterr().err
 
 
-def test_a_report_without_its_confusion_is_named_by_sample(finished, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda report: report.pop("confusion"), "it has no 'confusion'"),
+        (lambda report: report.update(confusion=[]), "list index out of range"),
+        (lambda report: report.update(label_of=3), "'int' object is not iterable"),
+    ],
+)
+def test_a_damaged_report_is_named_by_sample(finished, tmp_path, change, what, capsys):
     out = copy_run(finished, tmp_path)
     report = json.loads((out / "evaluation.json").read_text())
-    del report["confusion"]
+    digit = str(report["label_of"][0])
+    change(report)
     (out / "evaluation.json").write_text(json.dumps(report))
-    assert cli.main(["sample", str(out), "--digit", str(report["label_of"][0])]) == 2
-    assert "evaluation.json is damaged: it has no 'conf" in capsys.readouterr().err
+    assert cli.main(["sample", str(out), "--digit", digit]) == 2
+    assert f"evaluation.json is damaged: {what}." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ['{"dataset": {}}', '{"dataset": 3}', "{}"])
-def test_evaluate_needs_the_hash_of_its_runs_data(finished, tmp_path, text, capsys):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"dataset": {}}', "is damaged: it has no 'sha256'"),
+        ('{"dataset": 3}', "names no dataset's hash"),
+        ("{}", "is damaged: it has no 'dataset'"),
+    ],
+)
+def test_evaluate_needs_the_hash_of_its_runs_data(
+    finished, tmp_path, text, message, capsys
+):
     out = copy_run(finished, tmp_path)
     (out / "environment.json").write_text(text)
     assert cli.main(["evaluate", str(out)]) == 2
-    assert "environment.json names no dataset's hash" in capsys.readouterr().err
+    assert f"environment.json {message}" in capsys.readouterr().err
 
 
 def test_evaluate_refuses_data_that_have_changed(images, finished, tmp_path, capsys):

@@ -1,10 +1,13 @@
 """The experiment on sprites: its schedule, its scores, how a run goes on."""
 
 import dataclasses
+import itertools
 import json
 import re
 import shutil
 import signal
+import time
+import types
 
 import chex
 import jax
@@ -14,10 +17,9 @@ import pytest
 import sprites
 import sprites_report
 import sprites_scores
-import table
 
 import infogan_jax
-from infogan_jax import latents, metrics, networks, presets
+from infogan_jax import json_files, latents, metrics, networks, presets
 
 
 def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
@@ -213,13 +215,21 @@ def test_a_finished_sprites_seed_goes_on_to_a_larger_fraction(tmp_path, monkeypa
         assert not sprites.is_finished(run, 80)  # Its state is another by now.
         return state.replace(step=state.step + n)
 
+    clock = itertools.count()
+    ticking = types.SimpleNamespace(
+        monotonic=lambda: next(clock), strftime=time.strftime
+    )
+    monkeypatch.setattr(sprites, "time", ticking)
     monkeypatch.setattr(sprites, "advance", advance)
     sprites.train(run, config, 0, 80, 10)
     assert sprites.is_finished(run, 80)
     assert not sprites.is_finished(run, 100)
     sprites.train(run, config, 0, 100, 10)
     assert sprites.is_finished(run, 100)
-    rows = map(json.loads, (run / "scores.jsonl").read_text().splitlines())
+    rows = json_files.read_lines(run / "scores.jsonl")
+    [last_of_80] = [row for row in rows if row["step"] == 80]
+    seconds = last_of_80["seconds"] + rows[-1]["seconds"]  # Of both processes.
+    assert json_files.read(run / "finished.json")["seconds"] == seconds
     rest_of_80, rest_of_100 = [*range(72, 79), 80], [90, 91, 93, 94, 95, 97, 98, 100]
     expected = [*range(10, 71, 10), *rest_of_80, 87, *rest_of_100]
     assert [row["step"] for row in rows] == expected
@@ -297,7 +307,8 @@ def test_a_signal_saves_a_sprites_seed_and_the_same_command_goes_on(
     assert max(infogan_jax.checkpoint.steps(tmp_path / "seed-0")) == 20
     quickly(lambda state: state)
     assert sprites.main(wish(tmp_path, 0)) == 0
-    steps = [row["step"] for row in table.lines(tmp_path / "seed-0", "scores.jsonl")]
+    scores = json_files.read_lines(tmp_path / "seed-0" / "scores.jsonl")
+    steps = [row["step"] for row in scores]
     assert steps == [*range(10, 71, 10), *range(72, 79), 80]
 
 
@@ -332,13 +343,13 @@ def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_pa
 
     out, switch = tmp_path / "cr" / "seed-0", sprites.switch_of(112)
     with pytest.raises(ValueError, match="have done 99 iterations") as refused:
-        sprites.begin(out, cr, 0, 99, 500, run.parent)
+        sprites.check_after(run.parent, 0, 99, 500)
     found = re.search(r"it has done 100, .* --fraction (\S+) is", str(refused.value))
     assert sprites.switch_of(round(sprites.STEPS * float(found[1]))) == 100
     with pytest.raises(ValueError, match="was scored by 500 votes; give --votes 500"):
-        sprites.begin(out, cr, 0, switch, 10, run.parent)
-    assert not out.exists()
-    state = sprites.begin(out, cr, 0, switch, 500, run.parent)
+        sprites.check_after(run.parent, 0, switch, 10)
+    sprites.check_after(run.parent, 0, switch, 500)
+    state = sprites.begin(out, cr, 0, run.parent)
     infogan_jax.checks.check_state(cr, state)
     assert (out / "scores.jsonl").exists()
     chex.assert_trees_all_equal(state.replace(nets=old.nets, opt=old.opt), old)
@@ -347,7 +358,18 @@ def test_a_sprites_seed_begins_at_the_switch_where_its_modified_run_ended(tmp_pa
     assert state.nets.keys() - old.nets.keys() == {"h"}
     infogan_jax.save(out, cr, state)
     with pytest.raises(ValueError, match="must be of --variant modified"):
-        sprites.begin(out, cr, 0, 100, 500, out.parent)
+        sprites.check_after(out.parent, 0, 100, 500)
+
+
+def test_no_seed_begins_where_one_lacks_its_modified_run(quickly, tmp_path, capsys):
+    quickly(lambda state: state)
+    modified, out = tmp_path / "modified", tmp_path / "cr"
+    length = str(sprites.switch_of(80) / sprites.STEPS)
+    assert sprites.main([*wish(modified, 0), "--fraction", length]) == 0
+    asked = [*wish(out, 0, 1), "--variant", "cr", "--after", str(modified)]
+    assert sprites.main(asked) == 2
+    assert "seed-1" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_curves_and_traversals_of_sprites_are_drawn(tmp_path):
