@@ -18,6 +18,7 @@ from flax import linen
 
 import infogan_jax
 from infogan_jax import console, networks, population, presets, training
+from infogan_jax import state as state_lib
 
 N_IMAGES = 2_000
 
@@ -129,10 +130,10 @@ def stock(config, batch):
         "UpConv": functools.partial(layer, linen.ConvTranspose),
         "Dense": linen.Dense,
     }
-    training._create.clear_cache()  # It knows modules by their own fields alone.
+    state_lib._create.clear_cache()  # It knows modules by their own fields alone.
     with mock.patch.multiple(networks.layers, **layers):
         contender = looped("flax", config, batch)
-    training._create.clear_cache()
+    state_lib._create.clear_cache()
     return contender
 
 

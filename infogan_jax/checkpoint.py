@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from infogan_jax import checks, forward, paths, rules, silence, training
+from infogan_jax import checks, paths, rules, silence, training
 from infogan_jax import config as config_lib
 
 Config = config_lib.Config
@@ -230,8 +230,8 @@ def _read(folder, step, nets):
     # Uncommitted, as `init`'s are: any device or mesh may take them, and the programs
     # that were compiled for those serve these.
     tree = jax.tree.map(jnp.array, tree)
-    loaded = {name: forward.Net(**net) for name, net in tree["nets"].items()}
-    ema = {name: forward.Net(**net) for name, net in tree.get("ema", {}).items()}
+    loaded = {name: training.Net(**net) for name, net in tree["nets"].items()}
+    ema = {name: training.Net(**net) for name, net in tree.get("ema", {}).items()}
     return config, TrainState(tree["step"], loaded, tree.get("opt", {}), ema)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from infogan_jax import config as config_lib
+from infogan_jax import state as state_lib
 from infogan_jax import types
 
 Config = config_lib.Config
@@ -70,7 +71,7 @@ def check_rows(config: Config, rows: types.Rows, wait: bool = False) -> None:
     check_range(image, wait)
 
 
-def check_single(state: Any) -> None:
+def check_single(state: state_lib.TrainState) -> None:
     """Raises unless a state is of one run."""
     if np.ndim(state.step):
         raise ValueError(
@@ -79,7 +80,7 @@ def check_single(state: Any) -> None:
         )
 
 
-def check_nets(state: Any, *names: str) -> None:
+def check_nets(state: state_lib.TrainState, *names: str) -> None:
     """Raises unless a state is of one run, and holds these networks."""
     check_single(state)
     if not set(names) <= set(state.nets):
@@ -89,7 +90,7 @@ def check_nets(state: Any, *names: str) -> None:
         )
 
 
-def check_state(config: Config, state: Any) -> None:
+def check_state(config: Config, state: state_lib.TrainState) -> None:
     """Raises unless a state can be trained: all networks and optimizers are there."""
     check_nets(state, *config.networks())
     if missing := {update.name for update in config.updates} - set(state.opt):

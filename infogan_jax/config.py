@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import optax
 
 from infogan_jax import (
     latents,
     machine,
     networks,
     objectives,
-    ops,
     registry,
     rules,
     schedules,
@@ -84,13 +82,6 @@ class Update:
             rules.check_whole("restart", self.restart, or_else=", or None")
         for name in ("beta1", "beta2"):
             rules.check_share(name, getattr(self, name))
-
-    def optimizer(self) -> optax.GradientTransformation:
-        """Adam's direction, each entry near 1 or -1 at first; `rates` scales it."""
-        # XLA:CPU would take a beta1 of .5 out of the sum, and then make the sum anew
-        # for each that reads the mean; so the old means would be copied before they are
-        # written over.
-        return optax.scale_by_adam(ops.hide_constant(self.beta1), self.beta2)
 
     def rates(self, step: jax.Array) -> dict[str, jax.Array | float]:
         """Each net's learning rate at `step`."""

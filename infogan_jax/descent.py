@@ -1,28 +1,24 @@
 """One update of a step: losses, their gradients, and Adam's move against them."""
 
-import functools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from infogan_jax import adam, forward, objectives, types
 from infogan_jax import config as config_lib
-from infogan_jax import forward, objectives, ops, types
-
-if TYPE_CHECKING:
-    from infogan_jax.training import TrainState
+from infogan_jax import state as state_lib
 
 
 def descend(
     config: config_lib.Config,
     update: config_lib.Update,
-    state: "TrainState",
+    state: state_lib.TrainState,
     batch: Mapping[str, jax.Array],
     key: jax.Array,
     axis_name: types.Axis = None,
-) -> tuple["TrainState", types.Metrics]:
+) -> tuple[state_lib.TrainState, types.Metrics]:
     """The state after one of the config's updates, and what was seen.
 
     Args:
@@ -49,48 +45,21 @@ def descend(
         total = sum(losses.values(), jnp.zeros((), jnp.float32))
         return total, (stats, losses | _diagnostics(config, update, p, axis_name))
 
-    live = params_of(state.nets, update.nets)
+    live = state_lib.params_of(state.nets, update.nets)
     grads, (stats, seen) = jax.grad(loss, has_aux=True)(live)
     if axis_name is not None:
         grads, seen = jax.lax.pmean((grads, seen), axis_name)
     norm = seen[f"{update.name}/gradient"] = optax.tree.norm(grads)
-    params, opt = _adam_step(update, live, grads, norm, state)
+    opt = state.opt[update.name]
+    params, opt = adam.step(update, live, grads, norm, opt, state.step)
 
     nets = dict(state.nets)
     for name in update.nets:
         old = nets[name].stats
         # None of a network that a term brought, if no term has called it.
         new = stats.get(name, old) if _owns_statistics(config, update, name) else old
-        nets[name] = forward.Net(params[name], new)
+        nets[name] = state_lib.Net(params[name], new)
     return state.replace(nets=nets, opt=state.opt | {update.name: opt}), seen
-
-
-def params_of(nets: Mapping[str, forward.Net], names: Sequence[str]) -> dict[str, dict]:
-    """The parameters of some networks, by name."""
-    return {name: nets[name].params for name in names}
-
-
-def _adam_step(update, params, grads, norm, state):
-    """Adam's step: the parameters after it, and the optimizer's state.
-
-    Its time is that of reading and writing arrays as large as the parameters. Two
-    things here, and one in `Update.optimizer`, spare XLA:CPU a third of that.
-    """
-    # Or XLA stores the squares that the norm and Adam share, and reads them back twice.
-    grads = jax.lax.optimization_barrier(grads)
-    moves, opt = update.optimizer().update(grads, state.opt[update.name])
-    # Every write waits for the norm, and so for all gradients, of which some need the
-    # parameters: XLA would copy these first, not knowing that they are written later.
-    wait = ops.zero_depending_on(norm)
-
-    def moved(rate, param, move):
-        return param - jnp.asarray(rate + wait, param.dtype) * move
-
-    rates = update.rates(state.step)
-    return {
-        net: jax.tree.map(functools.partial(moved, rate), params[net], moves[net])
-        for net, rate in rates.items()
-    }, opt
 
 
 def _diagnostics(config, update, p, axis_name):

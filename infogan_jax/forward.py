@@ -11,28 +11,20 @@ hand on, their statistics, every loss and the optimizers stay float32.
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import flax.errors
-import flax.struct
 import jax
 import jax.extend.core
 import jax.numpy as jnp
 
 from infogan_jax import config as config_lib
 from infogan_jax import objectives, types
-
-
-class Net(flax.struct.PyTreeNode):
-    """One network's arrays: what learns, and its running statistics."""
-
-    params: dict[str, Any]
-    stats: dict[str, Any]
+from infogan_jax import state as state_lib
 
 
 def run(
     config: config_lib.Config,
-    nets: Mapping[str, Net],
+    nets: Mapping[str, state_lib.Net],
     batch: Mapping[str, jax.Array],
     keys: jax.Array,
     step: jax.Array,

@@ -12,9 +12,6 @@ CPU have all three as correlations with 2x2 taps, which take nine products for s
 XLA would make grouped convolutions of them. On other platforms they are XLA's own.
 (`experiments/operations.py` measures the forms, `accelerator.py` whole steps on a GPU.)
 
-`hide_constant` and `zero_depending_on` keep XLA:CPU from simplifying and reordering
-what Adam does; of its numbers they change the rounding alone.
-
 The price: no forward-mode derivatives (`jax.jvp`) through the convolutions. Reverse
 over reverse, as gradient penalties need it, works to any order.
 """
@@ -61,22 +58,6 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     blocks, tiles = _transpose_by_blocks, _transpose_by_tiles
     return _by_platform(_plain_transpose, blocks, tiles, x, kernel)
-
-
-def hide_constant(number: float) -> jax.Array:
-    """The number as a scalar that XLA:CPU cannot fold into other constants."""
-    hide, number = lax.optimization_barrier, jnp.asarray(number)
-    return lax.platform_dependent(number, cpu=hide, default=lambda x: x)
-
-
-def zero_depending_on(x: jax.Array) -> jax.Array:
-    """0, for x of at least 0, that XLA:CPU cannot know before it has x."""
-
-    def ours(x):
-        return jnp.where(x < 0, x, 0.0)
-
-    x = lax.stop_gradient(x)
-    return lax.platform_dependent(x, cpu=ours, default=jnp.zeros_like)
 
 
 def _check_even(x):

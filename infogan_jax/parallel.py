@@ -103,7 +103,7 @@ def shard_map_step(
 
     def run(state, batch, key):
         batch, _ = _prepare(config, batch, len(devices))
-        state, key = (_place(x, everywhere) for x in (state, key))
+        state, key = _place((state, key), everywhere)
         with _without_mesh():
             return mapped(state, _place(batch, shares), key)
 
@@ -148,20 +148,20 @@ def _prepare(config, batch, n):
     return batch, size
 
 
-def _place(tree, sharding):
+def _place(tree, where):
     """Arrays that every process has whole, on the devices of all processes."""
 
     def one(x):
         if isinstance(x, jax.core.Tracer):  # In a jit of the user's own.
-            return jax.lax.with_sharding_constraint(x, sharding)
-        if isinstance(x, jax.Array) and x.sharding == sharding:
+            return jax.lax.with_sharding_constraint(x, where)
+        if isinstance(x, jax.Array) and x.sharding == where:
             return x
-        if sharding.is_fully_addressable:
-            return jax.device_put(x, sharding)
+        if where.is_fully_addressable:
+            return jax.device_put(x, where)
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
             data = one(jax.random.key_data(x))
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
         x = np.asarray(x)
-        return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+        return jax.make_array_from_callback(x.shape, where, x.__getitem__)
 
     return jax.tree.map(one, tree)

@@ -109,23 +109,21 @@ def _check_seeds(states, keys):
 
 
 def _train(config, states, dataset, keys, steps, batch_size, at_most, how):
-    def one(state, dataset, key, steps):
-        return training.train_steps(
-            config,
-            state,
-            dataset,
-            key,
-            steps=steps,
-            batch_size=batch_size,
-            at_most=at_most,
-        )
-
     def every(states, dataset, keys, steps):
-        if how == "map":
-            return jax.lax.map(
-                lambda seed: one(seed[0], dataset, seed[1], steps), (states, keys)
+        def one(state, key):
+            return training.train_steps(
+                config,
+                state,
+                dataset,
+                key,
+                steps=steps,
+                batch_size=batch_size,
+                at_most=at_most,
             )
-        return jax.vmap(one, (0, None, 0, None))(states, dataset, keys, steps)
+
+        if how == "map":
+            return jax.lax.map(lambda seed: one(*seed), (states, keys))
+        return jax.vmap(one)(states, keys)
 
     def as_seeds(mesh):
         seeds = sharding.as_rows(mesh, states.step, keys)

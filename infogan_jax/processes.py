@@ -10,6 +10,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from infogan_jax import console
+
 Tree = TypeVar("Tree")
 Result = TypeVar("Result")
 
@@ -49,6 +51,12 @@ def join(cluster: str) -> None:
 def is_first() -> bool:
     """Whether this process decides and writes; true where it is alone."""
     return jax.process_index() == 0
+
+
+def say(text: str) -> None:
+    """Prints a line; of several processes only the first."""
+    if is_first():
+        print(text, file=console.OUT, flush=True)
 
 
 def from_first(tree: Tree) -> Tree:

@@ -41,6 +41,7 @@ from infogan_jax import (
     plotting,
     processes,
     records,
+    resuming,
     signals,
     training,
 )
@@ -48,8 +49,6 @@ from infogan_jax import options as options_lib
 
 Options = options_lib.Options
 Stop = console.Stop
-
-_REPORT_KEY = 2**31 + 1  # A stream of the run's key that no step uses.
 
 
 def main(
@@ -80,7 +79,9 @@ def main(
             return _start(directory, resume, given, defaults, build, interrupts)
     except signals.Interrupted as interrupted:
         begun = (directory / "run.json").exists()
-        _say(f"interrupted. {_command(directory, build)}" if begun else "interrupted.")
+        processes.say(
+            f"interrupted. {_command(directory, build)}" if begun else "interrupted."
+        )
         return 128 + interrupted.signal
     except (Stop, ValueError, OSError, ImportError) as error:
         return console.tell(error)
@@ -115,7 +116,7 @@ def local_devices(options: Options) -> list[jax.Device]:
 def evaluate(run: loop.Run, state: training.TrainState, log: records.Log) -> dict:
     """A run's evaluation.json: with it the run is finished, and only figures follow."""
     train, test = run.dataset.train, run.dataset.test
-    key = jax.random.fold_in(run.key, _REPORT_KEY)
+    key = training.report_key(run.key)
     report = evaluation.evaluate(run.config, state, train, test, key)
     report |= {"test_set": f"{run.dataset.name} test", "alarms": log.alarms}
     if "hungarian" in report:
@@ -128,7 +129,7 @@ def evaluate(run: loop.Run, state: training.TrainState, log: records.Log) -> dic
 @plotting.skip_without_matplotlib
 def write_figures(run: loop.Run, state: training.TrainState, report: dict) -> None:
     """Writes every figure of a run; says so where matplotlib is missing."""
-    key = jax.random.fold_in(run.key, _REPORT_KEY)
+    key = training.report_key(run.key)
     figures = plotting.figures(run.config, state, key, report.get("label_of"))
     lines = json_files.rows(run.directory / "metrics.jsonl")
     figures["curves.png"] = plotting.curves(run.config, lines)
@@ -144,10 +145,10 @@ def keep_compiled_programs() -> None:
         with contextlib.suppress(OSError):
             where.mkdir(parents=True, exist_ok=True)
         if not os.access(where, os.W_OK):
-            _say(f"compiled programs are not kept: {where} cannot be written.")
+            processes.say(f"compiled programs are not kept: {where} cannot be written.")
             return
         jax.config.update("jax_compilation_cache_dir", str(where))
-    _say(f"compiled programs are kept in {where}")
+    processes.say(f"compiled programs are kept in {where}")
 
 
 def _start(directory, resume, given, defaults, build, interrupts):
@@ -159,7 +160,7 @@ def _start(directory, resume, given, defaults, build, interrupts):
     options = Options(**json.loads(chosen))
     keep_compiled_programs()
     dataset = _load(options)
-    _say(f"data: {dataset.note}")
+    processes.say(f"data: {dataset.note}")
     options = dataclasses.replace(options, data=dataset.name)
     configured = processes.text_from_first(
         lambda: _configure(directory, resume, dataset, build, options).to_json()
@@ -189,7 +190,7 @@ def _choose(directory, resume, given, defaults):
         options = options_lib.resumed(directory, given)
         options_lib.check(options)
     else:
-        _check_new(directory)
+        resuming.check_new(directory)
         options = options_lib.chosen(defaults, given)
     return dataclasses.asdict(options)
 
@@ -223,7 +224,7 @@ def _load(options):
 def _configure(directory, resume, dataset, build, options):
     """The run's Config: that of its directory, or what `build` makes."""
     if resume:
-        return _resumed_config(directory, dataset)
+        return resuming.saved_config(directory, dataset)
     return configuration(build, options, dataset.image_shape)
 
 
@@ -231,36 +232,10 @@ def _open_directory(run, resume, held):
     """The state to go on from, if any was saved; `held` keeps others out."""
     held.enter_context(records.lock(run.directory))
     if not resume:  # Another process may have begun while the data came.
-        _check_new(run.directory)
-    saved = _saved_state(run)
+        resuming.check_new(run.directory)
+    saved = resuming.saved_state(run)
     records.write_header(run.directory, run.config, run.options, run.dataset, resume)
     return saved
-
-
-def _check_new(directory):
-    """Raises Stop where another run's files may be."""
-    if not records.is_new(directory):
-        if (directory / "run.json").is_file():
-            fix = "Go on with it by --resume, or name another by --out."
-        else:
-            fix = "It is no run; name another by --out."
-        raise Stop(f"{directory} exists. {fix}")
-
-
-def _resumed_config(directory, dataset):
-    environment = _read(directory / "environment.json", json.loads)
-    records.check_data(directory, environment, dataset)
-    return _read(directory / "config.json", config_lib.Config.from_json)
-
-
-def _read(path, parse):
-    try:
-        return parse(path.read_text())
-    except (ValueError, OSError) as error:
-        what = f"is damaged: {error}" if path.exists() else "is missing."
-        raise Stop(
-            f"{path} {what} Put it back, or start another run by --out."
-        ) from error
 
 
 def _step_fn(config, options):
@@ -269,7 +244,7 @@ def _step_fn(config, options):
         return _step_fn_of_all(config, options)
     devices, available = local_devices(options), jax.local_device_count()
     kind, n = devices[0].device_kind, len(devices)
-    _say(f"devices: {n} of {available} ({kind}), batch {options.batch_size}")
+    processes.say(f"devices: {n} of {available} ({kind}), batch {options.batch_size}")
     if n == 1:
         return None
     return parallel.pmap_step(config, devices=devices, donate=True)
@@ -281,7 +256,7 @@ def _step_fn_of_all(config, options):
     _check_split(options, n)
     if options.devices not in (None, n):
         raise Stop(f"--devices {options.devices}, but several processes use all {n}.")
-    _say(
+    processes.say(
         f"devices: {n} of {jax.process_count()} processes "
         f"({jax.devices()[0].device_kind}), batch {options.batch_size}"
     )
@@ -317,18 +292,18 @@ def _lead(run, state, interrupts, began, command):
         if ended:
             step = int(state.step)
             done = f"saved after {step}" if step else "nothing was done yet"
-            _say(f"interrupted; {done} of {options.steps} updates. {command}")
+            processes.say(f"interrupted; {done} of {options.steps} updates. {command}")
             return 128 + ended
         report = evaluate(run, state, log)
-    _say(evaluation.describe(report))
+    processes.say(evaluation.describe(report))
     for alarm in report["alarms"]:
-        _say(records.describe_alarm(alarm))
+        processes.say(records.describe_alarm(alarm))
     write_figures(run, state, report)
     _tell_of_files(run, report)
     with interrupts.deferred():  # What a signal raises in it would be lost.
         gc.collect()  # Figures are cyclic.
     loop.give_memory_back()
-    _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
+    processes.say(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
     return 128 + interrupts.signal if interrupts.signal else 0
 
 
@@ -339,67 +314,9 @@ def _command(directory, build):
     return f"Go on with: {shlex.join(words)}{as_before}"
 
 
-def _saved_state(run):
-    """The newest state that can be used; None where none was saved.
-
-    Newer ones, which are damaged or whose logs are, are moved aside.
-
-    Raises:
-      Stop: none of those that were saved can be used, or they are gone.
-    """
-    directory, known = run.directory, []
-    if (directory / "checkpoints").is_dir():
-        from infogan_jax import checkpoint
-
-        known = checkpoint.steps(directory)
-    if not known:
-        if (directory / "evaluation.json").exists():
-            raise Stop(
-                f"{directory} holds a finished run whose checkpoints are gone: put "
-                "them back, or start another run by --out."
-            )
-        return None
-    has_accuracy = evaluation.can_cluster(run.config, run.dataset.test)
-    every = run.options.evaluate_every if has_accuracy else None
-    logged = records.last_logged(directory, every)
-    passed_over = []
-    for step in reversed(known):
-        try:
-            if step > logged:
-                raise ValueError(
-                    f"{directory}'s logs are whole only up to update {logged}"
-                )
-            saved, state = checkpoint.restore(directory, step=step)
-            break
-        except ValueError as error:
-            _say(f"the checkpoint of update {step} cannot be used: {error}")
-            passed_over.append(step)
-    else:
-        raise Stop(
-            f"{directory} has no checkpoint from which its run could go on (tried "
-            f"{', '.join(map(str, passed_over))}): put the damaged files back, or "
-            "start another run by --out."
-        )
-    if saved != run.config:
-        raise Stop(
-            f"{directory}/config.json is not the config that its checkpoints were "
-            "saved with; put it back, or start another run by --out."
-        )
-    for passed in passed_over:
-        aside = checkpoint.set_aside(directory, passed)
-        _say(f"going on from update {step}; that of {passed} now lies in {aside}")
-    return state
-
-
 def _tell_of_files(run, report):
-    _say(f"everything is in {run.directory}; sample with:")
+    processes.say(f"everything is in {run.directory}; sample with:")
     words = ["sample", str(run.directory)]
     if labels := report.get("label_of"):
         words += ["--digit", str(3 if 3 in labels else labels[0])]
-    _say(f"  python -m infogan_jax {shlex.join(words)} --out samples.png")
-
-
-def _say(text):
-    """Prints a line; of several processes only the first."""
-    if processes.is_first():
-        print(text, file=console.OUT, flush=True)
+    processes.say(f"  python -m infogan_jax {shlex.join(words)} --out samples.png")

@@ -18,69 +18,26 @@ D's head's are of real images, G's and Q's of fakes. Training normalises by the 
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infogan_jax import (
-    checks,
-    data,
-    descent,
-    forward,
-    initialisers,
-    rules,
-    sharding,
-    types,
-)
+from infogan_jax import checks, data, descent, rules, sharding, types
 from infogan_jax import config as config_lib
+from infogan_jax import state as state_lib
 
 Config = config_lib.Config
-Net = forward.Net
+Net = state_lib.Net
+TrainState = state_lib.TrainState
+init, copy = state_lib.init, state_lib.copy
 
-Tree = TypeVar("Tree")
-
-_RESTARTS = 2**31  # A stream of the run's key that no step uses.
-
-
-class TrainState(flax.struct.PyTreeNode):
-    """Everything that a step changes; arrays only.
-
-    Attributes:
-      step: steps done, int32.
-      nets: a Net for each network name.
-      opt: an optimizer state for each update name.
-      ema: {"g": Net}, the running average of G; {} without one.
-    """
-
-    step: jax.Array
-    nets: dict[str, Net]
-    opt: dict[str, Any]
-    ema: dict[str, Net]
+_RESTARTS, _REPORT = 2**31, 2**31 + 1  # Streams of the run's key that no step uses.
 
 
 Step = Callable[
     [TrainState, types.Rows, jax.Array], tuple[TrainState, types.Metrics]
 ]  # (state, batch, key) -> (state, metrics)
-
-
-def init(config: Config, key: jax.Array) -> TrainState:
-    """A fresh state, by the architecture's own initialisers."""
-    modules = tuple(config.networks().items())
-    input_shapes = tuple(config.input_shapes().items())
-    latent_dim = config.noise.dim + config.codes.dim
-    create = functools.partial(
-        _create, modules, latent_dim, config.image_shape, input_shapes
-    )
-    nets = sharding.with_auto_axes(create, key, out=sharding.replicated)
-    opt = {
-        update.name: update.optimizer().init(descent.params_of(nets, update.nets))
-        for update in config.updates
-    }
-    ema = {"g": copy(nets["g"])} if config.ema_decay else {}
-    return TrainState(jnp.zeros((), jnp.int32), nets, opt, ema)
 
 
 def step(
@@ -220,6 +177,11 @@ def batch_key(key: jax.Array, step: jax.Array | int) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(key, step), 0)
 
 
+def report_key(key: jax.Array) -> jax.Array:
+    """The key of what a finished run reports and draws, of the run's key."""
+    return jax.random.fold_in(key, _REPORT)
+
+
 def train(
     config: Config,
     dataset: types.Rows,
@@ -259,12 +221,6 @@ def train(
             batch = _jitted_draw(dataset, key, done, batch_size)
             state, metrics = step_fn(state, batch, key)
         yield state, metrics
-
-
-@types.jit()
-def copy(tree: Tree) -> Tree:
-    """The same arrays in memory of their own, which may then be donated."""
-    return jax.tree.map(jnp.copy, tree)
 
 
 def _step(config, axis_name, state, batch, key):
@@ -317,38 +273,6 @@ _inlined_step = jax.jit(_draw_and_step, static_argnums=(0, 4), inline=True)
 _jitted_steps = jax.jit(_steps, static_argnums=(0, 5, 6))
 _donating_steps = jax.jit(_steps, static_argnums=(0, 5, 6), donate_argnums=1)
 _jitted_draw = jax.jit(draw, static_argnums=3)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _create(modules, latent_dim, image_shape, input_shapes, key):
-    """Every network, initialised on an example of what it will be given.
-
-    Jitted by its networks alone, so that configs which differ in anything else share
-    the program.
-    """
-    modules = dict(modules)
-    key, key_draw = jax.random.split(key)
-    keys = dict(zip(modules, jax.random.split(key, len(modules)), strict=True))
-    image = jnp.zeros((1, *image_shape), jnp.float32)
-
-    def create_all():
-        nets = {}
-
-        def create(name, *inputs):
-            variables = modules[name].init(keys[name], *inputs, train=False)
-            stats = {k: v for k, v in variables.items() if k != "params"}
-            nets[name] = Net(variables.get("params", {}), stats)
-            return variables
-
-        create("g", jnp.zeros((1, latent_dim), jnp.float32))
-        features = modules["trunk"].apply(create("trunk", image), image, train=False)
-        create("d", features)
-        create("q", features, image)
-        for name, shapes in input_shapes:
-            create(name, *(jnp.zeros((1, *shape), jnp.float32) for shape in shapes))
-        return nets
-
-    return initialisers.one_draw(create_all, key_draw)
 
 
 def _restart(config, state, key):

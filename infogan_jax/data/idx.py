@@ -118,7 +118,7 @@ def _unpack(packed):
 def _fetch(name, packed, deadline):
     """Puts a whole, verified file at `packed`, or raises; what was there stays."""
     address = SOURCES[name] + packed.name
-    info = _registered(name, packed.name.removesuffix(".gz"))
+    info = _registered(address)
     advice = (
         f"Put the four files of {SOURCES[name]} into {packed.parent}, name another "
         "directory that has them (--data-dir), or use --data bundled."
@@ -180,10 +180,11 @@ def _download(address, deadline):
     return bytes(data)
 
 
-def _registered(name, part):
+def _registered(address):
+    """The size and checksum that TensorFlow Datasets knows of an address."""
     from tensorflow_datasets.core.download import checksums
 
-    return checksums.get_all_url_infos()[SOURCES[name] + part + ".gz"]
+    return checksums.get_all_url_infos()[address]
 
 
 def _hash(data):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from infogan_jax import rules
-from infogan_jax.metrics import inputs
+from infogan_jax.metrics import clustering, inputs
 
 _ROUNDING = 1e-12  # Of the largest number of a code, in float64.
 
@@ -145,10 +145,10 @@ def factor_vae_score(
         return (variance / spread[alive] ** 2).argmin(1)
 
     n_factors = int(np.max(train.fixed)) + 1
-    counts = np.zeros((int(alive.sum()), n_factors), np.int64)
-    np.add.at(counts, (least(train), train.fixed), 1)
+    n_codes = int(alive.sum())
+    counts = clustering.contingency(least(train), train.fixed, n_codes, n_factors)
     if test is None:
-        return float(counts.max(1).sum() / counts.sum())
+        return clustering.purity(counts)
     _check_votes(test, len(spread))
     return float((counts.argmax(1)[least(test)] == test.fixed).mean())
 
