@@ -32,6 +32,15 @@ from infogan_jax import latents, networks  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+# Each of a minute and more.
+_LONG = "at_once contrastive distributed faults parallel readme runs training".split()
+
+
+def pytest_collection_modifyitems(items):
+    """Long files come first: no worker is left with one when the others are done."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in _LONG)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _forget_programs():
     """Frees a file's programs: their memory maps are limited (65,530 on Linux)."""

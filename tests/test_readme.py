@@ -16,7 +16,8 @@ import tries
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 # As a reader has it: without the eight devices of the tests.
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+DEVICES = "--xla_force_host_platform_device_count=8"
+ENVIRONMENT = os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace(DEVICES, "")}
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
