@@ -1,22 +1,29 @@
-"""How fast a GPU or TPU trains: all of it measured in one call, on random images.
+"""How fast a GPU or TPU trains, and how well: all of it measured in one call.
 
     python experiments/accelerator.py --out accelerator.json
+    python experiments/accelerator.py --data mnist --data-dir DIR   # needs no network
 
-The setting of `mnist.py`: seconds for 5,000 updates in one dispatch, in float32 and
-bfloat16; what many seeds at once cost against one; and the table of `benchmark.py`. How
-well such seeds do, `mnist_seeds.py --at-once` tells. `--quick` shrinks it for a CPU.
+The setting of `mnist.py`, on random images: seconds for 5,000 updates in one dispatch,
+in float32 and bfloat16; what many seeds at once cost against one; and the table of
+`benchmark.py`. With `--data` the seeds are trained on it at last, all at once by
+`mnist_seeds.py`, beside the file, which gets their accuracies. `--quick` shrinks it for
+a CPU. Results: `experiments/results/accelerator`.
 """
 
 import dataclasses
 import json
+from typing import NamedTuple
 
 import benchmark
 import contenders
 import jax
 import mnist
+import mnist_seeds
+import seeds
+import table
 
 import infogan_jax
-from infogan_jax import console, json_files, networks, paths, population
+from infogan_jax import console, data, json_files, networks, paths, population
 from infogan_jax import options as options_lib
 
 DTYPES = ("float32", "bfloat16")
@@ -59,6 +66,40 @@ def many_seeds(config, batch, steps, n, how) -> dict:
     }
 
 
+class Sizes(NamedTuple):
+    """What is measured: `turn` steps in each of the `rounds` of the table."""
+
+    batch: int
+    steps: int  # of one seed in one dispatch
+    some: int  # of many seeds
+    width: int
+    dense: int
+    rounds: int
+    turn: int
+
+
+FULL = Sizes(128, 5000, 200, 64, 1024, 5, 60)
+QUICK = Sizes(16, 4, 2, 8, 32, 2, 2)
+
+
+def accuracies(options) -> dict:
+    """Held-out accuracy of each seed, trained at once; a seed that failed has none.
+
+    Raises:
+      Stop: nothing was trained, or a signal came.
+    """
+    out = options.out.with_suffix("")
+    wish = ["--at-once", "--seeds", f"0-{options.seeds - 1}", "--out", str(out)]
+    wish += ["--data", options.data]
+    wish += ["--data-dir", options.data_dir] if options.data_dir else []
+    wish += ["--quick", "--steps", str(QUICK.steps)] if options.quick else []
+    if (status := mnist_seeds.main(wish)) > 1:
+        raise console.Stop(f"the seeds were not trained; see {out}.", status=status)
+    runs = (seeds.run_of(out, seed) for seed in range(options.seeds))
+    finished = [run for run in runs if (run / "evaluation.json").exists()]
+    return {run.name: table.report_of(run)["accuracy"] for run in finished}
+
+
 def main(argv=None) -> int:
     """Measures and writes; returns the exit status."""
     parser = options_lib.command(__doc__)
@@ -70,42 +111,52 @@ def main(argv=None) -> int:
         "--out", type=options_lib.path, default="accelerator.json", help="file" + show
     )
     parser.add_argument("--quick", action="store_true", help="a tiny version of it all")
+    parser.add_argument("--data", metavar="NAME", help="train the seeds on it as well")
+    parser.add_argument("--data-dir", metavar="DIR", help="where it lies")
     options = parser.parse_args(argv)
     try:
         paths.check_new(options.out)
     except OSError as error:
         parser.error(str(error))
+    try:
+        if options.data:  # Before all that is measured.
+            mnist_seeds.check_labels(data.load(options.data, options.data_dir))
+    except (ValueError, OSError, ImportError, console.Stop) as error:
+        return console.tell(error)
 
+    sizes = QUICK if options.quick else FULL
+    config = mnist.full(sizes.steps)
     if options.quick:
-        batch, steps, some, rounds, width, dense, turn = 16, 4, 2, 2, 8, 32, 2
-        architecture = networks.Dcgan(width=width, dense=dense, init_std=None)
-        config = dataclasses.replace(mnist.full(steps), architecture=architecture)
-    else:
-        batch, steps, some, rounds, width, dense, turn = 128, 5000, 200, 5, 64, 1024, 60
-        config = mnist.full(steps)
-
-    peak = benchmark.ceiling()
-    found, statuses = {"machine": benchmark.hardware(peak)}, [0]
+        small = networks.Dcgan(width=sizes.width, dense=sizes.dense, init_std=None)
+        config = dataclasses.replace(config, architecture=small)
+    peak, status = benchmark.ceiling(), 0
+    found = {"machine": benchmark.hardware(peak)}
 
     def keep(name, value):
+        nonlocal status
         found[name] = value
         print(name, json.dumps(value), flush=True)
         try:
             json_files.write(options.out, found)
         except OSError as error:  # What was measured is printed.
-            statuses.append(console.tell(error))
+            status = console.tell(error)
 
     of_dtype = {d: dataclasses.replace(config, compute_dtype=d) for d in DTYPES}
     for dtype, of_it in of_dtype.items():
-        keep(f"one seed, {dtype}", one_run(of_it, batch, steps))
+        keep(f"one seed, {dtype}", one_run(of_it, sizes.batch, sizes.steps))
     for how, dtype in (("vmap", "float32"), ("vmap", "bfloat16"), ("map", "float32")):
-        numbers = (batch, some, options.seeds, how)
+        numbers = (sizes.batch, sizes.some, options.seeds, how)
         keep(f"seeds by {how}, {dtype}", many_seeds(of_dtype[dtype], *numbers))
-    racing = contenders.compare(batch, width, dense, turn)
-    seen = benchmark.time_each(racing, rounds, turn)
+    racing = contenders.compare(sizes.batch, sizes.width, sizes.dense, sizes.turn)
+    seen = benchmark.time_each(racing, sizes.rounds, sizes.turn)
     keep("table", benchmark.rows(racing, seen, peak))
     benchmark.print_table(found["table"])
-    return max(statuses)
+    if options.data:
+        try:
+            keep("accuracies", accuracies(options))
+        except (console.Stop, ValueError) as error:
+            return console.tell(error)
+    return status
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import json
 import operator
+import pathlib
+import shutil
 import time
 import types
 
@@ -22,6 +24,8 @@ from sklearn import svm
 
 import infogan_jax
 from infogan_jax import data, latents, presets
+
+RESULTS = pathlib.Path(__file__).parent.parent / "experiments" / "results"
 
 
 def test_a_run_that_cannot_be_studied_leaves_the_others_their_rows(
@@ -159,6 +163,40 @@ def test_bfloat16_may_be_left_out_of_the_race(with_bfloat16, monkeypatch):
     assert {"infogan_jax", "flax", "pytorch-eager", "pytorch-tuned"} <= names
     assert any("bfloat16" in name for name in names) == with_bfloat16
     assert ("pytorch-tuned-bfloat16" in names) == with_bfloat16
+
+
+def test_an_accelerators_speed_and_its_seeds_accuracies_are_one_file(
+    tmp_path, monkeypatch
+):
+    asked = []
+
+    def train(argv):
+        asked.append(argv)
+        for name in ("seed-0", "seed-1"):
+            finished = RESULTS / "quick" / name
+            shutil.copytree(finished, tmp_path / "numbers" / name)
+        return 1  # The third has failed.
+
+    for module, name, made in (
+        (accelerator, "one_run", lambda *_: {"seconds": 1.0}),
+        (accelerator, "many_seeds", lambda *_: {"seconds": 2.0}),
+        (benchmark, "ceiling", lambda: 1.0),
+        (benchmark, "hardware", lambda peak: {}),
+        (contenders, "compare", lambda *_: []),
+        (accelerator.mnist_seeds, "main", train),
+    ):
+        monkeypatch.setattr(module, name, made)
+    out = tmp_path / "numbers.json"
+    argv = ["--out", str(out), "--seeds", "3", "--data", "bundled"]
+    assert accelerator.main(argv) == 0
+    found = json.loads(out.read_text())
+    assert found["one seed, bfloat16"] == {"seconds": 1.0}
+    assert found["accuracies"] == {"seed-0": 0.8545, "seed-1": 0.9225}
+    [seeds] = asked
+    assert seeds[:3] == ["--at-once", "--seeds", "0-2"]
+    out.unlink()
+    assert accelerator.main([*argv, "--data", "bundld"]) == 2
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
