@@ -4,8 +4,9 @@
     python experiments/benchmark.py --growth --json growth.json --figure growth.png
 
 The network is `presets.TUTORIAL` (the paper's sizes, batch 128). Contenders take turns,
-so that what else the machine does falls on all of them; the median over the rounds is
-reported with the quarters below and above it. PyTorch joins where it is installed.
+each round another one first, so that what else the machine does falls on all of them;
+the median over the rounds is reported with the quarters below and above it. PyTorch
+joins where it is installed. Results: `experiments/results`, under "How fast".
 """
 
 import functools
@@ -31,8 +32,9 @@ def time_each(racing, rounds, steps):
     for contender in racing:
         contender.run(steps)  # Some compile for a number of steps.
     seen = {contender.name: [] for contender in racing}
-    for _ in range(rounds):
-        for contender in racing:
+    for number in range(rounds):
+        first = number % len(racing) if racing else 0
+        for contender in (*racing[first:], *racing[:first]):
             turn = functools.partial(contender.run, steps)
             seen[contender.name].append(1e3 * contenders.seconds(turn) / steps)
     return seen
@@ -69,6 +71,7 @@ def rows(racing, seen, peak):
                 "batch": contender.batch,
                 "ms_per_step": ms,
                 "ms_quartiles": [low, high],
+                "ms_of_rounds": times,
                 "images_per_s": 1e3 * contender.images * contender.batch / ms,
                 "ratio_to_pytorch_eager": eager / ms if eager and is_step else None,
                 "gflop_per_step": gflop,
@@ -220,8 +223,8 @@ def draw(made, path):
     drawn.savefig(path, dpi=120)
 
 
-def main(argv=None) -> int:
-    """Measures, prints, writes; returns the exit status."""
+def parse(argv):
+    """The options; ends the process, with status 2, where they do not go together."""
     parser = options_lib.command(__doc__)
     show = " (default: %(default)s)"
     parser.add_argument(
@@ -276,7 +279,12 @@ def main(argv=None) -> int:
         paths.check_new(*filter(None, (options.json, options.figure)))
     except OSError as error:
         parser.error(str(error))
+    return options
 
+
+def main(argv=None) -> int:
+    """Measures, prints, writes; returns the exit status."""
+    options = parse(argv)
     try:
         started = cold_start() if options.cold_start else {}  # The device is free yet.
     except RuntimeError as error:

@@ -6,7 +6,7 @@ Every run is `mnist.py --quick` with the next seed, in `OUT/seed-N`; other optio
 it. The last run is finished, however late. Samples every few seconds to samples.jsonl:
 resident memory, what of it is allocated (with glibc: the rest is free, kept for later),
 open files, threads, and what JAX's arrays hold on the device. At the end the medians of
-each run, in growth.json, and a figure.
+each run, in growth.json, and a figure. Results: `experiments/results/endurance.json`.
 """
 
 import contextlib

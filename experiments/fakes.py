@@ -6,7 +6,8 @@ For each run, on 5,000 fakes. "Pure": the share whose digit is their category's,
 classifier of real digits (the judge of sweeps.py). Then the same classifier taught by
 the fakes alone, on real test digits: told their categories, it does what a perfect Q
 would; told their digits by the judge, it shows what G's images cover, whatever the
-partition ("GAN-train" of Shmelkov et al. 2018, arXiv:1807.09499).
+partition ("GAN-train" of Shmelkov et al. 2018, arXiv:1807.09499). Results:
+`experiments/results/fakes.json`.
 """
 
 import jax

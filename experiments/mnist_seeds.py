@@ -8,7 +8,8 @@ Every option that is not below goes to `mnist.py`, or with `--vat` to `mnist_vat
 whose runs lie in `OUT/seed-N`. A finished seed is skipped and an interrupted one
 resumed, so the same command goes on after a kill; several processes may share OUT, each
 with seeds of its own. The report of all finished seeds is written anew each time:
-report.md, report.json, accuracy.png, confusions.png. No seed is left out of it.
+report.md, report.json, accuracy.png, confusions.png. No seed is left out of it. Times
+and results: the README, and `experiments/results`.
 
 On a GPU or TPU `--at-once` trains the seeds that have not begun in one program, on as
 many of the devices (of `--devices`, if given) as share them evenly. It saves them every

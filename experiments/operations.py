@@ -6,7 +6,7 @@ A strided convolution, the gradient of its kernel and the transposed convolution
 XLA's own operation and by the forms in `ops`, alone and inside a loop; and a large
 matrix product in float32 and bfloat16, by XLA's own and by `products`. Milliseconds:
 the median of several calls. On a GPU a call alone is little but its dispatch; what
-counts there is the loop.
+counts there is the loop. Results: `experiments/results/operations*.md`.
 """
 
 import statistics

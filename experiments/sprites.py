@@ -15,7 +15,8 @@ goes on where it was saved when the command is given again. A seed that fails le
 others; a finished one is skipped, or goes on to a larger fraction (of `modified`, which
 has no switch to move). Until the switch G does not learn from the pairs, so a seed may
 also begin there, `--after` its modified run. The report of all finished seeds is
-written anew: report.md, report.json, curves.png, traversals.png.
+written anew: report.md, report.json, curves.png, traversals.png. An iteration of
+`modified` took 1.8 ms on an H100. Results: `experiments/results`, under "InfoGAN-CR".
 """
 
 import functools

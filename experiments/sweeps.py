@@ -9,7 +9,8 @@ code that bends nothing: sizes do not cancel). On sweeps of each code over [-1, 
 the same noise and category: how often the digit stays that of the middle, as judged by
 Q and by a classifier trained on real digits (scikit-learn, RBF support vectors on 5,000
 of them).
-Chen et al. 2016 (arXiv:1606.03657), figure 2 and section 7.2.
+Chen et al. 2016 (arXiv:1606.03657), figure 2 and section 7.2. Results:
+`experiments/results`, under "What the continuous codes bend".
 """
 
 import jax

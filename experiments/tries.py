@@ -8,7 +8,7 @@
 An arm is `mnist.py --quick` with one thing changed, or several joined by "+". Prints a
 JSON line at every 500 updates: Hungarian accuracy on the test digits, L_I per code, D's
 loss. `--table` shows the last line of each file, all seeds of an arm in a row.
-BUILD_NOTES.md has the table of what came of it.
+Results: the tables in BUILD_NOTES.md, the files in `experiments/results`.
 """
 
 import contextlib

@@ -32,7 +32,8 @@ def test_help_shows_the_docstring_with_its_command(name, capsys):
     with pytest.raises(SystemExit) as stopped:
         module.main(["--help"])
     assert stopped.value.code == 0
-    assert f"python experiments/{name}.py" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"python experiments/{name}.py" in shown and "results" in shown
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -138,6 +138,7 @@ def test_the_benchmark_gives_ratios_to_pytorch_eager(tmp_path, monkeypatch, caps
     assert mine["ratio_to_pytorch_eager"] == pytest.approx(ratio) and ratio > 1
     for name, row in rows.items():
         assert row["images_per_s"] == pytest.approx(128e3 / row["ms_per_step"])
+        assert row["ms_per_step"] == pytest.approx(sum(row["ms_of_rounds"]) / 2)
         assert row["machine"]["versions"]["jax"] and f"| {name} | 128 |" in shown
 
 
