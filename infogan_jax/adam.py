@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -19,8 +20,17 @@ from infogan_jax import config as config_lib
 
 
 def init(params: dict[str, Any]) -> Any:
-    """The optimizer's state before the first step of an update."""
-    return optax.scale_by_adam().init(params)  # Whatever its decay rates.
+    """The optimizer's state before the first step of an update, whatever its rates."""
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(params)):
+        return optax.scale_by_adam().init(params)
+
+    def zeros(x):
+        # Made by JAX, each shape would be a program to compile.
+        where = x.sharding if x.committed else None
+        return jax.device_put(np.zeros(x.shape, x.dtype), where, may_alias=False)
+
+    mean, square = (jax.tree.map(zeros, params) for _ in range(2))
+    return optax.ScaleByAdamState(jax.device_put(np.int32(0)), mean, square)
 
 
 def step(

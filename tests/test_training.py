@@ -268,6 +268,18 @@ def test_an_update_decays_by_its_own_betas(tiny, state, batch, key):
         np.testing.assert_allclose(ratio, 0.25**2 / 0.04, rtol=1e-4)
 
 
+def test_a_fresh_optimizer_compiles_nothing(caplog):
+    odd = {"g": {"kernel": jax.device_put(np.ones((7, 11, 13), np.float32))}}
+    with jax.log_compiles():
+        found = adam.init(odd)
+        assert "XLA compilation" not in caplog.text
+        expected = optax.scale_by_adam().init(odd)
+        assert "XLA compilation" in caplog.text  # It would be seen.
+    assert_equal(found, expected)
+    inside = jax.jit(adam.init).lower(odd).as_text()
+    assert len(inside) < 5000  # No array of zeros is written into a program.
+
+
 def test_one_bad_gradient_spoils_one_parameter(tiny, state):
     """What is not finite can then be named."""
     (update, *_), nets = tiny.updates, state.nets
