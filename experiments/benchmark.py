@@ -202,7 +202,7 @@ def grow(rounds, steps):
 def draw(made, path):
     """Cost against each axis, a panel each."""
     axes_of = list(dict.fromkeys(row["axis"] for row in made))
-    drawn, panels = plotting.new_figure(3.4 * len(axes_of), 3.2, len(axes_of))
+    drawn, panels = plotting.new_figure(3.4 * len(axes_of), 3.2, columns=len(axes_of))
     from matplotlib import ticker
 
     for axes, axis in zip(panels, axes_of, strict=True):

@@ -110,7 +110,7 @@ def growth(samples: list[dict]) -> dict:
 @plotting.skip_without_matplotlib
 def draw(out: Path, samples: list[dict]) -> None:
     """Every quantity over time, with a line where a run ends."""
-    drawing, panels = plotting.new_figure(12, 5, 3, 2)
+    drawing, panels = plotting.new_figure(12, 5, columns=3, rows=2)
     minutes = [sample["minutes"] for sample in samples]
     ends = [
         after["minutes"]

@@ -182,7 +182,7 @@ def draw(out: Path, accuracies, median, worst) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.08), frameon=False)
     drawing.savefig(out / "accuracy.png")
 
-    drawing, panels = plotting.new_figure(9, 4.5, 2)
+    drawing, panels = plotting.new_figure(9, 4.5, columns=2)
     for axes, report, name in zip(
         panels, (median, worst), ("median", "worst"), strict=True
     ):

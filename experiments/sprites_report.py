@@ -107,7 +107,7 @@ def _agreement(names, rows):
 @plotting.skip_without_matplotlib
 def _draw(out, curves, run, switch):
     shown = ("factor_vae", "dci", "mig")
-    drawing, panels = plotting.new_figure(10, 3, len(shown))
+    drawing, panels = plotting.new_figure(10, 3, columns=len(shown))
     for axes, name in zip(panels, shown, strict=True):
         for label, curve in curves.items():
             steps_seen = [line["step"] for line in curve]
@@ -121,7 +121,7 @@ def _draw(out, curves, run, switch):
 
     config, state = infogan_jax.restore(run)
     n = len(config.codes.parts)
-    drawing, grid = plotting.new_figure(10, 1.05 * n, 10, n)
+    drawing, grid = plotting.new_figure(10, 1.05 * n, columns=10, rows=n)
     for code, row in enumerate(grid):
         sweep = infogan_jax.traverse(
             config, state, jax.random.key(0), code, rows=1, steps=10

@@ -133,7 +133,7 @@ def check_unsaved(directory: pathlib.Path) -> None:
         and not checkpoint.steps(directory)
     )
     if not is_new:
-        raise ValueError(f"{directory} exists; name a new directory by --save.")
+        raise ValueError(f"{directory} exists; name a new directory by --out.")
 
 
 def main(argv=None) -> int:
@@ -157,7 +157,7 @@ def main(argv=None) -> int:
         "--until", type=int, help="stop here; the schedules stay those of --steps"
     )
     parser.add_argument(
-        "--save",
+        "--out",
         type=options_lib.path,
         metavar="DIR",
         help="the end's state, for sweeps.py",
@@ -182,10 +182,10 @@ def main(argv=None) -> int:
         if not evaluation.can_cluster(config, dataset.test):
             raise ValueError(f"{dataset.name} has no labels to compare with.")
         with contextlib.ExitStack() as held:
-            if options.save:
-                saver = open_writer(held, options.save, config)
+            if options.out:
+                saver = open_writer(held, options.out, config)
             state = train(config, dataset, options, end)
-            if options.save:
+            if options.out:
                 saver.save(state)
     except (console.Stop, ValueError, OSError, ImportError) as error:
         return console.tell(error)

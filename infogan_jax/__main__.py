@@ -76,7 +76,7 @@ def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: Path) -
     images = inference.traverse(config, state, key, code, rows=rows, steps=steps)
     part = config.codes.parts[code]
     values = np.asarray(part.grid(steps))
-    names = [f"{round(float(value), 2) + 0:g}" for value in values[:, 0]]
+    names = [f"{round(float(value), 2) + 0:g}" for value in values[:, 0]]  # No "-0".
     if isinstance(part, latents.Categorical):
         names = values.argmax(1)
     _save_grid(images, f"code {code}, seed {seed}", out, names)

@@ -48,7 +48,11 @@ class Writer:
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], config: Config, keep: int | None = None
+        self,
+        directory: str | os.PathLike[str],
+        config: Config,
+        *,
+        keep: int | None = None,
     ):
         paths.check_path(directory)
         if keep is not None:

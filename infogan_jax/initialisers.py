@@ -48,7 +48,8 @@ def one_draw(create: Callable[[], Created], key: jax.Array) -> Created:
     """
     draws = _Draws()
     with _taking_from(draws):
-        jax.eval_shape(lambda: create())  # A new function: eval_shape caches by it.
+        # A new function each time, for eval_shape caches by it.
+        jax.eval_shape(lambda: create())
     total, draws.used = draws.used, 0
     draws.numbers = jax.random.normal(key, (total,), jnp.float32)
     with _taking_from(draws):

@@ -217,7 +217,7 @@ def _is_finite(state):
 def _writer(run):
     from infogan_jax import checkpoint  # Importing Orbax takes a second.
 
-    return checkpoint.Writer(run.directory, run.config, _KEEP)
+    return checkpoint.Writer(run.directory, run.config, keep=_KEEP)
 
 
 def _advance(run, state):

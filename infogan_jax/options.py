@@ -45,7 +45,7 @@ def parser(
     full, quick = defaults(False), defaults(True)
     p = command(description, argument_default=argparse.SUPPRESS)
 
-    def option(name, help, type=str, metavar=None):
+    def option(name, about, kind, metavar):
         field = name.strip("-").replace("-", "_")
         values = (getattr(full, field), getattr(quick, field))
         shown = (
@@ -54,7 +54,7 @@ def parser(
             else values[0]
         )
         p.add_argument(
-            name, type=type, metavar=metavar, help=f"{help} (default: {shown})"
+            name, type=kind, metavar=metavar, help=f"{about} (default: {shown})"
         )
 
     p.add_argument(
@@ -66,8 +66,8 @@ def parser(
         help="compute in bfloat16, for GPUs, TPUs and CPUs with AMX; parameters stay "
         "float32",
     )
-    option("--data", f"dataset: {', '.join(data.NAMES)}", metavar="NAME")
-    option("--data-dir", "directory that holds, or gets, the data", metavar="DIR")
+    option("--data", f"dataset: {', '.join(data.NAMES)}", str, "NAME")
+    option("--data-dir", "directory that holds, or gets, the data", str, "DIR")
     option(
         "--steps",
         "updates in all, of D and of G; a rate's schedule keeps its first length",

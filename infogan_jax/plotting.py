@@ -28,6 +28,7 @@ def figures(
     config: Config,
     state: TrainState,
     key: jax.Array,
+    *,
     label_of: Iterable[int] | None = None,
 ) -> dict[str, "Figure"]:
     """Every picture of a model that its codes allow: {file name: Figure}.
@@ -44,7 +45,9 @@ def figures(
         if isinstance(part, latents.Categorical):
             is_first = "categories.png" not in drawn
             name = "categories" if is_first else f"categories_{index}"
-            drawn[f"{name}.png"] = categories(config, state, key, index, label_of)
+            drawn[f"{name}.png"] = categories(
+                config, state, key, index, label_of=label_of
+            )
             label_of = None  # It belongs to the first categorical code.
         elif isinstance(part, latents.Uniform | latents.Gaussian):
             continuous.append(index)
@@ -56,6 +59,7 @@ def figures(
 
 def grid(
     images: types.Array,
+    *,
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     title: str = "",
@@ -88,6 +92,7 @@ def categories(
     state: TrainState,
     key: jax.Array,
     code: int,
+    *,
     label_of: Iterable[int] | None = None,
 ) -> "Figure":
     """Rows are the values of a categorical code, columns draws of everything else.
@@ -107,11 +112,11 @@ def categories(
     if label_of is not None:
         names = [f"{i} (is {label})" for i, label in enumerate(label_of)]
     title = f"code {code}: one category per row ({_parameters(config)})"
-    return grid(np.swapaxes(images, 0, 1), names, title=title)
+    return grid(np.swapaxes(images, 0, 1), rows=names, title=title)
 
 
 def sweep(
-    config: Config, state: TrainState, key: jax.Array, code: int, steps: int = 13
+    config: Config, state: TrainState, key: jax.Array, code: int, *, steps: int = 13
 ) -> "Figure":
     """A continuous code from -2 to 2; all else is fixed along a row.
 
@@ -144,6 +149,7 @@ def plane(
     key: jax.Array,
     down: int,
     across: int,
+    *,
     steps: int = 10,
 ) -> "Figure":
     """Two continuous codes over their priors' range, all else fixed.
@@ -168,7 +174,7 @@ def plane(
     )
     title = f"code {down} down, code {across} across ({_parameters(config)})"
     images = images.reshape(steps, steps, *config.image_shape)
-    return grid(images, rows, columns, title)
+    return grid(images, rows=rows, columns=columns, title=title)
 
 
 def curves(config: Config, lines: Sequence[Mapping[str, Any]]) -> "Figure":
@@ -224,7 +230,7 @@ def skip_without_matplotlib(draw: Callable[P, R]) -> Callable[P, R | None]:
 
 
 def new_figure(
-    width: float, height: float, columns: int = 1, rows: int = 1
+    width: float, height: float, *, columns: int = 1, rows: int = 1
 ) -> tuple["Figure", Any]:
     """An empty Figure of so many inches, and its axes."""
     # The object interface: no pyplot state, no window, safe in a thread.

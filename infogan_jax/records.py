@@ -258,7 +258,7 @@ def _take(file, directory, wait):
         file.seek(0)
         raise Stop(
             f"{directory} is being written by process {file.read() or 'unknown'}; wait "
-            "for it, or name another directory."
+            "for it, or name another directory by --out."
         ) from None
     except OSError:  # A file system without locks.
         return
@@ -269,7 +269,7 @@ def _take(file, directory, wait):
 
 def _cannot_write(directory, error):
     return Stop(
-        f"cannot write to {directory}: {error.strerror}; name another directory."
+        f"cannot write to {directory}: {error.strerror}; name another by --out."
     )
 
 

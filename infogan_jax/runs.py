@@ -130,7 +130,7 @@ def evaluate(run: loop.Run, state: training.TrainState, log: records.Log) -> dic
 def write_figures(run: loop.Run, state: training.TrainState, report: dict) -> None:
     """Writes every figure of a run; says so where matplotlib is missing."""
     key = training.report_key(run.key)
-    figures = plotting.figures(run.config, state, key, report.get("label_of"))
+    figures = plotting.figures(run.config, state, key, label_of=report.get("label_of"))
     lines = json_files.rows(run.directory / "metrics.jsonl")
     figures["curves.png"] = plotting.curves(run.config, lines)
     for name, figure in figures.items():

@@ -30,9 +30,7 @@ class Cosine:
 
     def __post_init__(self):
         _check_finite(self, "start", "end")
-        _check_steps(self, "steps")
-        if self.steps < 1:
-            raise ValueError(f"Cosine steps must be at least 1, not {self.steps!r}.")
+        rules.check_whole("Cosine steps", self.steps)
 
     def __call__(self, step: jax.Array | int) -> jax.Array:
         """The value at `step`."""
@@ -51,11 +49,12 @@ class _Ramp:
 
     def __post_init__(self):
         _check_finite(self, "start", "end")
-        _check_steps(self, "begin", "finish")
-        if not 0 <= self.begin < self.finish:
+        kind = type(self).__name__
+        rules.check_whole(f"{kind} begin", self.begin, 0)
+        rules.check_whole(f"{kind} finish", self.finish)
+        if self.begin >= self.finish:
             raise ValueError(
-                f"{type(self).__name__} needs 0 <= begin < finish, not {self.begin}, "
-                f"{self.finish}."
+                f"{kind} needs begin < finish, not {self.begin}, {self.finish}."
             )
 
     def _done(self, step):
@@ -104,9 +103,7 @@ class Switch:
         for name in ("before", "after"):
             if not _is_schedule(getattr(self, name)):
                 _check_finite(self, name, or_else=" or a schedule")
-        _check_steps(self, "at")
-        if self.at < 0:
-            raise ValueError(f"Switch needs a step of at least 0, not {self.at}.")
+        rules.check_whole("Switch at", self.at, 0)
 
     def __call__(self, step: jax.Array | int) -> jax.Array:
         """The value at `step`."""
@@ -137,13 +134,6 @@ def _check_finite(schedule, *names, or_else=""):
     for name in names:
         label = f"{type(schedule).__name__} {name}"
         rules.check_finite(label, getattr(schedule, name), or_else)
-
-
-def _check_steps(schedule, *names):
-    _check_finite(schedule, *names)
-    for name in names:
-        label = f"{type(schedule).__name__} {name}"
-        rules.check_at_most(label, getattr(schedule, name))
 
 
 def _is_schedule(value):

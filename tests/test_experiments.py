@@ -289,7 +289,7 @@ def tiny_mnist():
         *((name, ["--out", "HERE"]) for name in ("mnist", "mnist_vat", "figure1")),
         ("sweeps", ["a run", "--json", "HERE"]),
         ("fakes", ["a run", "--json", "HERE"]),
-        ("tries", ["quick", "--save", "HERE"]),
+        ("tries", ["quick", "--out", "HERE"]),
     ],
 )
 def test_a_misspelled_dataset_is_one_line_and_leaves_nothing(
@@ -319,7 +319,7 @@ def test_a_folder_without_pillow_is_one_line(name, tmp_path, monkeypatch, capsys
     [
         (["codes-3+weights-1-.1"], "do not join in this order"),
         (["spectral+spectral"], "do not join in this order"),
-        (["quick", "--save", "HERE"], "name a new directory by --save"),
+        (["quick", "--out", "HERE"], "name a new directory by --out"),
         (["quick", "--data", "npz:HERE/unlabelled.npz"], "no labels to compare with"),
         (["--table", "HERE/letter.txt"], "letter.txt is damaged"),
         (["--table", "HERE/cut.jsonl"], "cut.jsonl is damaged: it has no 'nmi'"),
@@ -360,6 +360,6 @@ def test_a_try_saves_where_one_was_interrupted_and_nowhere_else(tiny, state, tmp
     (foreign / "notes.txt").touch()
     for directory in (begun.parent, foreign):
         with contextlib.ExitStack() as held:
-            with pytest.raises(ValueError, match="name a new directory by --save"):
+            with pytest.raises(ValueError, match="name a new directory by --out"):
                 tries.open_writer(held, directory, tiny)
     assert [path.name for path in foreign.iterdir()] == ["notes.txt"]

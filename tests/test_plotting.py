@@ -159,6 +159,6 @@ def test_what_cannot_be_drawn_is_said(monkeypatch, capsys):
 
 
 def test_all_figures_name_the_categories_too(tiny, state, key):
-    figure = plotting.figures(tiny, state, key, [7, 3, 5])["categories.png"]
+    figure = plotting.figures(tiny, state, key, label_of=[7, 3, 5])["categories.png"]
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert names == ["0 (is 7)", "1 (is 3)", "2 (is 5)"]

@@ -129,9 +129,9 @@ def test_each_protocol_has_its_numbers_of_votes(
     seen = []
     draw = votes.draw_votes
 
-    def drawing(codes, factors, n, size, seed, *, by_pairs=False):
+    def drawing(codes, factors, n, size, *, seed, by_pairs=False):
         seen.append((n, size, by_pairs))
-        return draw(codes, factors, n, size, seed, by_pairs=by_pairs)
+        return draw(codes, factors, n, size, seed=seed, by_pairs=by_pairs)
 
     def scoring(train, *others, **_):
         test = next((x for x in others if isinstance(x, metrics.Votes)), None)
@@ -139,7 +139,7 @@ def test_each_protocol_has_its_numbers_of_votes(
         seen.append(None if test is None else test.codes.shape[:2])
         both = (train,) if test is None else (train, test)
         whole = np.concatenate([x.codes for x in both])
-        expected = draw(factors, factors, *drawn[:2], 0, by_pairs=drawn[2])
+        expected = draw(factors, factors, *drawn[:2], seed=0, by_pairs=drawn[2])
         assert np.array_equal(whole, expected.codes)
         return 0.5
 

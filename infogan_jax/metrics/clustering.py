@@ -63,15 +63,15 @@ def match(counts: ArrayLike) -> np.ndarray:
     return labels
 
 
-def accuracy(counts: ArrayLike, labels_of: ArrayLike) -> float:
+def accuracy(counts: ArrayLike, label_of: ArrayLike) -> float:
     """Share of pairs in `counts` whose cluster maps to their label, in [0, 1].
 
     Args:
       counts: [clusters, labels].
-      labels_of: int [clusters], as `match` gives it.
+      label_of: int [clusters], as `match` gives it.
     """
-    counts, labels_of = np.asarray(counts), np.asarray(labels_of)
-    return float(counts[np.arange(len(counts)), labels_of].sum() / counts.sum())
+    counts, label_of = np.asarray(counts), np.asarray(label_of)
+    return float(counts[np.arange(len(counts)), label_of].sum() / counts.sum())
 
 
 def cluster_accuracy(counts: ArrayLike) -> float:

@@ -32,8 +32,8 @@ def draw_votes(
     factors: ArrayLike,
     n: int,
     size: int,
-    seed: int,
     *,
+    seed: int,
     by_pairs: bool = False,
 ) -> Votes:
     """`n` votes of `size` rows each, drawn with replacement from a table.
@@ -215,8 +215,8 @@ def _protocol_votes(codes, factors, protocol, seed, size=64, by_pairs=False):
     """Votes that teach, and those that are scored; `size` is disentanglement_lib's."""
     inputs.check_protocol(protocol)
     if protocol == "infogan-cr":
-        return draw_votes(codes, factors, 500, 100, seed), None
-    votes = draw_votes(codes, factors, 15_000, size, seed, by_pairs=by_pairs)
+        return draw_votes(codes, factors, 500, 100, seed=seed), None
+    votes = draw_votes(codes, factors, 15_000, size, seed=seed, by_pairs=by_pairs)
     return Votes(*(x[:10_000] for x in votes)), Votes(*(x[10_000:] for x in votes))
 
 
