@@ -117,21 +117,26 @@ def dispatched(name, config, batch, at_most):
     return Contender(name, batch, run, compile_s=time.perf_counter() - began)
 
 
-def stock(config, batch):
-    """The same network of Flax's own layers."""
+def stock_layers():
+    """A context within which architectures are built of Flax's own layers."""
 
     def layer(kind, features, kernel_init, use_bias=True):
         return kind(
             features, (4, 4), (2, 2), use_bias=use_bias, kernel_init=kernel_init
         )
 
-    layers = {
-        "DownConv": functools.partial(layer, linen.Conv),
-        "UpConv": functools.partial(layer, linen.ConvTranspose),
-        "Dense": linen.Dense,
-    }
+    return mock.patch.multiple(
+        networks.layers,
+        DownConv=functools.partial(layer, linen.Conv),
+        UpConv=functools.partial(layer, linen.ConvTranspose),
+        Dense=linen.Dense,
+    )
+
+
+def stock(config, batch):
+    """The same network of Flax's own layers."""
     state_lib._create.clear_cache()  # It knows modules by their own fields alone.
-    with mock.patch.multiple(networks.layers, **layers):
+    with stock_layers():
         contender = looped("flax", config, batch)
     state_lib._create.clear_cache()
     return contender

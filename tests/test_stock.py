@@ -1,13 +1,12 @@
 """D and G as networks: with the library's layers what they are with Flax's own."""
 
 import functools
-from unittest import mock
 
+import contenders
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen
 
 from infogan_jax import networks
 
@@ -15,22 +14,6 @@ N = 2  # seeds, steps or devices
 # Wide enough for every form of the layers.
 ARCHITECTURE = networks.Dcgan((8, 8, 1), width=32, dense=16, init_std=None)
 MODULES = ARCHITECTURE.networks(5, 4, None)
-
-
-def stock():
-    """Within it the architectures are built of Flax's layers, under its names."""
-
-    def layer(kind, features, kernel_init, use_bias=True):
-        return kind(
-            features, (4, 4), (2, 2), use_bias=use_bias, kernel_init=kernel_init
-        )
-
-    return mock.patch.multiple(
-        networks.layers,
-        DownConv=functools.partial(layer, linen.Conv),
-        UpConv=functools.partial(layer, linen.ConvTranspose),
-        Dense=linen.Dense,
-    )
 
 
 def renamed(variables):
@@ -105,7 +88,7 @@ def pmapped(f, *arrays):
 
 def test_losses_and_their_gradients_are_those_of_stock_flax(case):
     loss, variables, x = case
-    with stock():
+    with contenders.stock_layers():
         of_flax = jax.jit(jax.value_and_grad(loss))
         expected = looped(of_flax, renamed(variables), x)
     params = [variables["params"] for variables in expected[1].values()]
