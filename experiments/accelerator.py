@@ -82,13 +82,20 @@ FULL = Sizes(128, 5000, 200, 64, 1024, 5, 60)
 QUICK = Sizes(16, 4, 2, 8, 32, 2, 2)
 
 
-def accuracies(options) -> dict:
-    """Held-out accuracy of each seed, trained at once; a seed that failed has none.
+def runs_of(options):
+    """Where the seeds' runs come."""
+    return options.out.with_name(f"{options.out.stem}-seeds")
+
+
+def accuracies(options) -> tuple[dict, int]:
+    """Held-out accuracy of each seed, trained at once, and the exit status.
+
+    A seed that failed has none, and the status is 1.
 
     Raises:
       Stop: nothing was trained, or a signal came.
     """
-    out = options.out.with_suffix("")
+    out = runs_of(options)
     wish = ["--at-once", "--seeds", f"0-{options.seeds - 1}", "--out", str(out)]
     wish += ["--data", options.data]
     wish += ["--data-dir", options.data_dir] if options.data_dir else []
@@ -97,7 +104,7 @@ def accuracies(options) -> dict:
         raise console.Stop(f"the seeds were not trained; see {out}.", status=status)
     runs = (seeds.run_of(out, seed) for seed in range(options.seeds))
     finished = [run for run in runs if (run / "evaluation.json").exists()]
-    return {run.name: table.report_of(run)["accuracy"] for run in finished}
+    return {run.name: table.report_of(run)["accuracy"] for run in finished}, status
 
 
 def main(argv=None) -> int:
@@ -116,6 +123,8 @@ def main(argv=None) -> int:
     options = parser.parse_args(argv)
     try:
         paths.check_new(options.out)
+        if options.data and runs_of(options).exists():
+            raise OSError(f"{runs_of(options)} exists; name another file by --out.")
     except OSError as error:
         parser.error(str(error))
     try:
@@ -153,9 +162,11 @@ def main(argv=None) -> int:
     benchmark.print_table(found["table"])
     if options.data:
         try:
-            keep("accuracies", accuracies(options))
+            found_of, failed = accuracies(options)
+            keep("accuracies", found_of)
         except (console.Stop, ValueError) as error:
             return console.tell(error)
+        status = status or failed
     return status
 
 

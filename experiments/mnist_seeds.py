@@ -283,6 +283,10 @@ def main(argv=None) -> int:
     seeds.refuse_own(parser, rest, "--seeds")
     experiment, failed = mnist_vat if options.vat else mnist, []
     try:
+        begun = (seeds.run_of(options.out, seed) for seed in options.seeds)
+        for run in begun:  # All of them, before the first hour.
+            if (run / "run.json").exists():
+                has_all_steps(experiment, run, rest)
         if options.at_once:
             failed = train_at_once(experiment, options.out, options.seeds, rest)
         elif not all(has_begun(seeds.run_of(options.out, s)) for s in options.seeds):

@@ -274,7 +274,8 @@ def main(argv=None) -> int:
                 check_after(options.after, seed, switch_of(steps), options.votes)
         runs.keep_compiled_programs()
         failed = train_all(options, config, steps)
-        write_report(options.out, options.variant, steps)
+        with records.lock(options.out, wait=True):
+            write_report(options.out, options.variant, steps)
         seeds.check_none_failed(failed)
     except (ValueError, OSError, ImportError, console.Stop) as error:
         return console.tell(error)

@@ -7,8 +7,8 @@
     python experiments/table.py runs/mnist --curve        # accuracy while it trained
     python experiments/table.py runs/mnist-seeds runs/vat-seeds --groups   # all seeds
 
-Runs of a group that differ in more than their seed are refused. The README's table of
-results is one of these.
+Runs of a group that differ in more than their seed are refused. Results: the README's
+table is one of these.
 """
 
 import dataclasses

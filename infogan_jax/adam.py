@@ -21,7 +21,7 @@ from infogan_jax import config as config_lib
 
 def init(params: dict[str, Any]) -> Any:
     """The optimizer's state before the first step of an update, whatever its rates."""
-    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(params)):
+    if not all(map(_is_here, jax.tree.leaves(params))):
         return optax.scale_by_adam().init(params)
 
     def zeros(x):
@@ -30,7 +30,7 @@ def init(params: dict[str, Any]) -> Any:
         return jax.device_put(np.zeros(x.shape, x.dtype), where, may_alias=False)
 
     mean, square = (jax.tree.map(zeros, params) for _ in range(2))
-    return optax.ScaleByAdamState(jax.device_put(np.int32(0)), mean, square)
+    return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), mean, square)
 
 
 def step(
@@ -70,6 +70,11 @@ def step(
         net: jax.tree.map(functools.partial(moved, rate), params[net], moves[net])
         for net, rate in rates.items()
     }, opt
+
+
+def _is_here(x):
+    """Whether an array is no tracer, and lies on devices of this process alone."""
+    return not isinstance(x, jax.core.Tracer) and x.is_fully_addressable
 
 
 def _hidden(number):

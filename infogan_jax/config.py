@@ -24,8 +24,6 @@ from infogan_jax import (
     types,
 )
 
-_OTHER_METRICS = {"accuracy", "gradient", "spread"}  # of an update, beside the losses
-
 
 @registry.register
 @dataclass(frozen=True)
@@ -183,11 +181,6 @@ class Config:
             raise ValueError(
                 f"terms need different names, not {names}; add a `name`, or make one "
                 "term of two."
-            )
-        if taken := sorted(_OTHER_METRICS.intersection(names)):
-            raise ValueError(
-                f"a term may not be named {', '.join(taken)}, as another metric is; "
-                "give it another `name`."
             )
         for term in self.objective:
             getattr(term, "check", lambda config: None)(self)

@@ -30,7 +30,8 @@ def descend(
       axis_name: of the mapped axis, or axes, that the batch is split over.
 
     Raises:
-      ValueError: a term has a loss for an update that there is not.
+      ValueError: a term has a loss for an update that there is not, or one whose name
+        in the metrics is another's.
     """
     keys = forward.example_keys(key, len(batch["image"]), axis_name)
 
@@ -42,8 +43,14 @@ def descend(
             config, nets, batch, keys, state.step, update.nets, axis_name
         )
         losses = _losses(config, update, p)
+        others = _diagnostics(config, update, p, axis_name)
+        if taken := losses.keys() & (others.keys() | {f"{update.name}/gradient"}):
+            raise ValueError(
+                f"a loss has the name of another metric, {', '.join(sorted(taken))}; "
+                "give its term another `name`."
+            )
         total = sum(losses.values(), jnp.zeros((), jnp.float32))
-        return total, (stats, losses | _diagnostics(config, update, p, axis_name))
+        return total, (stats, losses | others)
 
     live = state_lib.params_of(state.nets, update.nets)
     grads, (stats, seen) = jax.grad(loss, has_aux=True)(live)

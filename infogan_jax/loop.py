@@ -150,7 +150,7 @@ def dispatches(
             at_most=every,
             donate=True,
         )
-        check_finite(state)
+        check_finite(state, "nothing was saved")
         yield state, {name: row[:n] for name, row in metrics.items()}
 
 
@@ -174,12 +174,15 @@ def settle(log: records.Log, state: State, whose: str = "") -> None:
     check_finite(state)
 
 
-def check_finite(state: State) -> None:
-    """Raises Stop (status 1) unless a state may be saved: every number is finite."""
+def check_finite(state: State, left: str = "what was saved is from before") -> None:
+    """Raises Stop (status 1) unless a state may be saved: every number is finite.
+
+    `left` says what there is of the run then.
+    """
     if not _is_finite(state):
         raise Stop(
             f"a parameter is not finite after update {state.step}: training has failed;"
-            " what was saved is from before.",
+            f" {left}.",
             status=1,
         )
 

@@ -263,11 +263,6 @@ FUNCTIONS = [
         "different names, .* one term of two",
     ),
     (
-        lambda w: Config(objective=(NonSaturating(), MutualInformation(name="spread"))),
-        ValueError,
-        "not be named spread, as another metric is",
-    ),
-    (
         lambda w: Config(objective=(NonSaturating(), MutualInformation(name=3))),
         ValueError,
         "name is a string, not 3",

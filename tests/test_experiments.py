@@ -33,7 +33,7 @@ def test_help_shows_the_docstring_with_its_command(name, capsys):
         module.main(["--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    assert f"python experiments/{name}.py" in shown and "results" in shown
+    assert f"python experiments/{name}.py" in shown and "results:" in shown.lower()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -273,7 +273,8 @@ def test_training_that_diverges_says_when(
     out = tmp_path / "out"
     assert script.main([word.replace("HERE", str(out)) for word in argv]) == 1
     line = capsys.readouterr().err.splitlines()[-1]
-    assert f"a parameter is not finite after update {update}:" in line
+    assert f"a parameter is not finite after update {update}: training" in line
+    assert line.endswith("; nothing was saved.")
     assert not list(out.glob("*"))
 
 

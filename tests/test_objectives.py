@@ -275,6 +275,20 @@ def test_a_term_of_ones_own_may_say_that_it_teaches_q_nothing(tiny, teaches_q):
         )
 
 
+@pytest.mark.parametrize(
+    ("update", "name"), [("g", "spread"), ("g", "gradient"), ("info", "lower_bound")]
+)
+def test_a_loss_cannot_hide_behind_another_metric(
+    tiny, state, batch, key, update, name
+):
+    named = MutualInformation(updates=(update,), name=name)
+    updates = (*tiny.updates, Update("info", ("g", "q"), lr=1e-3))
+    config = dataclasses.replace(tiny, objective=(named,), updates=updates)
+    fresh = jax.eval_shape(functools.partial(infogan_jax.init, config), key)
+    with pytest.raises(ValueError, match=f"another metric, {update}/{name}; give"):
+        jax.eval_shape(functools.partial(infogan_jax.step, config), fresh, batch, key)
+
+
 def test_pairs_teach_no_q_even_where_their_update_lists_it(tiny):
     updates = (*(Update(name, (name,), lr=1e-2) for name in "dg"),)
     updates += (Update("h", ("h", "q"), lr=1e-2),)

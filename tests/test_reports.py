@@ -127,8 +127,10 @@ def test_what_a_command_does_not_say_is_asked_for_too(
     began, message, finished_seeds, capsys
 ):
     edit(finished_seeds / "seed-0" / "run.json", lambda run: run.update(began))
-    assert mnist_seeds.main(["--seeds", "0", "--out", str(finished_seeds)]) == 2
+    argv = ["--seeds", "7,0", "--out", str(finished_seeds)]
+    assert mnist_seeds.main(argv) == 2
     assert re.search(message, capsys.readouterr().err)
+    assert not (finished_seeds / "seed-7").exists()  # It was not trained first.
 
 
 def test_a_seed_that_went_on_for_more_updates_is_finished(finished_seeds, capsys):

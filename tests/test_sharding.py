@@ -30,6 +30,18 @@ def is_sharded(array):
     return array.sharding.shard_shape(array.shape)[0] == array.shape[0] // 4
 
 
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_a_fresh_state_lies_in_one_place(kind, tiny, key):
+    """Or JAX would compile a step for it, and another for what that step returns."""
+    kinds = (getattr(jax.sharding.AxisType, kind),)
+    with jax.set_mesh(jax.make_mesh((4,), ("x",), axis_types=kinds)):
+        fresh = infogan_jax.init(tiny, key)
+    places = {(len(x.sharding.device_set), x.committed) for x in jax.tree.leaves(fresh)}
+    assert places == {(4, True)}
+    without = jax.tree.leaves(infogan_jax.init(tiny, key))
+    assert not any(x.committed for x in without)
+
+
 def test_images_lie_where_their_latents_do(mesh, tiny, state, key):
     images, z, c = infogan_jax.sample(tiny, state, key, 8)
     for latents in ((z, c), (z, split(mesh, c)), (split(mesh, z), split(mesh, c))):
