@@ -107,8 +107,8 @@ def accuracies(options) -> tuple[dict, int]:
     return {run.name: table.report_of(run)["accuracy"] for run in finished}, status
 
 
-def main(argv=None) -> int:
-    """Measures and writes; returns the exit status."""
+def parse(argv):
+    """The options; ends the process, with status 2, where they do not go together."""
     parser = options_lib.command(__doc__)
     show = " (default: %(default)s)"
     parser.add_argument(
@@ -127,6 +127,12 @@ def main(argv=None) -> int:
             raise OSError(f"{runs_of(options)} exists; name another file by --out.")
     except OSError as error:
         parser.error(str(error))
+    return options
+
+
+def main(argv=None) -> int:
+    """Measures and writes; returns the exit status."""
+    options = parse(argv)
     try:
         if options.data:  # Before all that is measured.
             mnist_seeds.check_labels(data.load(options.data, options.data_dir))

@@ -126,8 +126,8 @@ def draw(out: Path, samples: list[dict]) -> None:
     drawing.savefig(out / "endurance.png")
 
 
-def main(argv=None) -> int:
-    """Trains until the time is over; returns the exit status."""
+def parse(argv):
+    """The options, and those of `mnist.py`; ends the process where some are wrong."""
     parser = options_lib.command(__doc__)
     parser.add_argument(
         "--minutes",
@@ -152,6 +152,12 @@ def main(argv=None) -> int:
     )
     options, rest = parser.parse_known_args(argv)
     seeds.refuse_own(parser, rest, "--first-seed")
+    return options, rest
+
+
+def main(argv=None) -> int:
+    """Trains until the time is over; returns the exit status."""
+    options, rest = parse(argv)
     samples = options.out / "samples.jsonl"
     try:
         given = seeds.given_options(mnist, ["--quick", *rest])

@@ -72,8 +72,8 @@ def draw(curves, path):
     figure.savefig(path)
 
 
-def main(argv=None) -> int:
-    """Trains both and draws; returns the exit status."""
+def parse(argv):
+    """The options."""
     parser = options_lib.command(__doc__)
     parser.add_argument("--data", default="auto", help="dataset (default: auto)")
     parser.add_argument("--data-dir", help="where it lies")
@@ -90,7 +90,12 @@ def main(argv=None) -> int:
         default="runs/figure1",
         help="(default: runs/figure1)",
     )
-    options = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Trains both and draws; returns the exit status."""
+    options = parse(argv)
     out = options.out
     try:
         dataset = data.load(options.data, options.data_dir)

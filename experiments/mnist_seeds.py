@@ -261,8 +261,8 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
     return now.steps == before.steps
 
 
-def main(argv=None) -> int:
-    """Trains the seeds and reports; returns the exit status."""
+def parse(argv):
+    """The options, and those of each seed; ends the process where some are wrong."""
     parser = options_lib.command(__doc__)
     parser.add_argument(
         "--seeds", type=seeds.parse, default=seeds.parse("0-9"), help="(default: 0-9)"
@@ -281,6 +281,12 @@ def main(argv=None) -> int:
     )
     options, rest = parser.parse_known_args(argv)
     seeds.refuse_own(parser, rest, "--seeds")
+    return options, rest
+
+
+def main(argv=None) -> int:
+    """Trains the seeds and reports; returns the exit status."""
+    options, rest = parse(argv)
     experiment, failed = mnist_vat if options.vat else mnist, []
     try:
         begun = (seeds.run_of(options.out, seed) for seed in options.seeds)

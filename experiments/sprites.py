@@ -217,8 +217,8 @@ def write_report(out: Path, variant: str, steps: int) -> None:
     sprites_report.write(out, ends, variant, steps / STEPS, switch)
 
 
-def main(argv=None) -> int:
-    """Trains the seeds and reports; returns the exit status."""
+def parse(argv):
+    """The options; ends the process, with status 2, where they do not go together."""
     parser = options_lib.command(__doc__)
     parser.add_argument(
         "--variant",
@@ -263,6 +263,12 @@ def main(argv=None) -> int:
             f"--fraction must be at most 1, and make at least {EVALUATIONS} of the "
             f"{STEPS} iterations, not {options.fraction}."
         )
+    return options
+
+
+def main(argv=None) -> int:
+    """Trains the seeds and reports; returns the exit status."""
+    options = parse(argv)
     steps = round(STEPS * options.fraction)
     config = configuration(options.variant, steps)
     try:

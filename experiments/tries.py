@@ -91,13 +91,13 @@ def check_row(name, lines) -> None:
         raise ValueError(f"{name} has several files of seed {min(again)}; give one.")
 
 
-def train(config, dataset, options, end):
-    """Trains to update `end`, printing the lines; returns the state."""
+def train(config, dataset, options):
+    """Trains to update `--until`, printing the lines; returns the state."""
     for state, metrics in loop.dispatches(
         config,
         dataset.train,
         options.seed,
-        steps=end,
+        steps=options.until,
         batch_size=options.batch_size,
         every=EVERY,
     ):
@@ -136,8 +136,8 @@ def check_unsaved(directory: pathlib.Path) -> None:
         raise ValueError(f"{directory} exists; name a new directory by --out.")
 
 
-def main(argv=None) -> int:
-    """Trains one arm, or shows a table; returns the exit status."""
+def parse(argv):
+    """The options; ends the process, with status 2, where they do not go together."""
     parser = options_lib.command(__doc__)
     parser.add_argument(
         "arm",
@@ -168,11 +168,18 @@ def main(argv=None) -> int:
     parser.add_argument("--data", default="bundled", help="(default: bundled)")
     parser.add_argument("--data-dir", metavar="PATH", help="where its files lie")
     options = parser.parse_args(argv)
-    end = options.steps if options.until is None else options.until
-    if not 1 <= end <= options.steps:
-        parser.error(f"--until must lie in 1 .. {options.steps}, not {end}.")
+    if options.until is None:
+        options.until = options.steps
+    if not 1 <= options.until <= options.steps:
+        parser.error(f"--until must lie in 1 .. {options.steps}, not {options.until}.")
     if (options.arm is None) != bool(options.table):
         parser.error("name an arm, or files by --table; one of the two.")
+    return options
+
+
+def main(argv=None) -> int:
+    """Trains one arm, or shows a table; returns the exit status."""
+    options = parse(argv)
     try:
         if options.table:
             print(table(options.table))
@@ -184,7 +191,7 @@ def main(argv=None) -> int:
         with contextlib.ExitStack() as held:
             if options.out:
                 saver = open_writer(held, options.out, config)
-            state = train(config, dataset, options, end)
+            state = train(config, dataset, options)
             if options.out:
                 saver.save(state)
     except (console.Stop, ValueError, OSError, ImportError) as error:
