@@ -22,7 +22,7 @@ import tiny_experiment
 from helpers import read_lines
 
 import infogan_jax
-from infogan_jax import checkpoint, console, data, loop, records, runs
+from infogan_jax import checkpoint, console, data, json_files, loop, records, runs
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tiny_experiment", "infogan_jax.checkpoint"])
@@ -391,7 +391,7 @@ def test_a_full_disk_costs_a_run_that_goes_on_nothing(copied, monkeypatch, capsy
         raise OSError(28, "No space left on device")
 
     before = sorted(copied.rglob("*"))
-    monkeypatch.setattr(records, "_write", full)
+    monkeypatch.setattr(json_files, "write_text", full)
     assert resume(copied) == 2
     assert "cannot write to" in capsys.readouterr().err
     assert sorted(copied.rglob("*")) == before
