@@ -86,7 +86,7 @@ def summary(runs) -> str:
         "evaluated |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    accuracies = []
+    accuracies, steps = [], []
     for run in runs:
         report, options = report_of(run), json_files.read(run / "run.json")
         accuracies.append(report["accuracy"])
@@ -101,13 +101,13 @@ def summary(runs) -> str:
             f"{bounds} | {recovered} | {information} | "
             f"{minutes:.1f} |"
         )
+        steps.append(str(options["steps"]))
     places = [json_files.read(run / "environment.json") for run in runs]
     versions = (f"{k} {v}" for place in places for k, v in place["versions"].items())
     images = (
         f"{d['name']} ({d['train']} + {d['test']} images, SHA-256 {d['sha256'][:12]})"
         for d in (place["dataset"] for place in places)
     )
-    steps = (str(json_files.read(run / "run.json")["steps"]) for run in runs)
     machines = (f"{place['cpus']} CPU cores, {place['backend']}" for place in places)
     dates = sorted(place["started"][:10] for place in places)
     rows += [
