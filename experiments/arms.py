@@ -6,11 +6,44 @@ A change takes a config and gives another; an arm joins several by "+", in order
 import argparse
 import dataclasses
 
+import jax
 import mnist
 import mnist_vat
+from flax import linen as nn
 
-from infogan_jax import Update, latents, networks, objectives, presets
+from infogan_jax import Update, latents, networks, objectives, presets, registry
 from infogan_jax.schedules import Exponential, Linear, Switch
+
+
+@registry.register
+@dataclasses.dataclass(frozen=True)
+class Blurred(networks.Dcgan):
+    """`Dcgan` with instance noise: normal, at the entrance of D and a Q that shares it.
+
+    Attributes:
+      instance_noise: its standard deviation, where images lie in [0, 1].
+    """
+
+    instance_noise: float = 0.1
+
+    def trunk(self, axis_name) -> nn.Module:
+        """The shared features, in training of images with noise."""
+        return NoisyEntrance(super().trunk(axis_name), self.instance_noise)
+
+
+class NoisyEntrance(nn.Module):
+    """A trunk that is given images with noise while it trains."""
+
+    inner: nn.Module
+    size: float
+
+    @nn.compact
+    def __call__(self, images, *, train, keys=None):
+        """Features of images [B, H, W, C]; `keys` [B] are the examples' own."""
+        if train:
+            noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))
+            images = images + self.size * noise(keys)
+        return self.inner(images, train=train)
 
 
 def teach(config, g_nets: tuple, taught=("g",), d_nets=("trunk", "d")):
@@ -149,6 +182,16 @@ def spectral(config):
     )
 
 
+def blurred(config, instance_noise: float):
+    """The config with instance noise."""
+    sizes = {
+        field.name: getattr(config.architecture, field.name)
+        for field in dataclasses.fields(config.architecture)
+    }
+    architecture = Blurred(**sizes, instance_noise=instance_noise)
+    return dataclasses.replace(config, architecture=architecture)
+
+
 def noise(config, size: int):
     """The config with another number of noise variables."""
     return dataclasses.replace(config, noise=latents.Uniform(size=size))
@@ -229,8 +272,13 @@ CHANGES = {
     "images-alone": lambda config: retuned(
         with_images(config), objectives.MutualInformation, weight=0.0
     ),
-    # What the continuous codes are worth: sigma fixed at 1.
+    # What the continuous codes are worth: sigma fixed at 1, or its bound.
     "sigma-1": lambda config: sigma(config, latents.Uniform(sigma=1.0)),
+    "sigma-min-.03": lambda config: sigma(config, latents.Uniform(sigma_min=0.03)),
+    "sigma-min-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
+    # Noise on the images that D and Q are given.
+    "instance-.1": lambda config: blurred(config, 0.1),
+    "instance-.3": lambda config: blurred(config, 0.3),
     # A third continuous code, with the weight of the two.
     "codes-3": lambda config: continuous(config, 3),
     "bfloat16": lambda config: dataclasses.replace(config, compute_dtype="bfloat16"),

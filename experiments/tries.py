@@ -6,8 +6,9 @@
     python experiments/tries.py --table *.jsonl
 
 An arm is `mnist.py --quick` with one thing changed, or several joined by "+". Prints a
-JSON line at every 500 updates: Hungarian accuracy on the test digits, L_I per code, D's
-loss. `--table` shows the last line of each file, all seeds of an arm in a row.
+JSON line at every 500 updates: Hungarian accuracy on the test digits, of Q as it is and
+of its running average, L_I per code, D's loss. `--table` shows the last line of each
+file, all seeds of an arm in a row.
 Results: the tables in BUILD_NOTES.md, the files in `experiments/results`.
 """
 
@@ -17,6 +18,7 @@ import pathlib
 import statistics
 
 import arms
+import jax
 import mnist
 
 from infogan_jax import (
@@ -29,8 +31,11 @@ from infogan_jax import (
     records,
 )
 from infogan_jax import options as options_lib
+from infogan_jax import state as state_lib
 
 EVERY = 500
+# Q's average is over some thousand updates: every 50 it keeps .95 of what it was.
+AVERAGE_EVERY, KEEP = 50, 0.95
 
 
 def end_of(path) -> dict:
@@ -93,23 +98,38 @@ def check_row(name, lines) -> None:
 
 def train(config, dataset, options):
     """Trains to update `--until`, printing the lines; returns the state."""
+    average = None
     for state, metrics in loop.dispatches(
         config,
         dataset.train,
         options.seed,
         steps=options.until,
         batch_size=options.batch_size,
-        every=EVERY,
+        every=AVERAGE_EVERY,
     ):
+        average = averaged(average, state)
+        if state.step % EVERY and state.step < options.until:
+            continue
         found = evaluation.clustering(config, state, dataset.test)
+        smooth = state.replace(nets=state.nets | average)
+        of_average = evaluation.clustering(config, smooth, dataset.test)
         line = {"arm": options.arm, "seed": options.seed, "data": dataset.name}
         line |= {"step": int(state.step), "steps": options.steps}
         line |= {"batch_size": options.batch_size}
         names = ("hungarian", "nmi", "image_information")
         line |= {name: found[name] for name in names}
+        line |= {"hungarian_of_average": of_average["hungarian"]}
         line |= {name: float(values[-1]) for name, values in metrics.items()}
         print(json.dumps(line), flush=True)
     return state
+
+
+def averaged(average, state) -> dict:
+    """The running average of Q's networks, their statistics too, after an update."""
+    nets = {name: state.nets[name] for name in ("trunk", "q")}
+    if average is None:
+        return state_lib.copy(nets)
+    return jax.tree.map(lambda a, b: KEEP * a + (1 - KEEP) * b, average, nets)
 
 
 def open_writer(held, directory: pathlib.Path, config):

@@ -11,6 +11,7 @@ import sys
 import urllib.error
 
 import arms
+import chex
 import figure1
 import jax
 import mnist
@@ -18,6 +19,7 @@ import mnist_vat
 import numpy as np
 import pytest
 import tries
+from flax import linen as nn
 
 import infogan_jax
 from infogan_jax import console, loop, networks, presets, schedules
@@ -256,7 +258,7 @@ def test_a_refused_option_says_why_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("script", "argv", "update"),
     [
-        (tries, ["quick", "--steps", "600"], 500),
+        (tries, ["quick", "--steps", "600"], 50),
         (figure1, ["--data", "bundled", "--out", "HERE"], 10),
     ],
 )
@@ -276,6 +278,29 @@ def test_training_that_diverges_says_when(
     assert f"a parameter is not finite after update {update}: training" in line
     assert line.endswith("; nothing was saved.")
     assert not list(out.glob("*"))
+
+
+def test_instance_noise_is_each_image_s_own_and_of_training_alone():
+    class Same(nn.Module):
+        @nn.compact
+        def __call__(self, images, *, train):
+            return images
+
+    entrance, images = arms.NoisyEntrance(Same(), 0.3), np.full((50, 8, 8, 1), 0.5)
+    keys = jax.random.split(jax.random.key(0), 50)
+    seen = np.asarray(entrance.apply({}, images, train=True, keys=keys)) - images
+    # Of 3,200 draws; a deviation's own is .3 / sqrt(6,400) = .004.
+    assert abs(seen.std() - 0.3) < 0.016 and abs(seen.mean()) < 4 * 0.3 / 3200**0.5
+    assert len(np.unique(seen)) > 3000
+    np.testing.assert_array_equal(entrance.apply({}, images, train=False), images)
+
+
+def test_an_average_keeps_its_share_and_is_of_q_and_the_trunk(state):
+    moved = state.replace(nets=jax.tree.map(lambda x: x + 1, state.nets))
+    found = tries.averaged(tries.averaged(None, state), moved)
+    wanted = {name: state.nets[name] for name in ("trunk", "q")}
+    wanted = jax.tree.map(lambda x: x + 0.05, wanted)
+    chex.assert_trees_all_close(found, wanted, atol=1e-6)
 
 
 def tiny_mnist():
