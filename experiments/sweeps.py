@@ -100,13 +100,16 @@ def study(run, dataset, digits_of) -> list[dict]:
 def bent(values, measured: dict, category) -> dict:
     """How the values [N] of a code go with every measure [N]: Spearman's correlation.
 
-    Under NAME_within the mean of its size over the categories, each by itself.
+    Under NAME_within the mean of its size over the categories of three fakes or more,
+    each by itself. A measure that is constant counts as 0.
     """
 
     def spearman(name, rows):
-        return float(stats.spearmanr(values[rows], measured[name][rows]).statistic)
+        ranks = map(stats.rankdata, (values[rows], measured[name][rows]))
+        return metrics.correlation(*ranks)
 
     every, each = slice(None), [category == value for value in np.unique(category)]
+    each = [rows for rows in each if rows.sum() > 2]
     overall = {name: spearman(name, every) for name in measured}
     within = {
         f"{name}_within": float(np.mean([abs(spearman(name, rows)) for rows in each]))

@@ -52,9 +52,20 @@ def category(config: Config, q: types.Array) -> np.ndarray:
 
 
 def has_labels(split: types.Rows) -> bool:
-    """Whether the label of any image of a split is known."""
-    labels = split.get("label")
-    return labels is not None and bool((np.asarray(labels) >= 0).any())
+    """Whether the label of any image of a split is known.
+
+    Raises:
+      ValueError: the labels are no integers.
+    """
+    if split.get("label") is None:
+        return False
+    labels = np.asarray(split["label"])
+    if labels.dtype.kind not in "biu":
+        raise ValueError(
+            f"labels must be integers, -1 where unknown, not {labels.dtype}; number "
+            "them."
+        )
+    return bool((labels >= 0).any())
 
 
 def can_cluster(config: Config, split: types.Rows) -> bool:

@@ -151,6 +151,14 @@ def test_without_labels_there_is_no_accuracy_but_the_rest(model, labels):
     assert "accuracy" not in evaluation.describe(report)
 
 
+@pytest.mark.parametrize("labels", [["a", "b"], [0.0, np.nan], [None, 1]])
+def test_labels_that_are_no_integers_are_refused(model, labels):
+    config, state = model
+    split = {"image": np.zeros((2, 2, 4, 1), np.float32), "label": labels}
+    with pytest.raises(ValueError, match="labels must be integers"):
+        evaluation.clustering(config, state, split)
+
+
 def test_labels_may_be_a_list(model):
     known = pictures([0, 1, 2, 2], [0, 1, 2, 2])
     listed = known | {"label": [0, 1, 2, 2]}

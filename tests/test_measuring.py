@@ -300,6 +300,13 @@ def test_a_code_that_bends_one_way_in_half_the_categories_is_seen_within_them():
     assert found["none_within"] < 0.2
 
 
+def test_a_measure_that_is_constant_in_a_category_counts_as_nothing_there():
+    """Blank fakes have no slant; a category of one fake has no correlation."""
+    values, category = np.arange(9.0), np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
+    measured = {"slant": np.where(category == 0, 0.0, values)}
+    assert sweeps.bent(values, measured, category)["slant_within"] == 0.5
+
+
 def test_the_judge_learns_all_classes_where_they_lie_one_after_another():
     def split(n):
         label = np.repeat(np.arange(4), n)

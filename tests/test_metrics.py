@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from infogan_jax import metrics
+from infogan_jax.metrics import strokes
 
 
 def random_joint(seed, shape=(4, 6)):
@@ -111,6 +112,7 @@ def test_unknown_labels_are_left_out():
         ([0, 1], [0, -7]),
         ([0.0, 1.0], [0, 1]),
         ([0, 1], ["a", "b"]),
+        ([], []),
     ],
 )
 def test_contingency_refuses_what_cannot_be_counted(clusters, labels):
@@ -136,8 +138,9 @@ def test_correlation_is_numpys_and_zero_for_a_constant():
         assert np.isnan(metrics.correlation([1.0, 2.0, np.nan], other))
     for scale in (1e160, 1e-170):  # Their squares are no float64.
         assert metrics.correlation(scale * a, a) == pytest.approx(1)
-    for own in rng.normal(size=(100, 50)):  # Rounding takes none past 1.
-        assert metrics.correlation(own, own) <= 1
+    for own in rng.normal(size=(300, 5)):  # Rounding takes none past 1.
+        for scale in (1, -0.3, 0.7):
+            assert abs(metrics.correlation(own, scale * own + 0.1)) <= 1
     # Their means are rounded: what is left of them is not 0.
     assert metrics.correlation(np.full(3, 0.1), np.full(3, 0.7)) == 0.0
 
@@ -193,3 +196,47 @@ def test_measures_of_images_without_a_slope():
 def test_purity_lets_clusters_share_a_label():
     counts = np.array([[8, 2], [5, 0], [0, 5]])
     assert metrics.purity(counts) == pytest.approx(18 / 20)
+
+
+def test_a_table_of_counts_may_take_its_size_from_the_pairs():
+    counts = metrics.contingency([0, 3, 3], [1, 0, -1])
+    assert counts.tolist() == [[0, 1], [0, 0], [0, 0], [1, 0]]
+
+
+def test_a_cluster_that_is_left_over_agrees_with_none():
+    """One to one by hand: 9 and 8 of 23 agree."""
+    counts = [[9, 0], [0, 8], [1, 5]]
+    assert metrics.cluster_accuracy(counts) == pytest.approx(17 / 23)
+    assert metrics.accuracy(counts, metrics.match(counts)) == pytest.approx(22 / 23)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [[[0, 0], [0, 0]], [[3, -1], [0, 3]], [[np.nan, 1.0]], [1, 2], [["a"]], [], 3],
+)
+def test_no_figure_is_of_what_are_no_counts(counts):
+    for figure in "cluster_accuracy match purity nmi ari".split():
+        with pytest.raises(ValueError, match="counts must be"):
+            getattr(metrics, figure)(counts)
+
+
+@pytest.mark.parametrize("label_of", [[0], [0, 2], [-1, 0], [0.0, 1.0], 0])
+def test_accuracy_wants_a_label_of_each_cluster(label_of):
+    with pytest.raises(ValueError, match="label_of must be"):
+        metrics.accuracy([[1, 2], [3, 4]], label_of)
+
+
+@pytest.mark.parametrize("joint", [np.full((2, 2, 2), 1 / 8), [0.5, 0.5]])
+def test_information_is_of_a_table(joint):
+    for figure in (metrics.mutual_information, metrics.conditional_entropy):
+        with pytest.raises(ValueError, match=r"must be \[A, B\]"):
+            figure(joint)
+
+
+@pytest.mark.parametrize("measure", ["slant", "width", "stroke_area"])
+def test_strokes_are_measured_in_parts(measure, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 7, 1), np.uint8)
+    whole = getattr(metrics, measure)(images)
+    monkeypatch.setattr(strokes, "_PART", 2)
+    np.testing.assert_array_equal(getattr(metrics, measure)(images), whole)
+    assert getattr(metrics, measure)(images[:0]).shape == (0,)

@@ -129,9 +129,12 @@ def test_each_protocol_has_its_numbers_of_votes(
     seen = []
     draw = votes.draw_votes
 
-    def drawing(codes, factors, n, size, *, seed, by_pairs=False):
+    in_turn = {"in_turn": True} if protocol == "infogan-cr" else {}
+
+    def drawing(codes, factors, n, size, *, seed, by_pairs=False, **how):
+        assert how == in_turn
         seen.append((n, size, by_pairs))
-        return draw(codes, factors, n, size, seed=seed, by_pairs=by_pairs)
+        return draw(codes, factors, n, size, seed=seed, by_pairs=by_pairs, **how)
 
     def scoring(train, *others, **_):
         test = next((x for x in others if isinstance(x, metrics.Votes)), None)
@@ -139,7 +142,8 @@ def test_each_protocol_has_its_numbers_of_votes(
         seen.append(None if test is None else test.codes.shape[:2])
         both = (train,) if test is None else (train, test)
         whole = np.concatenate([x.codes for x in both])
-        expected = draw(factors, factors, *drawn[:2], seed=0, by_pairs=drawn[2])
+        how = {"by_pairs": drawn[2], **in_turn}
+        expected = draw(factors, factors, *drawn[:2], seed=0, **how)
         assert np.array_equal(whole, expected.codes)
         return 0.5
 
@@ -377,3 +381,22 @@ def test_another_seed_draws_other_votes(metric, protocol):
     codes = factors + 2 * rng.normal(size=factors.shape)
     one, other = (metric(codes, factors, protocol=protocol, seed=s) for s in (0, 1))
     assert one != other
+
+
+def test_infogan_crs_votes_fix_every_factor_as_often():
+    """One code that reads one of five factors is right in a fifth of the votes."""
+    rng = np.random.default_rng(0)
+    factors = np.stack([rng.integers(n, size=4000) for n in (3, 6, 8, 5, 5)], 1)
+    drawn = metrics.draw_votes(factors, factors, 500, 2, seed=0, in_turn=True)
+    assert np.bincount(drawn.fixed).tolist() == [100] * 5
+    for seed in range(3):
+        assert metrics.factor_vae(factors[:, :1], factors, seed=seed) == 0.2
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, "a"])
+def test_a_seed_is_a_whole_number(seed):
+    """Of None NumPy makes another one each time."""
+    factors = random_factors(0)
+    for metric in (metrics.factor_vae, metrics.dci):
+        with pytest.raises(ValueError, match="seed must be whole, at least 0"):
+            metric(factors, factors, seed=seed)

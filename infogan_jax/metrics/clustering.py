@@ -1,24 +1,29 @@
 """How clusters agree with labels: accuracy under a matching, purity, NMI, ARI.
 
-`counts` is everywhere what `contingency` makes: int [clusters, labels], not all 0.
+`counts` is everywhere what `contingency` makes: int [clusters, labels], not all 0; all
+functions of it raise ValueError otherwise.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from infogan_jax import rules
 from infogan_jax.metrics import information
 
 
 def contingency(
-    clusters: ArrayLike, labels: ArrayLike, n_clusters: int, n_labels: int
+    clusters: ArrayLike,
+    labels: ArrayLike,
+    n_clusters: int | None = None,
+    n_labels: int | None = None,
 ) -> np.ndarray:
     """Counts [n_clusters, n_labels] of pairs; label -1 (unknown) is left out.
 
     Args:
       clusters: int [N], in 0 .. n_clusters - 1; or booleans.
       labels: int [N], below n_labels; -1 where unknown; or booleans.
-      n_clusters: rows.
-      n_labels: columns.
+      n_clusters: rows; by default as many as the highest cluster asks for.
+      n_labels: columns; the same of labels.
 
     Raises:
       ValueError: no integers, unequal lengths, no known label, or numbers out of range.
@@ -32,16 +37,19 @@ def contingency(
     known = labels != -1
     if not known.any():
         raise ValueError("no label is known.")
+    shape = []
     for name, numbers, n in (
         ("clusters", clusters[known], n_clusters),
         ("labels", labels[known], n_labels),
     ):
-        if numbers.min() < 0 or numbers.max() >= n:
+        highest = int(numbers.max())
+        n = max(highest, 0) + 1 if n is None else rules.as_count(f"n_{name}", n)
+        if numbers.min() < 0 or highest >= n:
             raise ValueError(
-                f"{name} must lie in 0 .. {n - 1}, not {numbers.min()} .. "
-                f"{numbers.max()}."
+                f"{name} must lie in 0 .. {n - 1}, not {numbers.min()} .. {highest}."
             )
-    counts = np.zeros((n_clusters, n_labels), np.int64)
+        shape.append(n)
+    counts = np.zeros(shape, np.int64)
     np.add.at(counts, (clusters[known], labels[known]), 1)
     return counts
 
@@ -52,13 +60,10 @@ def match(counts: ArrayLike) -> np.ndarray:
     One to one (Hungarian method); where there are more clusters than labels, each label
     has at least one.
     """
-    from scipy.optimize import linear_sum_assignment  # Half a second to import.
-
-    counts = np.asarray(counts)
+    counts = _counts(counts)
     labels = counts.argmax(1)
     # By what is lost: a cluster that is left over keeps its most frequent label.
-    lost = counts.max(1, keepdims=True) - counts
-    rows, columns = linear_sum_assignment(lost)
+    rows, columns = _assignment(counts.max(1, keepdims=True) - counts)
     labels[rows] = columns
     return labels
 
@@ -69,19 +74,34 @@ def accuracy(counts: ArrayLike, label_of: ArrayLike) -> float:
     Args:
       counts: [clusters, labels].
       label_of: int [clusters], as `match` gives it.
+
+    Raises:
+      ValueError: `label_of` is not a label for each cluster.
     """
-    counts, label_of = np.asarray(counts), np.asarray(label_of)
+    counts, label_of = _counts(counts), _integers("label_of", label_of)
+    n_labels = counts.shape[1]
+    fits = label_of.shape == counts.shape[:1] and set(label_of) <= set(range(n_labels))
+    if not fits:
+        raise ValueError(
+            f"label_of must be a label in 0 .. {n_labels - 1} for each of "
+            f"{len(counts)} clusters, not {label_of}."
+        )
     return float(counts[np.arange(len(counts)), label_of].sum() / counts.sum())
 
 
 def cluster_accuracy(counts: ArrayLike) -> float:
-    """Accuracy under the best matching on these very counts (the usual figure)."""
-    return accuracy(counts, match(counts))
+    """Share of pairs that agree under the best one-to-one matching, in [0, 1].
+
+    The "ACC" of the literature, fitted on these very counts; where there are more
+    clusters than labels, those that are left over agree with none.
+    """
+    counts = _counts(counts)
+    return float(counts[_assignment(-counts)].sum() / counts.sum())
 
 
 def nmi(counts: ArrayLike) -> float:
     """Normalised mutual information, I / mean(H, H), in [0, 1]; 1 for two constants."""
-    counts = np.asarray(counts)
+    counts = _counts(counts)
     joint = counts / counts.sum()
     mean = (information.entropy(joint.sum(0)) + information.entropy(joint.sum(1))) / 2
     shared = max(0.0, information.mutual_information(joint))  # Rounded: it may be -0.
@@ -93,7 +113,7 @@ def ari(counts: ArrayLike) -> float:
 
     Source: Hubert and Arabie 1985, Comparing partitions.
     """
-    counts = np.asarray(counts, np.float64)
+    counts = _counts(counts).astype(np.float64)
 
     def pairs(x):
         return (x * (x - 1) / 2).sum()
@@ -108,12 +128,33 @@ def ari(counts: ArrayLike) -> float:
 
 def purity(counts: ArrayLike) -> float:
     """Share of pairs whose label is their cluster's most frequent one, in (0, 1]."""
-    counts = np.asarray(counts)
+    counts = _counts(counts)
     return float(counts.max(1).sum() / counts.sum())
+
+
+def _assignment(costs):
+    """Rows and columns of the cheapest one-to-one matching."""
+    from scipy.optimize import linear_sum_assignment  # Half a second to import.
+
+    return linear_sum_assignment(costs)
+
+
+def _counts(counts):
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or counts.dtype.kind not in "iuf":
+        raise ValueError(
+            "counts must be numbers [clusters, labels], made by "
+            f"contingency(clusters, labels), not {counts.dtype} {counts.shape}."
+        )
+    if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.any()):
+        raise ValueError("counts must be finite, at least 0, and not all 0.")
+    return counts.astype(np.int64) if counts.dtype.kind == "u" else counts
 
 
 def _integers(name, numbers):
     numbers = np.asarray(numbers)
+    if not numbers.size:
+        raise ValueError(f"{name} are empty.")
     if numbers.dtype == bool:
         return numbers.astype(np.int64)
     if not np.issubdtype(numbers.dtype, np.integer):

@@ -9,7 +9,6 @@ fitted; where it is missing, that is an ImportError.
 """
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +70,7 @@ def sap(
     factors: ArrayLike,
     *,
     protocol: str = "infogan-cr",
-    discrete: Sequence[int] = (),
+    discrete: Iterable[int] = (),
 ) -> float:
     """Separated attribute predictability: the gap of the two codes that predict best.
 
@@ -82,7 +81,8 @@ def sap(
         accuracy of a linear SVM (C .01, balanced, scored on its own rows) for those in
         `discrete`. "disentanglement-lib" takes the SVM for all, trained on two thirds
         of the rows and scored on the others (10,000 and 5,000 are usual).
-      discrete: indices of factors without an order, such as a shape.
+      discrete: indices of factors without an order, such as a shape. The SVM is
+        regularised, so the codes' scale and offset count: about 1 and 0, as Q's means.
 
     Returns:
       Mean gap over factors, in [0, 1].
@@ -96,18 +96,23 @@ def sap(
     inputs.check_protocol(protocol)
     codes, numbered = inputs.check(codes, factors, rows=6)
     n_factors = numbered.shape[1]
-    is_whole = [isinstance(k, Integral) and not isinstance(k, bool) for k in discrete]
-    if not all(is_whole) or not set(discrete) <= set(range(n_factors)):
+    indices = tuple(discrete) if isinstance(discrete, Iterable) else (discrete,)
+    is_index = [rules.is_whole(k, 0) and not isinstance(k, bool) for k in indices]
+    if (
+        indices == (discrete,)
+        or not all(is_index)
+        or max(indices, default=0) >= n_factors
+    ):
         raise ValueError(
             f"discrete must be indices of the {n_factors} factors, such as (0,), not "
             f"{discrete}."
         )
     if protocol == "disentanglement-lib":
-        discrete = range(n_factors)
-    inputs.check_names(numbered, discrete)
+        indices = tuple(range(n_factors))
+    inputs.check_names(numbered, indices)
     parts, gaps = inputs.parts(protocol, numbered), []
     for k in range(n_factors):
-        if k in discrete:
+        if k in indices:
             scores = [_svm_accuracy(code, numbered[:, k], *parts) for code in codes.T]
         else:
             values = inputs.numbers(np.asarray(factors)[:, k], "sap of a line")
@@ -159,13 +164,14 @@ def dci(
       trains on all, and has no informativeness.)
 
     Raises:
-      ValueError: an unknown regressor, a depth below 1 or not one for each factor,
-        words where values are numbers, or as every metric here.
+      ValueError: an unknown regressor, a depth below 1 or not one for each factor, a
+        seed below 0, words where values are numbers, or as every metric here.
 
     Source: Eastwood and Williams 2018 (ICLR), section 2.
     """
     if regressor not in _REGRESSORS:
         raise ValueError(f"regressor must be one of {_REGRESSORS}, not {regressor!r}.")
+    seed = rules.as_count("seed", seed, 0)
     codes, numbered = inputs.check(codes, factors, rows=6)
     n_factors = numbered.shape[1]
     if isinstance(depth, Iterable) and np.ndim(np.asarray(depth)):
@@ -207,6 +213,9 @@ def explicitness(
     codes: ArrayLike, factors: ArrayLike, *, protocol: str = "infogan-cr"
 ) -> float:
     """How well logistic regression reads each factor from all codes: mean ROC AUC.
+
+    It is regularised, so by "infogan-cr" the codes' scale and offset count: give them
+    of order 1 around 0, as Q's means are.
 
     Args:
       codes: [N, L].
@@ -257,14 +266,14 @@ def explicitness(
 
 def _information(codes, factors, bins):
     """I(code; factor) in nats, [L, K], and H(factor), [K]."""
-    codes, factors = inputs.check(codes, factors)
+    _, factors = inputs.check(codes, factors)
     inputs.check_names(factors)
     binned = inputs.bin_codes(codes, bins)
-    shared = np.zeros((codes.shape[1], factors.shape[1]))
+    shared = np.zeros((binned.shape[1], factors.shape[1]))
     for i, code in enumerate(binned.T):
         for k, factor in enumerate(factors.T):
             table = np.zeros((bins, factor.max() + 1))
-            np.add.at(table, (code, factor), 1 / len(codes))
+            np.add.at(table, (code, factor), 1 / len(binned))
             shared[i, k] = max(information.mutual_information(table), 0.0)
     shares = [np.bincount(factor) / len(factor) for factor in factors.T]
     return shared, np.array([information.entropy(share) for share in shares])

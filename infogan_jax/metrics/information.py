@@ -15,21 +15,30 @@ def entropy(p: ArrayLike) -> float:
     p = np.asarray(p, np.float64)
     if (p < 0).any() or not np.isclose(p.sum(), 1, rtol=0, atol=1e-6):
         raise ValueError(
-            f"probabilities must be at least 0 and sum to 1, not {p.sum():g}."
+            "probabilities must be at least 0 and sum to 1; their least is "
+            f"{p.min(initial=0):g} and their sum {p.sum():g}."
         )
     p = p[p > 0]  # 0 ln 0 is 0.
     return float(-(p * np.log(p)).sum())
 
 
 def conditional_entropy(joint: ArrayLike) -> float:
-    """H(B|A) = H(A, B) - H(A) of a joint table [A, B]."""
-    joint = np.asarray(joint, np.float64)
+    """H(B|A) = H(A, B) - H(A) of a joint table [A, B].
+
+    Raises:
+      ValueError: no table, or as `entropy`.
+    """
+    joint = _table(joint)
     return entropy(joint) - entropy(joint.sum(1))
 
 
 def mutual_information(joint: ArrayLike) -> float:
-    """I(A; B) = H(B) - H(B|A) of a joint table [A, B]."""
-    joint = np.asarray(joint, np.float64)
+    """I(A; B) = H(B) - H(B|A) of a joint table [A, B].
+
+    Raises:
+      ValueError: no table, or as `entropy`.
+    """
+    joint = _table(joint)
     return entropy(joint.sum(0)) - conditional_entropy(joint)
 
 
@@ -51,7 +60,16 @@ def correlation(a: ArrayLike, b: ArrayLike) -> float:
         return 0.0
     a, b = (_scaled(x - x.mean()) for x in (a, b))
     norm = np.sqrt((a**2).sum() * (b**2).sum())
-    return 0.0 if norm == 0 else float((a * b).sum() / norm)
+    if norm == 0:
+        return 0.0
+    return float(np.clip((a * b).sum() / norm, -1, 1))  # Rounding goes past them.
+
+
+def _table(joint):
+    joint = np.asarray(joint, np.float64)
+    if joint.ndim != 2:
+        raise ValueError(f"a joint table must be [A, B], not {joint.shape}.")
+    return joint
 
 
 def _scaled(x):

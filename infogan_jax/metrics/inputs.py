@@ -4,12 +4,14 @@ import importlib
 from collections.abc import Iterable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike
 
 from infogan_jax import rules
 
 BINS = 20
+_LARGEST = 1e30  # A square, and what scikit-learn makes of it, stay finite.
 PROTOCOLS = ("infogan-cr", "disentanglement-lib")
 
 
@@ -27,9 +29,12 @@ def check(
     Factors may be of any type that can be sorted: their values are names.
 
     Raises:
-      ValueError: wrong shapes, too few rows, NaN or infinite numbers, or a factor that
-        takes one value only.
+      ValueError: wrong shapes, too few rows, NaN or infinite numbers, codes that are
+        complex or beyond 1e30, or a factor that takes one value only, or values that
+        cannot be sorted.
     """
+    if np.iscomplexobj(codes):
+        raise ValueError("codes are complex; give real numbers, as both their parts.")
     codes, factors = np.asarray(codes, np.float64), np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
         raise ValueError(
@@ -43,6 +48,12 @@ def check(
     if not np.isfinite(codes).all():
         bad = int((~np.isfinite(codes)).any(1).sum())
         raise ValueError(f"codes hold NaN or infinity in {bad} of {len(codes)} rows.")
+    if np.abs(codes).max() > _LARGEST:
+        raise ValueError(
+            f"codes may reach {_LARGEST:g}, not {np.abs(codes).max():g}; rescale them."
+        )
+    if factors.dtype.kind in "mM" and np.isnat(factors).any():
+        raise ValueError("factors hold NaT.")
     floats: Any = factors if np.issubdtype(factors.dtype, np.inexact) else 0.0
     if factors.dtype == object:  # As a table of numbers and words is.
         floats = [x for x in factors.flat if isinstance(x, float | np.floating)]
@@ -93,24 +104,40 @@ def numbers(factors: ArrayLike, metric: str) -> np.ndarray:
 
 
 def number_values(factors: np.ndarray) -> np.ndarray:
-    """Each factor's values as 0, 1, ... in ascending order, int64 [N, K]."""
-    columns = [np.unique(column, return_inverse=True)[1] for column in factors.T]
+    """Each factor's values as 0, 1, ... in ascending order, int64 [N, K].
+
+    Raises:
+      ValueError: values that cannot be sorted.
+    """
+    columns = []
+    for k, column in enumerate(factors.T):
+        try:
+            columns.append(np.unique(column, return_inverse=True)[1])
+        except TypeError as error:
+            raise ValueError(
+                f"the values of factor {k} cannot be sorted ({error}); make them of "
+                "one type."
+            ) from error
     return np.stack(columns, 1).astype(np.int64)
 
 
-def bin_codes(codes: np.ndarray, bins: int) -> np.ndarray:
+def bin_codes(codes: ArrayLike, bins: int) -> np.ndarray:
     """Each code in `bins` intervals of equal width over its own range, int64 [N, L].
 
-    By the edges of NumPy's histograms, as disentanglement_lib has it: a value that lies
-    on one must not fall to either side by rounding. (They themselves refuse a code that
-    is constant but for rounding.)
+    As by NumPy's histograms, which disentanglement_lib takes; but a value on the edge
+    of two intervals is in the upper one, on whichever side of it the rounding of the
+    codes' own dtype, float32 of Q's, has put it.
     """
     rules.check_whole("bins", bins, 2)
-    binned = [
-        np.digitize(code, np.linspace(code.min(), code.max(), bins + 1)[:-1]) - 1
-        for code in codes.T
-    ]
-    return np.stack(binned, 1)
+    codes = np.asarray(codes)
+    is_float = codes.dtype.kind not in "biu"
+    rounding = ml_dtypes.finfo(codes.dtype).eps if is_float else 0.0
+    codes = codes.astype(np.float64)
+    low, range_ = codes.min(0), np.ptp(codes, 0)
+    range_ = np.where(range_ > 0, range_, 1.0)
+    nearly = 2 * bins * float(rounding) * np.abs(codes).max(0) / range_
+    places = (codes - low) / range_ * bins + np.minimum(nearly, 1e-2)
+    return np.minimum(places.astype(np.int64), bins - 1)
 
 
 def held_out(numbered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,8 +172,15 @@ def parts(protocol: str, numbered: np.ndarray) -> tuple:
 
 
 def standardise(codes: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Codes less the mean of `by`, in its standard deviations, [N, L]."""
-    return (codes - by.mean(0)) / np.maximum(by.std(0), 1e-12)
+    """Codes less the mean of `by`, in its standard deviations, [N, L].
+
+    A code that is constant there, but for rounding, keeps its unit.
+    """
+    largest = np.abs(by).max(0)  # Squares of very small numbers would be 0.
+    unit = np.where(largest > 0, largest, 1.0)
+    codes, by = codes / unit, by / unit
+    spread = np.where(np.ptp(by, 0) > 1e-12, by.std(0), 1.0)
+    return (codes - by.mean(0)) / spread
 
 
 def logistic_regression() -> Any:

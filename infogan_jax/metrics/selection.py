@@ -33,7 +33,10 @@ def image_information(q: ArrayLike) -> float:
     if q.ndim != 2 or not len(q):
         raise ValueError(f"q must be probabilities [N, n], not {q.shape}.")
     if not (q >= 0).all() or not np.allclose(q.sum(1), 1, rtol=0, atol=1e-4):
-        raise ValueError("each row of q must be probabilities that sum to 1.")
+        raise ValueError(
+            "each row of q must be probabilities that sum to 1, not from "
+            f"{q.sum(1).min():g} to {q.sum(1).max():g}; of logits take the softmax."
+        )
     return max(information.mutual_information(q / q.sum()), 0.0)
 
 
@@ -82,8 +85,8 @@ def udr(
       The median of each run's scores with all others, in [0, 1]. Two runs always tie.
 
     Raises:
-      ValueError: fewer than two runs, unequal numbers of images, or masks that do not
-        fit the codes.
+      ValueError: fewer than two runs, unequal numbers of images, NaN or infinity, or
+        masks that do not fit the codes.
 
     Source: Duan et al. 2020 (arXiv:1905.12614), section 4, with Spearman's correlation.
     """

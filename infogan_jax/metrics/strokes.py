@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+_PART = 1000  # images
+
 
 def slant(images: ArrayLike) -> np.ndarray:
     """How far the strokes lean: horizontal shift per pixel of height, [N].
@@ -16,7 +18,7 @@ def slant(images: ArrayLike) -> np.ndarray:
     Raises:
       ValueError: images of another shape, or with pixels below 0 or not finite.
     """
-    return _slope(*_from_centre(images))[:, 0, 0]
+    return _in_parts(lambda part: _slope(*_from_centre(part))[:, 0, 0], images)
 
 
 def width(images: ArrayLike) -> np.ndarray:
@@ -31,9 +33,13 @@ def width(images: ArrayLike) -> np.ndarray:
     Raises:
       ValueError: images of another shape, or with pixels below 0 or not finite.
     """
-    share, x, y = _from_centre(images)
-    distance = x - _slope(share, x, y) * y
-    return np.sqrt((share * distance**2).sum((1, 2)))
+
+    def of_part(part):
+        share, x, y = _from_centre(part)
+        distance = x - _slope(share, x, y) * y
+        return np.sqrt((share * distance**2).sum((1, 2)))
+
+    return _in_parts(of_part, images)
 
 
 def stroke_area(images: ArrayLike) -> np.ndarray:
@@ -45,13 +51,20 @@ def stroke_area(images: ArrayLike) -> np.ndarray:
     Raises:
       ValueError: images of another shape, or with pixels below 0 or not finite.
     """
-    return _ink(images).mean((1, 2))
+    return _in_parts(lambda part: _ink(part).mean((1, 2)), images)
+
+
+def _in_parts(measure, images):
+    """What `measure` says of all images, in the memory that a thousand take."""
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 1:
+        raise ValueError(f"images must be [N, H, W, 1], not {images.shape}.")
+    starts = range(0, max(1, len(images)), _PART)
+    return np.concatenate([measure(images[i : i + _PART]) for i in starts])
 
 
 def _ink(images):
-    images = np.asarray(images, np.float64)
-    if images.ndim != 4 or images.shape[-1] != 1:
-        raise ValueError(f"images must be [N, H, W, 1], not {images.shape}.")
+    images = images.astype(np.float64)
     if not np.isfinite(images).all():
         raise ValueError("images hold NaN or infinity.")
     if not (images >= 0).all():

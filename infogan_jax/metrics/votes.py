@@ -35,12 +35,13 @@ def draw_votes(
     *,
     seed: int,
     by_pairs: bool = False,
+    in_turn: bool = False,
 ) -> Votes:
     """`n` votes of `size` rows each, drawn with replacement from a table.
 
-    A factor is drawn, then a row whose value of it is to be shared. The table should
-    have many rows for each value; where images can be made on demand, make the groups
-    from them instead (`sprites.sample_fixed`).
+    A factor is drawn, or takes its turn, then a row whose value of it is to be shared.
+    The table should have many rows for each value; where images can be made on demand,
+    make the groups from them instead (`sprites.sample_fixed`).
 
     Args:
       codes: [N, L].
@@ -50,23 +51,25 @@ def draw_votes(
       seed: of the drawing.
       by_pairs: every two rows of a vote share a value of their own instead; `size` is
         even then.
+      in_turn: each factor is fixed as often as any other.
 
     Raises:
-      ValueError: as every metric of a table; n below 1, size below 2, or odd with
-        `by_pairs`; or a factor in which most rows have a value of their own: a group
-        would be one row again and again.
+      ValueError: as every metric of a table; n below 1, a seed below 0, size below 2,
+        or odd with `by_pairs`; or a factor in which most rows have a value of their
+        own: a group would be one row again and again.
     """
     codes, factors = inputs.check(codes, factors)
     inputs.check_names(factors)
     n, size = rules.as_count("n", n), rules.as_count("size", size, 2)
     if by_pairs and size % 2:
         raise ValueError(f"votes of pairs need an even size, not {size}.")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(rules.as_count("seed", seed, 0))
     order = np.argsort(factors, 0, kind="stable")  # Rows of one value lie together.
     n_values = factors.max() + 1
     counts = np.stack([np.bincount(column, minlength=n_values) for column in factors.T])
     starts = np.cumsum(counts, 1) - counts
-    fixed = rng.integers(factors.shape[1], size=n)
+    n_factors = factors.shape[1]
+    fixed = np.arange(n) % n_factors if in_turn else rng.integers(n_factors, size=n)
     factor = fixed[:, None]
     drawn = rng.integers(len(codes), size=(n, size // 2 if by_pairs else 1))
     shared = factors[drawn, factor]
@@ -90,9 +93,10 @@ def factor_vae(
     Args:
       codes: [N, L]; all rows give the spread of each code.
       factors: [N, K].
-      protocol: "infogan-cr" has 500 votes of 100 images, scored on themselves, and
-        keeps all codes. "disentanglement-lib" has 10,000 votes of 64 images to learn
-        from and 5,000 others to score, without codes of a spread under .05.
+      protocol: "infogan-cr" has 500 votes of 100 images, each factor fixed as often,
+        scored on themselves, and keeps all codes. "disentanglement-lib" has 10,000
+        votes of 64 images to learn from and 5,000 others to score, without codes of a
+        spread under .05.
       seed: of the votes.
 
     Raises:
@@ -162,6 +166,9 @@ def beta_vae(
 ) -> float:
     """BetaVAE's (Higgins') score of a table: accuracy of a linear classifier.
 
+    The classifier is regularised, so the codes' scale counts: give them of order 1, as
+    Q's means are.
+
     Args:
       codes: [N, L].
       factors: [N, K].
@@ -215,7 +222,7 @@ def _protocol_votes(codes, factors, protocol, seed, size=64, by_pairs=False):
     """Votes that teach, and those that are scored; `size` is disentanglement_lib's."""
     inputs.check_protocol(protocol)
     if protocol == "infogan-cr":
-        return draw_votes(codes, factors, 500, 100, seed=seed), None
+        return draw_votes(codes, factors, 500, 100, seed=seed, in_turn=True), None
     votes = draw_votes(codes, factors, 15_000, size, seed=seed, by_pairs=by_pairs)
     return Votes(*(x[:10_000] for x in votes)), Votes(*(x[10_000:] for x in votes))
 
