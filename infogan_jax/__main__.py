@@ -84,6 +84,8 @@ def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: Path) -
 
 def infer(run: str, images: str, out: Path) -> None:
     """Mean of Q(c|x) for every image, a line with its name; or arrays in an .npz."""
+    if out.exists() and out.samefile(paths.expand(images)):
+        raise console.Stop(f"{out} is what is to be read; name another file by --out.")
     config, state = infogan_jax.restore(run, nets=("trunk", "q"))
     pictures = data_lib.read_images(images)
     means = np.asarray(config.codes.mean(evaluation.infer_all(config, state, pictures)))

@@ -495,6 +495,48 @@ def test_the_hash_of_a_dataset_is_of_all_that_is_in_it(dataset):
     assert len(found) == 4
 
 
+def test_classes_may_be_links_to_folders_elsewhere(tmp_path):
+    from PIL import Image
+
+    for name in ("real/a", "elsewhere/b"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("L", (4, 4), number).save(tmp_path / name / f"{number}.png")
+    (tmp_path / "real" / "b").symlink_to(tmp_path / "elsewhere" / "b")
+    (tmp_path / "real" / "a" / "loop").symlink_to(tmp_path / "real")
+    loaded = data.load(f"folder:{tmp_path / 'real'}")
+    labels = np.concatenate([loaded.train["label"], loaded.test["label"]])
+    assert np.bincount(labels).tolist() == [10, 10]
+
+
+def test_a_photo_is_turned_as_its_camera_says(tmp_path):
+    from PIL import Image
+
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    picture = Image.fromarray(pixels)
+    turned = picture.getexif()
+    turned[0x0112] = 6  # Its first row is the right-hand side.
+    picture.save(tmp_path / "a.png", exif=turned)
+    found = data.read_images(tmp_path)[0, ..., 0]
+    np.testing.assert_array_equal(found, np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize("damage", [b"IDAT", b"IHDR"])
+def test_a_damaged_picture_is_named(tmp_path, damage):
+    from PIL import Image
+
+    path = tmp_path / "a.png"
+    Image.new("L", (4, 4)).save(path)
+    path.write_bytes(path.read_bytes().replace(damage, b"\x00\x01\x02\x03"))
+    with pytest.raises(ValueError, match="a.png is not a readable image"):
+        data.read_images(tmp_path)
+
+
+def test_a_source_without_a_path_is_refused():
+    with pytest.raises(ValueError, match="folder: names no path; write folder:PATH"):
+        data.load("folder:")
+
+
 def test_a_transparent_palette_is_refused(tmp_path):
     from PIL import Image
 

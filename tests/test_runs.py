@@ -392,6 +392,15 @@ def test_a_table_of_codes_has_files_of_any_name(finished, tmp_path):
     assert table.read_bytes().splitlines()[1].startswith(b"\xff\xe9.png,")
 
 
+def test_what_is_read_is_not_written_over(finished, tmp_path, capsys):
+    path = tmp_path / "x.npz"
+    np.savez(path, image=np.zeros((2, 8, 8), np.uint8))
+    before = path.read_bytes()
+    status = cli.main(["infer", str(finished[0]), str(path), "--out", str(path)])
+    refused(capsys, status, f"{path} is what is to be read")
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -46,7 +46,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     paths = sorted(
         path
-        for path in folder.rglob("*")
+        for path in _files(folder)
         if path.suffix.lower() in _SUFFIXES
         and not any(p.startswith(_NO_CLASS) for p in path.relative_to(folder).parts)
     )
@@ -197,7 +197,7 @@ def hold_out(split: types.Split) -> tuple[types.Split, types.Split]:
 
 
 def _dsprites(images, classes, path):
-    if classes.ndim != 2 or not len(images):
+    if classes.ndim != 2 or not images.size:
         raise ValueError(
             f"{path}: imgs {images.shape} and latents_classes {classes.shape} are not "
             "dSprites' [N, 64, 64] and [N, 6]."
@@ -226,9 +226,19 @@ def _classes(folder):
     return sorted(name for name in folders if not name.startswith(_NO_CLASS))
 
 
+def _files(folder):
+    """All files below a folder; links to other folders are followed, each once."""
+    seen = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(here))
+        new = {os.path.realpath(os.path.join(here, name)): name for name in folders}
+        folders[:] = sorted(name for real, name in new.items() if real not in seen)
+        yield from (Path(here, name) for name in names)
+
+
 def _read_folder(folder, classes):
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError:
         raise ImportError(
             'folders of images need Pillow: pip install "infogan_jax[images]"'
@@ -238,8 +248,8 @@ def _read_folder(folder, classes):
     for path in paths:
         try:
             with Image.open(path) as picture:
-                images.append(_pixels(picture))
-        except (OSError, ValueError) as error:
+                images.append(_pixels(ImageOps.exif_transpose(picture)))
+        except Exception as error:  # Pillow raises SyntaxError and its own, too.
             raise ValueError(f"{path} is not a readable image: {error}") from error
         if images[-1].shape != images[0].shape:
             raise ValueError(
@@ -253,7 +263,7 @@ def _read_folder(folder, classes):
 
 def _pixels(picture):
     """Bytes [H, W] or [H, W, 3]; 16 bits are scaled, transparency is refused."""
-    if picture.mode.startswith("I"):
+    if picture.mode.startswith("I") and "transparency" not in picture.info:
         return np.round(np.asarray(picture) / 257).astype(np.uint8)
     if "A" in picture.getbands() or "transparency" in picture.info:
         if picture.convert("RGBA").getextrema()[3][0] < 255:

@@ -91,6 +91,8 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     data_dir = paths.expand(data_dir) if data_dir else None
     kind, colon, rest = name.partition(":")
     if colon and kind in _READERS:
+        if not rest:
+            raise ValueError(f"{name} names no path; write {name}PATH.")
         train, test = _READERS[kind](paths.expand(rest))
         return Dataset(name, train, test, f"{len(train['label'])} images of {rest}")
     if colon and kind == "tfds":
