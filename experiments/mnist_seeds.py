@@ -132,12 +132,9 @@ def begin(held, directory: Path, config, options, dataset):
       Stop: the directory cannot be written, or holds more than a run that was killed
         before its first save.
     """
-    if not (records.is_new(directory) or records.is_unsaved(directory)):
-        raise console.Stop(
-            f"{directory} exists, and is no run that was killed before its first save; "
-            "name another by --out."
-        )
+    check_unsaved(directory)
     held.enter_context(records.lock(directory))
+    check_unsaved(directory)  # Another may have been there first.
     records.write_header(directory, config, options, dataset, resume=False)
     for name in records.LOGS:  # Of a try that was killed.
         (directory / f"{name}.jsonl").unlink(missing_ok=True)
@@ -145,6 +142,16 @@ def begin(held, directory: Path, config, options, dataset):
     run = loop.Run(directory, config, options, dataset, key, step_fn=None)
     log = records.Log(directory, config, time.monotonic())
     return run, held.enter_context(log)
+
+
+def check_unsaved(directory: Path) -> None:
+    """Raises Stop unless a run may begin there."""
+    is_new = records.is_new(directory) or records.is_unsaved(directory)
+    if not is_new or checkpoint.steps(directory):
+        raise console.Stop(
+            f"{directory} exists, and is no run that was killed before its first save; "
+            "name another by --out."
+        )
 
 
 def lead(logged, whole, split) -> list[int]:
@@ -241,7 +248,12 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
         raise console.Stop(f"{run} was trained on {before.data}, not {now.data}.")
     path = run / "config.json"
     if path.exists():  # The committed results have none.
-        config = Config.from_json(path.read_text())
+        try:
+            config = Config.from_json(path.read_text())
+        except ValueError as error:
+            raise console.Stop(
+                f"{path} is damaged: {error} Put it back, or name another by --out."
+            ) from error
         # Its schedules are of the length that it began with.
         steps = json_files.read(run / "environment.json").get("steps", before.steps)
         began = dataclasses.replace(before, steps=steps)

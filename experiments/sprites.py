@@ -21,6 +21,7 @@ written anew: report.md, report.json, curves.png, traversals.png. An iteration o
 
 import functools
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -119,6 +120,11 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
       Stop: training has failed (status 1), or a signal came (128 and more); the last
         good state is saved.
     """
+    path = out / "begun.json"
+    if path.exists() and (other := json_files.read(path)["seed"]) != seed:
+        raise console.Stop(
+            f"{out} is a copy of seed {other}'s run, not of seed {seed}; move it away."
+        )
     key = jax.random.key(seed)
     if checkpoint.steps(out):
         _, state = infogan_jax.restore(out)
@@ -127,7 +133,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     out.mkdir(parents=True, exist_ok=True)
     asked = {"seed": seed, "steps": steps, "votes": votes}
     begun = asked | {"at_the_switch": after is not None}
-    json_files.write(out / "begun.json", begun)
+    json_files.write(path, begun)
     # Of a shorter run: its state goes on, and no report may take it for that one.
     (out / "finished.json").unlink(missing_ok=True)
     done = int(state.step)
@@ -157,6 +163,8 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
             line["seconds"] = round(time.monotonic() - began)
             with (out / "scores.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # The next checkpoint tells that it is there.
             print(f"{out.name}: {json.dumps(line)}", flush=True)
     rows = json_files.read_lines(out / "scores.jsonl")
     where = {"machine": machine.describe(), "date": time.strftime("%Y-%m-%d")}

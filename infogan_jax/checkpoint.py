@@ -150,7 +150,8 @@ def steps(directory: str | os.PathLike[str]) -> list[int]:
     folder = _find(directory)
     if not folder.is_dir():
         return []
-    return sorted(ocp.utils.checkpoint_steps(folder))
+    known = sorted(ocp.utils.checkpoint_steps(folder))
+    return [step for step in known if (folder / str(step)).is_dir()]  # Of "020" none.
 
 
 def set_aside(directory: str | os.PathLike[str], step: int) -> Path:

@@ -48,7 +48,8 @@ def read_lines(path: Path, hint: str = "as where a run had no labels") -> list[d
 def rows(path: Path) -> list[dict]:
     """The lines of a log up to the first that is not whole; none of a missing one."""
     found = []
-    with contextlib.suppress(ValueError, KeyError, TypeError, FileNotFoundError):
+    damage = ValueError, KeyError, TypeError, RecursionError
+    with contextlib.suppress(*damage, FileNotFoundError):
         for line in path.read_bytes().split(b"\n"):
             row = json.loads(line)
             row["step"] + 0  # raises for what is no line of ours
@@ -96,5 +97,5 @@ def _parsed(path, parse):
             f"{path} cannot be read ({error.strerror}): {path.parent} is not a "
             "finished run."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}.") from error

@@ -195,7 +195,7 @@ def read(path: Path) -> Options:
         for name, kind in typing.get_type_hints(Options).items():
             if not isinstance(getattr(options, name), kind):
                 raise TypeError(f"{name} is {getattr(options, name)!r}.")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise console.Stop(f"{path} is damaged: {error}") from error
     return options
 

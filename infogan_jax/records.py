@@ -65,7 +65,8 @@ def is_unsaved(directory: Path) -> bool:
     names = {path.name for path in directory.iterdir()}
     written = _HEADER | {"run.json"} | {f"{name}.jsonl" for name in LOGS}
     left = {_LOCK, "checkpoints"} | _with_unfinished(written)
-    return "run.json" in names and names <= left
+    may_hold_some = (directory / "checkpoints").is_symlink()  # On a disk of its own.
+    return "run.json" in names and names <= left and not may_hold_some
 
 
 def write_header(
@@ -260,7 +261,9 @@ def _take(file, directory, wait):
             f"{directory} is being written by process {file.read() or 'unknown'}; wait "
             "for it, or name another directory by --out."
         ) from None
-    except OSError:  # A file system without locks.
+    except OSError as error:  # A file system without locks.
+        said = f"{directory} cannot be locked ({error.strerror})"
+        print(f"{said}: keep other processes out of it", file=console.ERR)
         return
     file.truncate(0)
     file.write(str(os.getpid()))
@@ -269,7 +272,8 @@ def _take(file, directory, wait):
 
 def _cannot_write(directory, error):
     return Stop(
-        f"cannot write to {directory}: {error.strerror}; name another by --out."
+        f"cannot write to {directory}: {error.strerror}; see to that, or name another "
+        "by --out."
     )
 
 

@@ -64,12 +64,19 @@ def saved_state(run: loop.Run) -> training.TrainState | None:
 
 
 def _none_saved(directory):
-    """None; raises where a finished run has lost what it had saved."""
+    """None; raises where what a run had saved is gone, or not there just now."""
+    folder = directory / "checkpoints"
+    if folder.is_symlink() and not folder.is_dir():
+        raise Stop(
+            f"{folder} leads to {folder.readlink()}, which is not there; mount it, or "
+            "start another run by --out."
+        )
     if (directory / "evaluation.json").exists():
         raise Stop(
             f"{directory} holds a finished run whose checkpoints are gone: put "
             "them back, or start another run by --out."
         )
+    processes.say(f"{directory} holds no checkpoint: from the first update on")
 
 
 def _newest(directory, known, logged):
@@ -95,7 +102,7 @@ def _newest(directory, known, logged):
 def _read(path, parse):
     try:
         return parse(path.read_text())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         what = f"is damaged: {error}" if path.exists() else "is missing."
         raise Stop(
             f"{path} {what} Put it back, or start another run by --out."

@@ -192,6 +192,16 @@ def test_what_is_no_killed_run_is_not_written_over(images, tmp_path):
     assert left == {"notes.txt", "metrics.jsonl", "run.json"}
 
 
+def test_a_run_that_was_saved_meanwhile_is_not_written_over(tmp_path):
+    run = tmp_path / "seed-0"
+    (run / "checkpoints" / "10").mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    with pytest.raises(mnist_seeds.console.Stop, match="killed before its first save"):
+        mnist_seeds.check_unsaved(run)
+    (run / "checkpoints" / "10").rmdir()
+    mnist_seeds.check_unsaved(run)
+
+
 @pytest.mark.parametrize(
     ("wish", "message"),
     [

@@ -302,6 +302,30 @@ def test_a_log_that_was_cut_is_made_whole(short, copied, capsys, kept):
     assert f"going on from update {end // 2 * 2}" in capsys.readouterr().out
 
 
+def test_a_line_of_timings_that_was_cut_is_dropped(copied):
+    """It would be the beginning of the next one, which no report could read."""
+    path = copied / "timings.jsonl"
+    path.write_text(path.read_text()[:-5])
+    shutil.rmtree(copied / "checkpoints" / "6")
+    assert resume(copied) == 0
+    # The last line is the report's, which is not made here.
+    assert [row["step"] for row in read_lines(path)] == [2, 4]
+
+
+def test_a_disk_that_is_not_mounted_costs_a_run_nothing(copied, tmp_path, capsys):
+    """Its logs are not those of a run that was killed before its first save."""
+    disk = (copied / "checkpoints").rename(tmp_path / "disk")
+    (copied / "checkpoints").symlink_to(disk)
+    away = disk.rename(tmp_path / "away")
+    before = {path: path.read_bytes() for path in copied.glob("*.json*")}
+    assert resume(copied) == 2
+    assert f"leads to {disk}, which is not there; mount it" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in copied.glob("*.json*")} == before
+    assert not records.is_unsaved(copied)  # So that no other begins there.
+    away.rename(disk)
+    assert resume(copied) == 0
+
+
 @pytest.mark.parametrize("kept", [0, 1])
 def test_a_log_of_accuracies_that_was_cut_is_made_whole(short, copied, kept):
     lines = (short / "accuracy.jsonl").read_text().splitlines(keepends=True)
@@ -347,6 +371,11 @@ def edited(path, **changes):
             "environment.json is missing",
         ),
         (lambda out: edited(out / "environment.json", dataset=3), "names no dataset"),
+        (
+            lambda out: (out / "environment.json").write_text(100_000 * "["),
+            "environment.json is damaged",
+        ),
+        (lambda out: (out / "run.json").write_text(100_000 * "["), "run.json is dam"),
         (lambda out: (out / "run.json").write_text("[]"), "run.json is damaged"),
         (lambda out: edited(out / "run.json", steps="6"), "run.json is damaged"),
         (lambda out: edited(out / "run.json", spin=1), "run.json is damaged"),

@@ -72,7 +72,7 @@ def test_a_lock_may_wait_for_another(tmp_path):
     assert entered == ["first", "second"]
 
 
-def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch, capsys):
     fcntl = pytest.importorskip("fcntl")
 
     def missing(*_):
@@ -81,6 +81,17 @@ def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", missing)
     with records.lock(tmp_path / "run"):
         assert (tmp_path / "run").is_dir()
+    said = f"{tmp_path / 'run'} cannot be locked (No locks available): keep other"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", [100_000 * "[", "{"])
+def test_rows_end_at_the_first_that_cannot_be_read(tmp_path, line):
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+    assert json_files.rows(path) == [{"step": 1}]
+    with pytest.raises(ValueError, match=f"{path} is damaged"):
+        json_files.read_lines(path)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_sprites_scores_are_each_metric_by_infogan_crs_protocol(monkeypatch):
     keys = jax.random.split(jax.random.key(99), votes + 1)
     factors = np.asarray(space.sample(keys[0], 20 * votes))
     codes = represent(None, None, factors)
-    fixed = np.random.default_rng(0).integers(5, size=votes)
+    fixed = np.tile(np.arange(5), votes // 5)
     groups = [
         represent(None, None, space.sample_fixed(key, 100, factor))
         for key, factor in zip(keys[1:], fixed, strict=True)
@@ -168,6 +168,16 @@ def test_two_processes_do_not_train_one_sprites_seed(tmp_path, capsys):
         assert sprites.main([*wish, "--out", str(tmp_path)]) == 2
     assert "is being written by process" in capsys.readouterr().err
     assert not (tmp_path / "seed-0" / "begun.json").exists()
+
+
+def test_a_copy_of_a_sprites_seed_is_not_trained_as_another(tmp_path, capsys):
+    run = tmp_path / "seed-1"
+    run.mkdir()
+    begun = {"seed": 0, "steps": 8, "votes": 500, "at_the_switch": False}
+    (run / "begun.json").write_text(json.dumps(begun))
+    wish = ["--variant", "modified", "--fraction", "0.000025", "--seeds", "1"]
+    assert sprites.main([*wish, "--out", str(tmp_path)]) == 2
+    assert f"{run} is a copy of seed 0's run" in capsys.readouterr().err
 
 
 def test_a_dead_codes_spread_is_not_its_rounding():
