@@ -125,6 +125,9 @@ def test_discrete_codes_can_be_shared_too():
     first, second, shared = draw_pairs(codes, 500, 0.0)
     assert np.array_equal(first[shared == 0, :3], second[shared == 0, :3])
     assert np.array_equal(first[shared == 1, 3], second[shared == 1, 3])
+    # What is not shared is drawn apart: equal in a third of some 250 pairs.
+    equal = (first[shared == 1, :3] == second[shared == 1, :3]).all(1)
+    assert equal.mean() == pytest.approx(1 / 3, abs=0.12)
 
 
 @pytest.fixture(scope="module")

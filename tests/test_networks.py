@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers import shapes, sizes
 
+import infogan_jax
 from infogan_jax import networks, presets
 from infogan_jax.networks import layers
 
@@ -167,3 +168,125 @@ def test_norms_of_g_follow_or_lead_its_activations(architecture, leak, key):
     mean = np.where(x > 0, x, leak * x).mean(0)
     found = after["batch_stats"]["BatchNorm_0"]["mean"]
     np.testing.assert_allclose(found, 0.1 * mean, rtol=1e-4, atol=1e-7)
+
+
+def built(architecture, key):
+    """The modules of an architecture, and their variables."""
+    config = infogan_jax.Config(architecture=architecture)
+    nets = infogan_jax.init(config, key).nets
+    variables = {n: {"params": net.params, **net.stats} for n, net in nets.items()}
+    return config.networks(), variables
+
+
+def test_the_networks_are_the_papers_written_out(key):
+    """With running statistics; each convolution a loop over its windows."""
+    sizes = {"width": 2, "dense": 6, "q_hidden": 5, "leak": 0.3, "init_std": None}
+    modules, variables = built(networks.Dcgan(image_shape=(8, 8, 1), **sizes), key)
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda x: rng.uniform(-0.2, 0.8, x.shape).astype(np.float32), variables
+    )
+    variables = jax.tree_util.tree_map_with_path(
+        lambda path, x: x + 1.0 if path[-1].key == "var" else x, variables
+    )
+
+    def normed(name, number, x):
+        params = variables[name]["params"][f"BatchNorm_{number}"]
+        stats = variables[name]["batch_stats"][f"BatchNorm_{number}"]
+        x = (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
+        return x * params["scale"] + params["bias"]
+
+    def kernel(name, layer):
+        return variables[name]["params"][layer]["kernel"]
+
+    def down(x, weights):
+        """Stride 2, with one pixel of zeros around: the window's sum by loops."""
+        x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        side = x.shape[1] // 2 - 1
+        found = np.zeros((len(x), side, side, weights.shape[-1]))
+        for row, column in itertools.product(range(side), repeat=2):
+            window = x[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4]
+            found[:, row, column] = np.einsum("bhwc,hwcf->bf", window, weights)
+        return found
+
+    def up(x, weights):
+        """Each pixel lays a window down at twice its place; the border is cut off.
+
+        Turned round, as Flax keeps these kernels.
+        """
+        weights = weights[::-1, ::-1]
+        side = 2 * x.shape[1] + 2
+        found = np.zeros((len(x), side, side, weights.shape[-1]))
+        for row, column in itertools.product(range(x.shape[1]), repeat=2):
+            laid = np.einsum("bc,hwcf->bhwf", x[:, row, column], weights)
+            found[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4] += laid
+        return found[:, 1:-1, 1:-1]
+
+    def leaky(x):
+        return np.where(x > 0, x, 0.3 * x)
+
+    images = rng.random((3, 8, 8, 1), np.float32)
+    bias = variables["trunk"]["params"]["DownConv_0"]["bias"]
+    x = leaky(down(images, kernel("trunk", "DownConv_0")) + bias)
+    x = leaky(normed("trunk", 0, down(x, kernel("trunk", "DownConv_1"))))
+    x = x.reshape(3, -1) @ kernel("trunk", "Dense_0")
+    features = leaky(normed("trunk", 1, x))
+    found = modules["trunk"].apply(variables["trunk"], images, train=False)
+    np.testing.assert_allclose(found, features, rtol=1e-4, atol=1e-5)
+    features = features.astype(np.float32)
+
+    x = leaky(normed("q", 0, features @ kernel("q", "Dense_0")))
+    x = x @ kernel("q", "Dense_1") + variables["q"]["params"]["Dense_1"]["bias"]
+    found = modules["q"].apply(variables["q"], features, images, train=False)
+    np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-4)
+
+    latent = rng.normal(size=(3, 74)).astype(np.float32)
+    x = np.maximum(normed("g", 0, latent @ kernel("g", "Dense_0")), 0)
+    x = np.maximum(normed("g", 1, x @ kernel("g", "Dense_1")), 0)
+    x = up(x.reshape(3, 2, 2, -1), kernel("g", "UpConv_0"))
+    x = np.maximum(normed("g", 2, x), 0)
+    x = up(x, kernel("g", "UpConv_1")) + variables["g"]["params"]["UpConv_1"]["bias"]
+    found = modules["g"].apply(variables["g"], latent, train=False)
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-x)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        networks.Dcgan(image_shape=(8, 8, 1), width=2, dense=6, init_std=None),
+        networks.Mlp(image_shape=(8, 8, 1), g_widths=(6,), d_widths=(6,)),
+    ],
+)
+def test_tanh_is_mapped_to_the_images_range_and_back(architecture, key):
+    modules, variables = {}, {}
+    for output in ("tanh", "sigmoid"):
+        one = dataclasses.replace(architecture, output=output)
+        modules[output], variables = built(one, key)
+    images = jax.random.uniform(key, (3, 8, 8, 1))
+    seen = [
+        modules[output]["trunk"].apply(variables["trunk"], x, train=False)
+        for output, x in (("tanh", images), ("sigmoid", 2 * images - 1))
+    ]
+    np.testing.assert_allclose(*seen, rtol=1e-6)
+    latent = jax.random.normal(key, (3, 74))
+    tanh, sigmoid = (
+        modules[output]["g"].apply(variables["g"], latent, train=False)
+        for output in ("tanh", "sigmoid")
+    )
+    before = jnp.log(sigmoid / (1 - sigmoid))
+    np.testing.assert_allclose(tanh, (jnp.tanh(before) + 1) / 2, rtol=1e-4)
+
+
+def test_weights_begin_with_the_papers_deviation(key):
+    """.02 everywhere; with weights by fan-in in D's last layer alone."""
+    _, paper = built(networks.Dcgan(width=16, dense=256), key)
+    for name, layer in (
+        ("trunk", "DownConv_1"),
+        ("trunk", "Dense_0"),
+        ("g", "Dense_1"),
+    ):
+        kernel = paper[name]["params"][layer]["kernel"]
+        assert kernel.std() == pytest.approx(0.02, rel=0.1), (name, layer)
+    _, wide = built(networks.Dcgan(width=2, dense=4096, init_std=None), key)
+    kernel = wide["d"]["params"]["Dense_0"]["kernel"]
+    assert kernel.std() == pytest.approx(0.02, rel=0.1)

@@ -146,11 +146,10 @@ def test_separate_q_leaves_the_trunk_alone(tiny, batch, key):
     assert moved(config, batch, key) == {"g", "q"}
 
 
-def test_trunk_and_d_never_learn_to_be_fooled(tiny, batch, key):
+@pytest.mark.parametrize("game", [NonSaturating(), objectives.Minimax()])
+def test_trunk_and_d_never_learn_to_be_fooled(game, tiny, batch, key):
     updates = (Update("g", ("g", "trunk", "d"), lr=1e-2),)
-    config = dataclasses.replace(
-        tiny, updates=updates, objective=(OnlyG(NonSaturating()),)
-    )
+    config = dataclasses.replace(tiny, updates=updates, objective=(OnlyG(game),))
     assert moved(config, batch, key) == {"g"}
 
 
@@ -533,3 +532,29 @@ def test_recognition_is_the_bound_with_its_weights(tiny, batch, key):
     _, seen = infogan_jax.train_step(config, infogan_jax.init(config, key), batch, key)
     expected = -(2.0 * float(seen["info/0"]) + 0.5 * float(seen["info/1"]))
     assert float(seen["g/Recognition"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_virtual_adversarial_gradient_holds_target_and_direction(key):
+    """As in the source: Q learns neither by its clean answer nor by the direction."""
+    weights = jax.random.normal(key, (3, 3, 1, 3))
+    images = jax.random.uniform(key, (2, 3, 3, 1))
+
+    def loss(weights):
+        return VirtualAdversarial(radius=1.0)(read_by(weights, images, key))["g"]
+
+    def log_q(weights, images):
+        return jax.nn.log_softmax(jnp.einsum("bhwc,hwcn->bn", images, weights))
+
+    def unit(r):
+        return r / jnp.sqrt((r**2).sum((1, 2, 3), keepdims=True))
+
+    clean = log_q(weights, images)
+
+    def divergence(weights, r):
+        return (jnp.exp(clean) * (clean - log_q(weights, images + r))).sum(-1)
+
+    keys = jax.random.split(key, 2)
+    r = unit(jax.vmap(lambda key: jax.random.normal(key, (3, 3, 1)))(keys))
+    r = unit(jax.grad(lambda r: divergence(weights, r).sum())(r))
+    expected = jax.grad(lambda weights: divergence(weights, r).mean())(weights)
+    np.testing.assert_allclose(jax.grad(loss)(weights), expected, rtol=1e-3, atol=1e-5)
