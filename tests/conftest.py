@@ -32,8 +32,10 @@ from infogan_jax import latents, networks  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-# Each of a minute and more.
-_LONG = "at_once contrastive distributed faults parallel readme runs training".split()
+# Each of half a minute and more.
+_LONG = (
+    "at_once contrastive distributed faults parallel readme runs training watch".split()
+)
 
 
 def pytest_collection_modifyitems(items):
