@@ -17,7 +17,7 @@ from infogan_jax.schedules import Exponential, Linear, Switch
 
 @registry.register
 @dataclasses.dataclass(frozen=True)
-class Blurred(networks.Dcgan):
+class Noisy(networks.Dcgan):
     """`Dcgan` with instance noise: normal, at the entrance of D and a Q that shares it.
 
     Attributes:
@@ -182,13 +182,9 @@ def spectral(config):
     )
 
 
-def blurred(config, instance_noise: float):
+def noisy(config, instance_noise: float):
     """The config with instance noise."""
-    sizes = {
-        field.name: getattr(config.architecture, field.name)
-        for field in dataclasses.fields(config.architecture)
-    }
-    architecture = Blurred(**sizes, instance_noise=instance_noise)
+    architecture = Noisy(**vars(config.architecture), instance_noise=instance_noise)
     return dataclasses.replace(config, architecture=architecture)
 
 
@@ -277,8 +273,8 @@ CHANGES = {
     "sigma-min-.03": lambda config: sigma(config, latents.Uniform(sigma_min=0.03)),
     "sigma-min-.3": lambda config: sigma(config, latents.Uniform(sigma_min=0.3)),
     # Noise on the images that D and Q are given.
-    "instance-.1": lambda config: blurred(config, 0.1),
-    "instance-.3": lambda config: blurred(config, 0.3),
+    "instance-.1": lambda config: noisy(config, 0.1),
+    "instance-.3": lambda config: noisy(config, 0.3),
     # A third continuous code, with the weight of the two.
     "codes-3": lambda config: continuous(config, 3),
     "bfloat16": lambda config: dataclasses.replace(config, compute_dtype="bfloat16"),

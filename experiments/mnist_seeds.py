@@ -41,6 +41,7 @@ from infogan_jax import (
     paths,
     population,
     records,
+    resuming,
     runs,
     signals,
 )
@@ -248,12 +249,7 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
         raise console.Stop(f"{run} was trained on {before.data}, not {now.data}.")
     path = run / "config.json"
     if path.exists():  # The committed results have none.
-        try:
-            config = Config.from_json(path.read_text())
-        except ValueError as error:
-            raise console.Stop(
-                f"{path} is damaged: {error} Put it back, or name another by --out."
-            ) from error
+        config = resuming.read(path, Config.from_json)
         # Its schedules are of the length that it began with.
         steps = json_files.read(run / "environment.json").get("steps", before.steps)
         began = dataclasses.replace(before, steps=steps)

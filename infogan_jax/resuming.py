@@ -1,12 +1,15 @@
 """Where a run begins: what lies in its directory, and what of it can be used."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from infogan_jax import config as config_lib
 from infogan_jax import console, data, evaluation, loop, processes, records, training
 
 Stop = console.Stop
+T = TypeVar("T")
 
 
 def check_new(directory: Path) -> None:
@@ -25,9 +28,9 @@ def saved_config(directory: Path, dataset: data.Dataset) -> config_lib.Config:
     Raises:
       Stop: the run began with other data, or its files are damaged.
     """
-    environment = _read(directory / "environment.json", json.loads)
+    environment = read(directory / "environment.json", json.loads)
     records.check_data(directory, environment, dataset)
-    return _read(directory / "config.json", config_lib.Config.from_json)
+    return read(directory / "config.json", config_lib.Config.from_json)
 
 
 def saved_state(run: loop.Run) -> training.TrainState | None:
@@ -99,7 +102,12 @@ def _newest(directory, known, logged):
     )
 
 
-def _read(path, parse):
+def read(path: Path, parse: Callable[[str], T]) -> T:
+    """What `parse` makes of a file of a run.
+
+    Raises:
+      Stop: it is missing or damaged.
+    """
     try:
         return parse(path.read_text())
     except (ValueError, OSError, RecursionError) as error:

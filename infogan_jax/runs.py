@@ -277,9 +277,7 @@ def _lead(run, state, interrupts, began, command):
     if first < options.steps:  # A report of an earlier end is not this run's.
         (directory / "evaluation.json").unlink(missing_ok=True)
     rows = json_files.cut(directory / "metrics.jsonl", lambda row: row["step"] <= first)
-    json_files.cut(
-        directory / "timings.jsonl", lambda row: True
-    )  # A torn line ends it.
+    json_files.cut(directory / "timings.jsonl", lambda row: True)  # Less a torn line.
     # The last line of accuracy.jsonl comes after the last checkpoint, and only there
     # may it be of another update.
     last, every = min(first, options.steps - 1), options.evaluate_every

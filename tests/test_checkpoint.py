@@ -443,6 +443,7 @@ def test_a_config_that_was_edited_is_refused(tiny, state, tmp_path):
 def test_steps_ascend_whatever_the_order_of_the_folder(tiny, state, tmp_path):
     for step in (10, 9, 2, 1, 100, 11):
         infogan_jax.save(tmp_path, tiny, state.replace(step=state.step + step))
+    assert checkpoint.steps(tmp_path) == [1, 2, 9, 10, 11, 100]
     (tmp_path / "checkpoints" / "9").rename(tmp_path / "checkpoints" / "009")
     assert checkpoint.steps(tmp_path) == [1, 2, 10, 11, 100]  # Not our name for it.
 

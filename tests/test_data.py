@@ -507,6 +507,10 @@ def test_classes_may_be_links_to_folders_elsewhere(tmp_path):
     loaded = data.load(f"folder:{tmp_path / 'real'}")
     labels = np.concatenate([loaded.train["label"], loaded.test["label"]])
     assert np.bincount(labels).tolist() == [10, 10]
+    # A link takes nothing from the folder that it leads to.
+    (tmp_path / "real" / "0").symlink_to(tmp_path / "real" / "a")
+    names = [path.parent.name for path in data.list_images(tmp_path / "real")]
+    assert names == ["0"] * 10 + ["a"] * 10 + ["b"] * 10
 
 
 def test_a_photo_is_turned_as_its_camera_says(tmp_path):

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -443,18 +444,24 @@ def test_names_are_refused_where_numbers_are_needed(metric):
         metric(codes, NAMED[factors])
 
 
-@pytest.mark.parametrize("metric", ["dci", "explicitness"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        lambda c, f: metrics.dci(c, f).disentanglement,
+        lambda c, f: metrics.explicitness(c, f, protocol="disentanglement-lib"),
+    ],
+)
 def test_standardised_codes_may_be_of_any_size(metric):
     codes, factors = sampled(0, 300)
-    how = {"protocol": "disentanglement-lib"} if metric == "explicitness" else {}
-    found = getattr(metrics, metric)(codes, factors, **how)
+    found = metric(codes, factors)
     for scale in (1e-14, 1e-200, 1e20):
-        again = getattr(metrics, metric)(codes * scale, factors, **how)
-        np.testing.assert_allclose(
-            again[0] if how == {} else again,
-            found[0] if how == {} else found,
-            rtol=1e-6,
-        )
+        assert metric(codes * scale, factors) == pytest.approx(found, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [object, "float16", jnp.bfloat16, int, bool])
+def test_mig_takes_codes_of_any_kind_of_number(dtype):
+    factors = grid(2, 2)
+    assert metrics.mig(factors.astype(dtype), factors) == pytest.approx(1)
 
 
 def test_sap_reads_its_discrete_factors_once():

@@ -1,5 +1,6 @@
 """Images that users bring: NumPy archives and folders."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     paths = sorted(
         path
-        for path in _files(folder)
+        for path in _files(folder, ())
         if path.suffix.lower() in _SUFFIXES
         and not any(p.startswith(_NO_CLASS) for p in path.relative_to(folder).parts)
     )
@@ -226,14 +227,15 @@ def _classes(folder):
     return sorted(name for name in folders if not name.startswith(_NO_CLASS))
 
 
-def _files(folder):
-    """All files below a folder; links to other folders are followed, each once."""
-    seen = set()
-    for here, folders, names in os.walk(folder, followlinks=True):
-        seen.add(os.path.realpath(here))
-        new = {os.path.realpath(os.path.join(here, name)): name for name in folders}
-        folders[:] = sorted(name for real, name in new.items() if real not in seen)
-        yield from (Path(here, name) for name in names)
+def _files(folder, above):
+    """All files below a folder, through links too, but for those that lead back."""
+    chain = (*above, folder.resolve())
+    with contextlib.suppress(PermissionError):  # As of a disk's lost+found.
+        for path in folder.iterdir():
+            if not path.is_dir():
+                yield path
+            elif path.resolve() not in chain:
+                yield from _files(path, chain)
 
 
 def _read_folder(folder, classes):

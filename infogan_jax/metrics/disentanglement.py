@@ -96,13 +96,12 @@ def sap(
     inputs.check_protocol(protocol)
     codes, numbered = inputs.check(codes, factors, rows=6)
     n_factors = numbered.shape[1]
-    indices = tuple(discrete) if isinstance(discrete, Iterable) else (discrete,)
-    is_index = [rules.is_whole(k, 0) and not isinstance(k, bool) for k in indices]
-    if (
-        indices == (discrete,)
-        or not all(is_index)
-        or max(indices, default=0) >= n_factors
-    ):
+
+    def is_factor(k):
+        return rules.is_whole(k, 0) and not isinstance(k, bool) and k < n_factors
+
+    indices = tuple(discrete) if isinstance(discrete, Iterable) else (None,)
+    if not all(map(is_factor, indices)):
         raise ValueError(
             f"discrete must be indices of the {n_factors} factors, such as (0,), not "
             f"{discrete}."

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterable
 from typing import Any
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -130,8 +130,8 @@ def bin_codes(codes: ArrayLike, bins: int) -> np.ndarray:
     """
     rules.check_whole("bins", bins, 2)
     codes = np.asarray(codes)
-    is_float = codes.dtype.kind not in "biu"
-    rounding = ml_dtypes.finfo(codes.dtype).eps if is_float else 0.0
+    is_float = jnp.issubdtype(codes.dtype, jnp.floating)  # bfloat16 is one here.
+    rounding = jnp.finfo(codes.dtype).eps if is_float else 0.0
     codes = codes.astype(np.float64)
     low, range_ = codes.min(0), np.ptp(codes, 0)
     range_ = np.where(range_ > 0, range_, 1.0)
