@@ -401,6 +401,36 @@ def test_a_class_has_one_number_in_both_splits(tmp_path):
     assert loaded.test["label"].tolist() == [0, 2]
 
 
+@pytest.mark.parametrize(
+    ("names", "labels", "told"),
+    [
+        ("3 4 7", [3, 4, 7], ""),
+        ("03 4 10", [3, 4, 10], ""),
+        ("1 01 2", [1, 0, 2], "; labels: 0 01, 1 1, 2 2"),
+        ("2 100", [1, 0], "; labels: 0 100, 1 2"),
+        ("dog cat 3", [2, 1, 0], "; labels: 0 3, 1 cat, 2 dog"),
+    ],
+)
+def test_folders_that_are_numbers_are_their_labels(tmp_path, names, labels, told):
+    write_pictures(tmp_path, [f"{name}/1.png" for name in names.split()])
+    loaded = data.load(f"folder:{tmp_path}")
+    images, found = (
+        np.concatenate([split[name] for split in (loaded.train, loaded.test)])
+        for name in ("image", "label")
+    )
+    # Picture i has 10 i as its gray.
+    assert dict(zip(images[:, 0, 0, 0] // 10, found, strict=True)) == dict(
+        enumerate(labels)
+    )
+    assert loaded.note == f"{len(labels)} images of {tmp_path}{told}"
+
+
+def test_of_many_classes_the_first_are_told(tmp_path):
+    write_pictures(tmp_path, [f"class{i:02}/1.png" for i in range(24)], size=(2, 2))
+    note = data.load(f"folder:{tmp_path}").note
+    assert note.endswith(", 19 class19, ... 23 class23")
+
+
 def test_bytes_of_zero_and_one_are_black_and_white():
     image = np.eye(4, dtype=np.uint8)[None]
     assert np.unique(files.make_split(image, None, "here")["image"]).tolist() == [
@@ -450,15 +480,15 @@ def test_opaque_images_lose_their_alpha_and_others_are_refused(tmp_path):
 
 def test_hold_out_keeps_every_image_once():
     split = files.make_split(np.zeros((25, 4, 4), np.uint8), np.arange(25), "here")
-    train, test = files.hold_out(split)
+    train, test = files.hold_out(split, "here")
     assert sorted([*train["label"], *test["label"]]) == list(range(25))
     assert len(test["label"]) == 2
-    assert files.hold_out(split)[1]["label"].tolist() == test["label"].tolist()
+    assert files.hold_out(split, "here")[1]["label"].tolist() == test["label"].tolist()
 
 
 def test_what_is_held_out_has_every_class_of_a_file_in_order():
     split = files.make_split(np.zeros((500, 4, 4), np.uint8), np.arange(500) % 10, "x")
-    assert set(files.hold_out(split)[1]["label"]) == set(range(10))
+    assert set(files.hold_out(split, "here")[1]["label"]) == set(range(10))
 
 
 def test_a_batch_is_a_function_of_its_key(dataset):
@@ -539,6 +569,46 @@ def test_a_damaged_picture_is_named(tmp_path, damage):
 def test_a_source_without_a_path_is_refused():
     with pytest.raises(ValueError, match="folder: names no path; write folder:PATH"):
         data.load("folder:")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MNIST", "mnist"),
+        ("Bundeld", "bundled"),
+        ("NPZ:a.npz", "npz:a.npz"),
+        ("Folder:a", "folder:a"),
+        ("here", "folder:here"),
+        ("digits.npz", "npz:digits.npz"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_put_right(tmp_path, monkeypatch, name, meant):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"Did you mean '{meant}'"):
+        data.load(name)
+
+
+def test_factors_wider_than_they_are_kept_are_refused(tmp_path):
+    classes = np.zeros((4, 6), np.int64)
+    classes[2, 3] = 2**31
+    np.savez(
+        tmp_path / "x.npz", imgs=np.zeros((4, 8, 8), np.uint8), latents_classes=classes
+    )
+    with pytest.raises(ValueError, match="x.npz: a factor is 2147483648"):
+        data.load(f"npz:{tmp_path}/x.npz")
+
+
+def test_images_without_pixels_are_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", image=np.zeros((4, 0, 8), np.uint8))
+    with pytest.raises(ValueError, match="N, H and W at least 1"):
+        data.load(f"npz:{tmp_path}/x.npz")
+
+
+def test_a_single_image_is_refused_by_its_name(tmp_path):
+    write_pictures(tmp_path, ["a.tif"])
+    with pytest.raises(ValueError, match=f"{tmp_path}: 1 image cannot be split"):
+        data.load(f"folder:{tmp_path}")
 
 
 def test_a_transparent_palette_is_refused(tmp_path):

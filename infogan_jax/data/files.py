@@ -8,10 +8,14 @@ import numpy as np
 
 from infogan_jax import paths, types
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
+    *(".tif", ".tiff", ".pgm", ".ppm"),
+)
 _NO_CLASS = (".", "__MACOSX")  # Hidden, or left by macOS's archiver.
 _HELD_OUT = 10
 _MOST_CLASSES = 2**15
+_MOST_NUMBERED = 100
 _READ = "x_train y_train x_test y_test image label imgs latents_classes".split()
 
 
@@ -28,7 +32,7 @@ def read_images(path: str | os.PathLike[str]) -> np.ndarray:
     """
     path = paths.expand(path)
     if path.is_dir():
-        return _read_folder(path, _classes(path))["image"]
+        return _read_folder(path, {})["image"]
     if not path.exists():
         raise FileNotFoundError(
             f"there is no file {path}; give a folder of images, an .npz or an .npy."
@@ -77,11 +81,11 @@ def read_npz(path: Path) -> tuple[types.Split, types.Split]:
         )
         return train, test
     if "image" in arrays:
-        return hold_out(make_split(arrays["image"], arrays.get("label"), path))
+        return hold_out(make_split(arrays["image"], arrays.get("label"), path), path)
     if {"imgs", "latents_classes"} <= arrays.keys():
         classes = arrays["latents_classes"]
         # Popped: the published file's images are 3 GB, which nobody is to keep.
-        return hold_out(_dsprites(arrays.pop("imgs"), classes, path))
+        return hold_out(_dsprites(arrays.pop("imgs"), classes, path), path)
     raise ValueError(
         f"{path} holds {sorted(arrays)}; it needs x_train and x_test (y_train, "
         "y_test), or image (and label), or dSprites' imgs and latents_classes."
@@ -92,8 +96,8 @@ def read_folder(path: Path) -> tuple[types.Split, types.Split]:
     """Training and test split of a folder of images of one size.
 
     Subfolders `train` and `test` are the splits if both are there. Otherwise, and
-    inside each, subfolders are classes, numbered in alphabetical order over both.
-    Hidden files and folders are passed over.
+    inside each, subfolders are classes, labelled as `class_labels` says. Hidden files
+    and folders are passed over, and files of other endings than images have.
 
     Raises:
       FileNotFoundError: no such folder.
@@ -102,12 +106,26 @@ def read_folder(path: Path) -> tuple[types.Split, types.Split]:
     """
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}; folder:PATH needs one.")
-    splits = path / "train", path / "test"
-    if not all(split.is_dir() for split in splits):
-        return hold_out(_read_folder(path, _classes(path)))
-    classes = sorted(set().union(*map(_classes, splits)))
-    train, test = (_read_folder(split, classes) for split in splits)
+    labels, splits = class_labels(path), _splits(path)
+    if not splits:
+        return hold_out(_read_folder(path, labels), path)
+    train, test = (_read_folder(split, labels) for split in splits)
     return train, test
+
+
+def class_labels(path: Path) -> dict[str, int]:
+    """The label of each class of a folder of images, by its subfolder's name.
+
+    A name is its own label if all are whole numbers below 100: of folders 3, 4 and 7,
+    say. Otherwise they are numbered in alphabetical order, over both splits.
+    """
+    names = sorted(set().union(*map(_subfolders, _splits(path) or [path])))
+    if all(name.isascii() and name.isdecimal() for name in names):
+        labels = {name: int(name) for name in names}
+        are_labels = len(set(labels.values())) == len(names)  # Of 1 and 01, neither.
+        if are_labels and max(labels.values(), default=0) < _MOST_NUMBERED:
+            return labels
+    return {name: label for label, name in enumerate(names)}
 
 
 def make_split(
@@ -123,10 +141,10 @@ def make_split(
     images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
         raise ValueError(
             f"{source}: images have shape {images.shape}; [N, H, W] or [N, H, W, C] "
-            "with C 1 or 3 is needed, and N at least 1."
+            "with C 1 or 3 is needed, and N, H and W at least 1."
         )
     if np.issubdtype(images.dtype, np.floating):
         if not (images.min() >= 0 and images.max() <= 1):
@@ -165,7 +183,7 @@ def add_factors(
     """The split with "factors", int32 [N, K].
 
     Raises:
-      ValueError: not one row of integers for each image.
+      ValueError: not one row of integers, of 32 bits, for each image.
     """
     factors = np.asarray(factors)
     if factors.ndim != 2 or len(factors) != len(split["image"]):
@@ -175,10 +193,14 @@ def add_factors(
         )
     if not np.issubdtype(factors.dtype, np.integer):
         raise ValueError(f"{source}: factors are {factors.dtype}; integers are needed.")
-    return split | {"factors": factors.astype(np.int32)}
+    kept = factors.astype(np.int32)
+    if (kept != factors).any():
+        wide = factors[kept != factors][0]
+        raise ValueError(f"{source}: a factor is {wide}; number its values from 0.")
+    return split | {"factors": kept}
 
 
-def hold_out(split: types.Split) -> tuple[types.Split, types.Split]:
+def hold_out(split: types.Split, source: object) -> tuple[types.Split, types.Split]:
     """Training and test split: a tenth is the test's, the same whenever it is asked.
 
     Drawn at random, for a file may be in order of its classes.
@@ -188,7 +210,9 @@ def hold_out(split: types.Split) -> tuple[types.Split, types.Split]:
     """
     n = len(split["label"])
     if n < 2:
-        raise ValueError(f"{n} image cannot be split into training and test.")
+        raise ValueError(
+            f"{source}: {n} image cannot be split into training and test; give more."
+        )
     held = np.zeros(n, bool)
     held[np.random.default_rng(0).permutation(n)[: max(1, n // _HELD_OUT)]] = True
     return (
@@ -222,9 +246,15 @@ def _read_arrays(path):
         raise ValueError(f"{path} cannot be read as .npz or .npy: {reason}") from error
 
 
-def _classes(folder):
+def _splits(folder):
+    """The folders `train` and `test` in a folder, if both are there."""
+    splits = [folder / "train", folder / "test"]
+    return splits if all(split.is_dir() for split in splits) else []
+
+
+def _subfolders(folder):
     folders = (entry.name for entry in folder.iterdir() if entry.is_dir())
-    return sorted(name for name in folders if not name.startswith(_NO_CLASS))
+    return [name for name in folders if not name.startswith(_NO_CLASS)]
 
 
 def _files(folder, above):
@@ -238,7 +268,7 @@ def _files(folder, above):
                 yield from _files(path, chain)
 
 
-def _read_folder(folder, classes):
+def _read_folder(folder, label_of):
     try:
         from PIL import Image, ImageOps
     except ImportError:
@@ -258,8 +288,7 @@ def _read_folder(folder, classes):
                 f"{path} has shape {images[-1].shape}, but {paths[0]} has "
                 f"{images[0].shape}; bring all images to one size and mode first."
             )
-        top = path.relative_to(folder).parts[0]
-        labels.append(classes.index(top) if top in classes else -1)
+        labels.append(label_of.get(path.relative_to(folder).parts[0], -1))
     return make_split(np.stack(images), np.array(labels), folder)
 
 

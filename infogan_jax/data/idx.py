@@ -78,7 +78,10 @@ def parse(data: bytes, source: str) -> np.ndarray:
       ValueError: not IDX, or cut short.
     """
     if len(data) < 4 or data[:3] != b"\0\0\x08":
-        raise ValueError(f"{source} is not an IDX file of bytes.")
+        raise ValueError(
+            f"{source} is not an IDX file of bytes; put the right one there, or remove "
+            "it to have it fetched."
+        )
     header = 4 + 4 * data[3]
     if len(data) < header:
         raise ValueError(f"{source} is cut within its header.")

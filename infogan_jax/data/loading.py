@@ -1,5 +1,6 @@
 """`load(name)`: one entry for every place that images come from."""
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -25,6 +26,7 @@ NAMES = (
 
 _BUNDLED = Path(__file__).with_name("mnist10k.npz")
 _READERS = {"npz": files.read_npz, "folder": files.read_folder}
+_MOST_TOLD = 20  # classes
 # `auto` must not keep a fresh machine waiting: seconds for all of MNIST to arrive.
 _AUTO_SECONDS = 60.0
 
@@ -93,8 +95,12 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     if colon and kind in _READERS:
         if not rest:
             raise ValueError(f"{name} names no path; write {name}PATH.")
-        train, test = _READERS[kind](paths.expand(rest))
-        return Dataset(name, train, test, f"{len(train['label'])} images of {rest}")
+        path = paths.expand(rest)
+        train, test = _READERS[kind](path)
+        note = f"{len(train['label']) + len(test['label'])} images of {rest}"
+        if kind == "folder":
+            note += _describe(files.class_labels(path))
+        return Dataset(name, train, test, note)
     if colon and kind == "tfds":
         train, test = prepared.read(rest, data_dir)
         return Dataset(name, train, test, f"TFDS's prepared {rest}")
@@ -110,8 +116,8 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
             )
     if name in idx.SOURCES:
         return _from_idx(name, data_dir)
-    close = difflib.get_close_matches(name, NAMES, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    close = _close(name)
+    hint = f" Did you mean {close!r}?" if close else ""
     raise ValueError(f"unknown dataset {name!r}.{hint} Known: {', '.join(NAMES)}.")
 
 
@@ -133,3 +139,27 @@ def _from_idx(name, data_dir, seconds=None):
 def _bundled(note):
     train, test = files.read_npz(_BUNDLED)
     return Dataset("bundled", train, test, note)
+
+
+def _describe(label_of):
+    """Which label each class has, where that is not its name."""
+    if all(name.isdecimal() and int(name) == label for name, label in label_of.items()):
+        return ""
+    told = [f"{label} {name}" for name, label in label_of.items()]
+    if len(told) > _MOST_TOLD:
+        told[_MOST_TOLD:] = [f"... {told[-1]}"]
+    return f"; labels: {', '.join(told)}"
+
+
+def _close(name):
+    """The name of a dataset that somebody may have meant, or None."""
+    kind, colon, rest = name.partition(":")
+    if colon and f"{kind.lower()}:" in ("npz:", "folder:", "tfds:"):
+        return f"{kind.lower()}:{rest}"
+    with contextlib.suppress(OSError, ValueError):  # Of what is no path at all.
+        path = paths.expand(name)
+        if path.is_dir():
+            return f"folder:{name}"
+        if path.suffix in (".npz", ".npy"):
+            return f"npz:{name}"
+    return next(iter(difflib.get_close_matches(name.lower(), NAMES, n=1)), None)

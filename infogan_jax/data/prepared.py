@@ -51,7 +51,7 @@ def read(
             splits[split] = _read_split(builder, name, split, sizes[split], where)
     if "test" in splits:
         return splits["train"], splits["test"]
-    return files.hold_out(splits["train"])
+    return files.hold_out(splits["train"], f"{name} in {where}")
 
 
 def _read_split(builder, name, split, size, where):
