@@ -178,6 +178,17 @@ def built(architecture, key):
     return config.networks(), variables
 
 
+def down(x, weights):
+    """Stride 2, with one pixel of zeros around: the window's sum by loops."""
+    x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    side = x.shape[1] // 2 - 1
+    found = np.zeros((len(x), side, side, weights.shape[-1]))
+    for row, column in itertools.product(range(side), repeat=2):
+        window = x[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4]
+        found[:, row, column] = np.einsum("bhwc,hwcf->bf", window, weights)
+    return found
+
+
 def test_the_networks_are_the_papers_written_out(key):
     """With running statistics; each convolution a loop over its windows."""
     sizes = {"width": 2, "dense": 6, "q_hidden": 5, "leak": 0.3, "init_std": None}
@@ -198,16 +209,6 @@ def test_the_networks_are_the_papers_written_out(key):
 
     def kernel(name, layer):
         return variables[name]["params"][layer]["kernel"]
-
-    def down(x, weights):
-        """Stride 2, with one pixel of zeros around: the window's sum by loops."""
-        x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        side = x.shape[1] // 2 - 1
-        found = np.zeros((len(x), side, side, weights.shape[-1]))
-        for row, column in itertools.product(range(side), repeat=2):
-            window = x[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4]
-            found[:, row, column] = np.einsum("bhwc,hwcf->bf", window, weights)
-        return found
 
     def up(x, weights):
         """Each pixel lays a window down at twice its place; the border is cut off.
@@ -248,6 +249,54 @@ def test_the_networks_are_the_papers_written_out(key):
     x = up(x, kernel("g", "UpConv_1")) + variables["g"]["params"]["UpConv_1"]["bias"]
     found = modules["g"].apply(variables["g"], latent, train=False)
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-x)), rtol=1e-4, atol=1e-5)
+
+
+def test_the_spectral_networks_written_out(key):
+    """Of D and Q, each kernel by its largest singular value after one iteration."""
+    sizes = {"d_widths": (2, 3), "d_dense": 6, "q_hidden": 5, "g_widths": (2,)}
+    architecture = networks.Spectral((8, 8, 1), **sizes, leak=0.3, init_std=None)
+    modules, variables = built(architecture, key)
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda x: rng.normal(size=x.shape).astype(np.float32), variables
+    )
+
+    def layer(name, layer):
+        """A layer's kernel, divided, and its bias."""
+        params = variables[name]["params"][layer]
+        stats = variables[name]["batch_stats"]
+        (u,) = (
+            x for y in stats.values() for n, x in y.items() if n == f"{layer}/kernel/u"
+        )
+        matrix = params["kernel"].reshape(-1, params["kernel"].shape[-1])
+        left = u @ matrix.T
+        left /= np.linalg.norm(left)
+        largest = np.linalg.norm(left @ matrix)
+        return params["kernel"] / largest, params["bias"]
+
+    def leaky(x):
+        return np.where(x > 0, x, 0.3 * x)
+
+    images = rng.random((3, 8, 8, 1), np.float32)
+    x = images
+    for name in ("DownConv_0", "DownConv_1"):
+        kernel, bias = layer("trunk", name)
+        x = leaky(down(x, kernel) + bias)
+    kernel, bias = layer("trunk", "Dense_0")
+    features = leaky(x.reshape(3, -1) @ kernel + bias)
+    found = modules["trunk"].apply(variables["trunk"], images, train=False)
+    np.testing.assert_allclose(found, features, rtol=1e-4, atol=1e-5)
+    features = features.astype(np.float32)
+
+    kernel, bias = layer("d", "Dense_0")
+    found = modules["d"].apply(variables["d"], features, train=False)
+    np.testing.assert_allclose(found, (features @ kernel + bias)[:, 0], rtol=1e-4)
+
+    kernel, bias = layer("q", "Dense_0")
+    x = leaky(features @ kernel + bias)
+    kernel, bias = layer("q", "Dense_1")
+    found = modules["q"].apply(variables["q"], features, images, train=False)
+    np.testing.assert_allclose(found, x @ kernel + bias, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,36 @@ def test_same_key_every_step_still_draws_new_latents(tiny, stepped, batch, key):
     assert first["info/0"] != second["info/0"]
 
 
+def test_each_draw_of_a_run_has_a_stream_of_its_own(
+    tiny, state, batch, dataset, key, monkeypatch
+):
+    """As the module's docstring says: streams of the step's key."""
+    seen = []
+
+    def descend(config, update, state, batch, key, axis_name):
+        seen.append((update.name, key))
+        return state, {}
+
+    monkeypatch.setattr(descent, "descend", descend)
+    training.step(tiny, state.replace(step=jnp.int32(7)), batch, key)
+    of_step = jax.random.fold_in(key, 7)
+    assert [name for name, _ in seen] == ["d", "g"]
+    for stream, (_, found) in enumerate(seen, 1):
+        assert found == jax.random.fold_in(of_step, stream)
+    drawn = training.draw(dataset, key, 7, 5)
+    assert_equal(drawn, data.draw(dataset, jax.random.fold_in(of_step, 0), 5))
+
+
+def test_the_gradients_norm_is_that_of_all_its_numbers(tiny, stepped):
+    # Adam's first means are (1 - beta1) times the gradients.
+    for update in tiny.updates:
+        means = jax.tree.leaves(stepped[0].opt[update.name].mu)
+        flat = np.concatenate([np.ravel(mean) for mean in means]).astype(np.float64)
+        norm = np.sqrt((flat**2).sum()) / (1 - update.beta1)
+        found = float(stepped[1][f"{update.name}/gradient"])
+        assert found == pytest.approx(norm, rel=1e-5)
+
+
 def test_jax_sees_no_key_used_twice(tiny, state, batch):
     with jax.debug_key_reuse(True):
         key = jax.random.key(8)
@@ -278,6 +308,28 @@ def test_a_fresh_optimizer_compiles_nothing(caplog):
     assert_equal(found, expected)
     inside = jax.jit(adam.init).lower(odd).as_text()
     assert len(inside) < 5000  # No array of zeros is written into a program.
+
+
+@pytest.mark.parametrize("size", [1e-8, 1e-3])
+def test_adam_is_the_papers_written_out(tiny, size):
+    """Two steps; epsilon, 1e-8, outside of the root, counts as much as 1e-8 does."""
+    update = dataclasses.replace(tiny.updates[0], nets=("d",), lr=0.1)
+    gradients = np.array([[1, -2, 3], [2, 1, -1]]) * size
+    params = {"d": {"kernel": jnp.zeros(3, jnp.float32)}}
+    opt = adam.init(params)
+    expected, mean, square = np.zeros(3), np.zeros(3), np.zeros(3)
+    b1, b2 = update.beta1, update.beta2
+    for i, gradient in enumerate(gradients, 1):
+        grads = {"d": {"kernel": jnp.asarray(gradient, jnp.float32)}}
+        norm = optax.tree.norm(grads)
+        params, opt = adam.step(update, params, grads, norm, opt, jnp.int32(0))
+        mean, square = (
+            b1 * mean + (1 - b1) * gradient,
+            b2 * square + (1 - b2) * gradient**2,
+        )
+        unbiased = np.sqrt(square / (1 - b2**i))
+        expected -= 0.1 * mean / (1 - b1**i) / (unbiased + 1e-8)
+        np.testing.assert_allclose(params["d"]["kernel"], expected, rtol=1e-4)
 
 
 def test_one_bad_gradient_spoils_one_parameter(tiny, state):
