@@ -220,7 +220,7 @@ def draw(made, path):
         axes.get_yaxis().set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.legend(fontsize="x-small")
-    drawn.savefig(path, dpi=120)
+    plotting.save(drawn, path, dpi=120)
 
 
 def parse(argv):

@@ -123,7 +123,7 @@ def draw(out: Path, samples: list[dict]) -> None:
         for end in ends:
             axes.axvline(end, color="gray", linewidth=0.5, linestyle=":")
         axes.set(title=label, ylim=(0, None), xlabel="minutes")
-    drawing.savefig(out / "endurance.png")
+    plotting.save(drawing, out / "endurance.png")
 
 
 def parse(argv):

@@ -69,7 +69,7 @@ def draw(curves, path):
     axes.axhline(entropy, color="gray", linestyle="--", label="H(c)")
     axes.set(xlabel="update", ylabel="L_I of the categorical code [nats]")
     axes.legend()
-    figure.savefig(path)
+    plotting.save(figure, path)
 
 
 def parse(argv):

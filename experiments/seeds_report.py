@@ -180,7 +180,7 @@ def draw(out: Path, accuracies, median, worst) -> None:
     axes.set(xticks=[1], xticklabels=[f"{len(accuracies)} seeds"], ylim=(None, 1))
     axes.set_ylabel("held-out accuracy")
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.08), frameon=False)
-    drawing.savefig(out / "accuracy.png")
+    plotting.save(drawing, out / "accuracy.png")
 
     drawing, panels = plotting.new_figure(9, 4.5, columns=2)
     for axes, report, name in zip(
@@ -196,4 +196,4 @@ def draw(out: Path, accuracies, median, worst) -> None:
         axes.set(xlabel="digit", ylabel="category", xticks=range(counts.shape[1]))
         axes.set_yticks(range(len(order)), order)
         axes.set_title(f"{name}: seed {report['seed']}, {report['accuracy']:.4f}")
-    drawing.savefig(out / "confusions.png")
+    plotting.save(drawing, out / "confusions.png")

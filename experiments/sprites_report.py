@@ -127,7 +127,7 @@ def _draw(out, curves, run, switch):
         axes.set(title=name, xlabel="iteration", ylim=(0, 1))
         axes.locator_params(axis="x", nbins=4)
     panels[0].legend()  # Where it hides least.
-    drawing.savefig(out / "curves.png")
+    plotting.save(drawing, out / "curves.png")
 
     config, state = infogan_jax.restore(run)
     n = len(config.codes.parts)
@@ -140,4 +140,4 @@ def _draw(out, curves, run, switch):
             axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
             axes.axis("off")
         row[0].set_title(f"code {code}", fontsize=7)
-    drawing.savefig(out / "traversals.png")
+    plotting.save(drawing, out / "traversals.png")

@@ -1,8 +1,10 @@
 """Use a trained run: python -m infogan_jax {sample,traverse,infer,evaluate} RUN."""
 
 import argparse
+import contextlib
 import csv
 import importlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from infogan_jax import (
 )
 from infogan_jax import data as data_lib
 from infogan_jax import options as options_lib
+
+_MOST_IMAGES = 100_000  # All are in memory at once.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,6 +50,7 @@ def sample(
     out: Path,
 ) -> None:
     """A grid of n images; or their arrays, if `out` ends in .npz."""
+    _check_memory(n)
     config, state = infogan_jax.restore(run, nets=("g",))
     if len(dict(values)) < len(values):
         raise ValueError("--set names a code twice; give each a single value.")
@@ -60,7 +65,7 @@ def sample(
         chosen[code] = category
     drawn = inference.sample(config, state, jax.random.key(seed), n, c=chosen)
     if out.suffix == ".npz":
-        _write(out, lambda: np.savez_compressed(out, **drawn._asdict()))
+        _save_arrays(out, **drawn._asdict())
         return
     columns = int(np.ceil(np.sqrt(n)))
     images = np.asarray(drawn.images)
@@ -71,6 +76,7 @@ def sample(
 
 def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: Path) -> None:
     """A grid in which one code moves along each row."""
+    _check_memory(max(rows, 1) * steps)
     config, state = infogan_jax.restore(run, nets=("g",))
     key = jax.random.key(seed)
     images = inference.traverse(config, state, key, code, rows=rows, steps=steps)
@@ -95,19 +101,15 @@ def infer(run: str, images: str, out: Path) -> None:
         files = data_lib.list_images(folder)
         names = [path.relative_to(folder).as_posix() for path in files]
     if out.suffix == ".npz":
-        _write(out, lambda: np.savez_compressed(out, image=names, codes=means))
+        _save_arrays(out, image=names, codes=means)
         return
-
-    def write_table():
-        # A file's name may be any bytes.
-        encoding = {"encoding": "utf-8", "errors": "surrogateescape"}
-        with open(out, "w", newline="", **encoding) as file:
-            table = csv.writer(file)
-            table.writerow(["image", *_columns(config.codes)])
-            for name, row in zip(names, means, strict=True):
-                table.writerow([name, *(f"{mean:.5f}" for mean in row)])
-
-    _write(out, write_table)
+    file = io.StringIO(newline="")
+    table = csv.writer(file)
+    table.writerow(["image", *_columns(config.codes)])
+    for name, row in zip(names, means, strict=True):
+        table.writerow([name, *(f"{mean:.5f}" for mean in row)])
+    # A file's name may be any bytes.
+    _write(out, file.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def evaluate(run: str, data: str | None, data_dir: str | None, seed: int) -> None:
@@ -143,6 +145,7 @@ def _parser():
             dest="modules",
             action="append",
             default=[],
+            type=_module,
             metavar="MODULE",
             help="one that registers what the run's configuration names",
         )
@@ -171,9 +174,9 @@ def _parser():
     p.add_argument("images", metavar="IMAGES", help="folder of images, .npz or .npy")
     p.add_argument(
         "--out",
-        type=options_lib.path,
+        type=_table,
         default="codes.csv",
-        help="file (default: codes.csv)",
+        help="file, .csv or .npz (default: codes.csv)",
     )
     p = command(evaluate)
     p.add_argument("--data", metavar="NAME", help="dataset (default: the run's)")
@@ -193,6 +196,20 @@ def _common(parser, out):
     )
 
 
+def _module(text):
+    if not all(name.isidentifier() for name in text.split(".")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no module's name, such as my_package.my_terms"
+        )
+    return text
+
+
+def _table(text):
+    if Path(text).suffix not in (".csv", ".npz", ""):  # Without, as /dev/stdout.
+        raise argparse.ArgumentTypeError(f"{text!r} must end in .csv or .npz")
+    return options_lib.path(text)
+
+
 def _assignment(text):
     code, _, value = text.partition("=")
     try:
@@ -203,12 +220,23 @@ def _assignment(text):
         ) from None
 
 
+def _check_memory(n):
+    """Raises for images that would not fit: JAX would end the process by a signal."""
+    if n > _MOST_IMAGES:
+        raise ValueError(f"{n} images at once; ask for at most {_MOST_IMAGES}.")
+
+
 def _category_of(run, digit):
     """Which code and which of its values a run's report has for a digit."""
     path = _file(run, "evaluation.json")
     report = json_files.read(path)
     try:
         labels = list(report.get("label_of", []))
+        if not labels:
+            raise ValueError(
+                f"{run} knows no digits, for its images had no labels; fix a category "
+                "by --set, such as --set 0=3."
+            )
         if digit not in labels:
             raise ValueError(
                 f"no category of {run} is digit {digit}; its categories are {labels}."
@@ -244,12 +272,25 @@ def _columns(codes):
 
 def _save_grid(images, title, out, columns=()):
     figure = plotting.grid(images, columns=columns, title=title)
-    _write(out, lambda: figure.savefig(out))
+    with _telling_of(out):
+        plotting.save(figure, out)
 
 
-def _write(out, action):
+def _save_arrays(out, **arrays):
+    archive = io.BytesIO()
+    np.savez_compressed(archive, **arrays)
+    _write(out, archive.getvalue())
+
+
+def _write(out, content):
+    with _telling_of(out):
+        paths.write(out, content)
+
+
+@contextlib.contextmanager
+def _telling_of(out):
     try:
-        action()
+        yield
     except OSError as error:
         raise OSError(f"cannot write {out}: {error.strerror}.") from error
     print(f"wrote {out}")

@@ -2,12 +2,13 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from infogan_jax import paths
 
 
 def read(path: Path) -> dict:
@@ -72,17 +73,12 @@ def write(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """All or nothing: a kill half-way leaves the file that was there, and a NAME.new.
+    """All or nothing, as `paths.write`.
 
     Raises:
       OSError: it cannot be written.
     """
-    new = path.with_name(path.name + ".new")
-    with new.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    paths.write(path, text.encode())
 
 
 def _parsed(path, parse):

@@ -1,5 +1,6 @@
-"""Files and directories, checked where users name them."""
+"""Files and directories, checked where users name them; files written whole."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -35,6 +36,32 @@ def expand(text: str | os.PathLike[str]) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{text}: {error} Write the whole path.") from error
+
+
+def write(path: str | os.PathLike[str], content: bytes) -> None:
+    """All or nothing: a kill or a full disk leaves the file that was there.
+
+    A kill half-way leaves a NAME.new besides. What is no file, such as /dev/stdout, is
+    written to as it stands.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    path = Path(os.path.realpath(path))  # A link stays one.
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    new = path.with_name(path.name + ".new")
+    try:
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
 
 
 def to_path(directory: str | os.PathLike[str]) -> Path:

@@ -1,14 +1,17 @@
-"""Pictures as matplotlib Figures, drawn without a display; the caller saves them."""
+"""Pictures as matplotlib Figures, drawn without a display, and saved whole."""
 
 import functools
+import io
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
 
 from infogan_jax import config as config_lib
-from infogan_jax import console, inference, latents, training, types
+from infogan_jax import console, inference, latents, paths, training, types
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -242,6 +245,26 @@ def new_figure(
         ) from None
     figure = mpl.Figure(figsize=(width, height), dpi=110, layout="constrained")
     return figure, figure.subplots(rows, columns)
+
+
+def save(figure: "Figure", path: str | os.PathLike[str], **options: Any) -> None:
+    """Writes a picture as its path ends, whole or not at all.
+
+    Args:
+      figure: the Figure.
+      path: such as samples.png.
+      **options: of `Figure.savefig`.
+
+    Raises:
+      OSError: it cannot be written.
+      ValueError: matplotlib cannot draw such a picture.
+    """
+    drawn = io.BytesIO()  # Of what is drawn to a full disk, JPEG's end goes missing.
+    try:
+        figure.savefig(drawn, format=Path(path).suffix[1:], **options)
+    except RuntimeError as error:  # As .pgf, where there is no LaTeX.
+        raise ValueError(f"{path} cannot be drawn: {error}") from error
+    paths.write(path, drawn.getvalue())
 
 
 def _leave_outliers_out(panel):

@@ -108,7 +108,9 @@ def local_devices(options: Options) -> list[jax.Device]:
     available = jax.local_devices()
     n = options.devices or parallel.largest_fit(options.batch_size, len(available))
     if n > len(available):
-        raise Stop(f"--devices {n}, but there are only {len(available)} here.")
+        raise Stop(
+            f"--devices {n}, but there are only {len(available)} here; ask for no more."
+        )
     _check_split(options, n)
     return available[:n]
 
@@ -134,7 +136,7 @@ def write_figures(run: loop.Run, state: training.TrainState, report: dict) -> No
     lines = json_files.rows(run.directory / "metrics.jsonl")
     figures["curves.png"] = plotting.curves(run.config, lines)
     for name, figure in figures.items():
-        figure.savefig(run.directory / name)
+        plotting.save(figure, run.directory / name)
 
 
 def keep_compiled_programs() -> None:

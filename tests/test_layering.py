@@ -19,7 +19,7 @@ RANKS = {
     "initialisers": 0,
     "registry": 0,
     "console": 0,
-    "json_files": 0,
+    "json_files": 1,
     "metrics": 1,
     "products": 0,
     "winograd": 0,

@@ -1,6 +1,7 @@
 """Runs from the command line: what they leave, how they resume, how they refuse."""
 
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -290,6 +291,7 @@ def test_sample_as_arrays_fixes_what_was_asked(finished, tmp_path):
         (["--out", "threes"], "'threes' names no picture; give it an ending"),
         (["--out", "."], "'.' names no picture"),
         (["--out", "~nobody-of-this-name/x.png"], "Write the whole path"),
+        (["--import", "my/terms.py"], "'my/terms.py' is no module's name, such as"),
         (["--seed", "-1"], "must lie in 0 .. 2**32 - 1, not -1"),
         (["--seed", str(2**32)], "must lie in 0 .. 2**32 - 1"),
     ],
@@ -325,6 +327,15 @@ def test_a_damaged_report_is_named_by_sample(finished, tmp_path, change, what, c
     (out / "evaluation.json").write_text(json.dumps(report))
     assert cli.main(["sample", str(out), "--digit", digit]) == 2
     assert f"evaluation.json is damaged: {what}." in capsys.readouterr().err
+
+
+def test_a_run_without_labels_knows_no_digits(finished, tmp_path, capsys):
+    out = copy_run(finished, tmp_path)
+    report = json.loads((out / "evaluation.json").read_text())
+    del report["label_of"]
+    (out / "evaluation.json").write_text(json.dumps(report))
+    status = cli.main(["sample", str(out), "--digit", "1"])
+    refused(capsys, status, f"{out} knows no digits", "had no labels", "--set 0=3")
 
 
 @pytest.mark.parametrize(
@@ -390,6 +401,42 @@ def test_a_table_of_codes_has_files_of_any_name(finished, tmp_path):
     run = [sys.executable, "-m", "infogan_jax", "infer", finished[0], folder]
     subprocess.run([*run, "--out", table], check=True, env=os.environ | {"LC_ALL": "C"})
     assert table.read_bytes().splitlines()[1].startswith(b"\xff\xe9.png,")
+
+
+def test_a_table_ends_as_one(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["infer", "a run", "a folder", "--out", "codes.json"])
+    assert "'codes.json' must end in .csv or .npz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.npz"])
+def test_a_full_disk_leaves_the_file_that_was_there(
+    finished, tmp_path, name, monkeypatch, capsys
+):
+    """And a link that leads to it."""
+
+    def full(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / name).write_text("mine")
+    (tmp_path / "link").symlink_to(name)
+    link = (tmp_path / "link").rename(tmp_path / f"link-{name}")
+    monkeypatch.setattr(os, "fsync", full)
+    arguments = ["sample", str(finished[0]), "--out", str(link)]
+    refused(capsys, cli.main(arguments), f"cannot write {link}: No space left")
+    assert (tmp_path / name).read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {name, link.name}
+    monkeypatch.undo()
+    assert cli.main(arguments) == 0
+    assert link.is_symlink() and (tmp_path / name).stat().st_size > 1000
+
+
+def test_a_device_is_written_to_as_it_stands(finished, images, capsys):
+    if not pathlib.Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    arguments = ["infer", str(finished[0]), str(images), "--out", "/dev/full"]
+    refused(capsys, cli.main(arguments), "cannot write /dev/full: No space left")
+    assert not pathlib.Path("/dev/full").is_file()
 
 
 def test_what_is_read_is_not_written_over(finished, tmp_path, capsys):
