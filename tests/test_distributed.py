@@ -76,8 +76,8 @@ def runs(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     np.savez(folder / "images.npz", image=dataset["image"], label=dataset["label"])
     one, both = folder / "one", folder / "both"
-    options = ["--data", f"npz:{folder}/images.npz", "--save-every", "2", "--seed", "7"]
-    options += ["--out", str(one)]
+    options = ["--data", f"npz:{folder}/images.npz", "--save-every", "10"]
+    options += ["--seed", "7", "--out", str(one)]
     assert tiny_experiment.main([*options, "--steps", str(FIRST)]) == 0
     squares = [opt.nu for opt in infogan_jax.restore(one)[1].opt.values()]
     assert min(float(nu.min()) for nu in jax.tree.leaves(squares)) > 1e-8**2  # epsilon
