@@ -11,6 +11,7 @@ import functools
 import itertools
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -151,7 +152,9 @@ def steps(directory: str | os.PathLike[str]) -> list[int]:
     if not folder.is_dir():
         return []
     known = sorted(ocp.utils.checkpoint_steps(folder))
-    return [step for step in known if (folder / str(step)).is_dir()]  # Of "020" none.
+    known = [step for step in known if (folder / str(step)).is_dir()]  # Of "020" none.
+    # Nor runs that are named by numbers.
+    return [step for step in known if not (folder / str(step) / _FOLDER).is_dir()]
 
 
 def set_aside(directory: str | os.PathLike[str], step: int) -> Path:
@@ -166,9 +169,10 @@ def set_aside(directory: str | os.PathLike[str], step: int) -> Path:
         raise FileNotFoundError(f"{folder} holds no step {step}, only {steps(folder)}.")
     aside.mkdir(exist_ok=True)
     places = (aside / f"{step}-{number}" for number in itertools.count())
-    return (folder / str(step)).rename(
-        next(place for place in places if not place.exists())
-    )
+    place = next(place for place in places if not place.exists())
+    # Checkpoints may be a link to another file system, out of which nothing is renamed.
+    shutil.move(folder / str(step), place)
+    return place
 
 
 def restore(

@@ -122,6 +122,11 @@ def check_data(
         )
 
 
+def kind_of_keys() -> str:
+    """JAX's default keys: of the same seed, another kind draws other numbers."""
+    return str(jax.random.key_impl(jax.random.key(0)))
+
+
 class Log:
     """The lines of a run; metrics are read a dispatch late: the device stays busy.
 
@@ -292,6 +297,7 @@ def _environment(options, dataset):
             "test": len(dataset.test["label"]),
         },
         "seed": options.seed,
+        "keys": kind_of_keys(),
         "steps": options.steps,  # A run that goes on for more keeps its schedules.
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
     }

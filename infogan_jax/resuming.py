@@ -26,10 +26,17 @@ def saved_config(directory: Path, dataset: data.Dataset) -> config_lib.Config:
     """The Config of the run that is resumed.
 
     Raises:
-      Stop: the run began with other data, or its files are damaged.
+      Stop: the run began with other data or another kind of keys, or its files are
+        damaged.
     """
     environment = read(directory / "environment.json", json.loads)
     records.check_data(directory, environment, dataset)
+    kind = records.kind_of_keys()
+    if (before := environment.get("keys", kind)) != kind:
+        raise Stop(
+            f"{directory} began with keys of {before!r}, not {kind!r}; set "
+            f"JAX_DEFAULT_PRNG_IMPL={before} to go on with it."
+        )
     return read(directory / "config.json", config_lib.Config.from_json)
 
 

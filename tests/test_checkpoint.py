@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import gc
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -400,6 +401,13 @@ def test_networks_without_statistics_are_saved_too(d_widths, key, tmp_path):
     assert_equal(infogan_jax.restore(tmp_path)[1], state)
 
 
+def test_runs_that_are_named_by_numbers_are_no_steps(tiny, state, tmp_path):
+    checkpoint.save(tmp_path / "7", tiny, state)
+    assert checkpoint.steps(tmp_path) == []
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint; give a run's"):
+        infogan_jax.restore(tmp_path)
+
+
 def test_a_step_may_be_set_aside_again(tiny, state, tmp_path):
     for number in range(2):
         checkpoint.save(tmp_path, tiny, state)
@@ -408,6 +416,21 @@ def test_a_step_may_be_set_aside_again(tiny, state, tmp_path):
     for number in (0, 2):  # The second one stays where it is.
         checkpoint.save(tmp_path, tiny, state)
         assert checkpoint.set_aside(tmp_path, 0).name == f"0-{number}"
+
+
+def test_a_step_is_set_aside_from_another_file_system(
+    tiny, state, tmp_path, monkeypatch
+):
+    def rename(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    checkpoint.save(tmp_path, tiny, state)
+    step = tmp_path / "checkpoints" / "0"
+    files = {p.relative_to(step) for p in step.rglob("*")}
+    monkeypatch.setattr(os, "rename", rename)
+    aside = checkpoint.set_aside(tmp_path, 0)
+    assert {p.relative_to(aside) for p in aside.rglob("*")} == files
+    assert checkpoint.steps(tmp_path) == []
 
 
 def test_the_next_save_clears_what_a_kill_has_left(tiny, state, stepped, tmp_path):

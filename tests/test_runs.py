@@ -135,6 +135,18 @@ def test_a_resumed_run_refuses_other_data(finished, tmp_path, capsys, dataset):
     refused(capsys, status, "not the data that this run began with")
 
 
+def test_a_resumed_run_refuses_another_kind_of_keys(finished, tmp_path, capsys):
+    out = copy_run(finished, tmp_path)
+    with jax.default_prng_impl("rbg"):
+        status = tiny_experiment.main(["--out", str(out), "--resume"])
+    refused(
+        capsys,
+        status,
+        "began with keys of 'threefry2x32', not 'rbg'",
+        "set JAX_DEFAULT_PRNG_IMPL=threefry2x32",
+    )
+
+
 def test_a_run_goes_on_with_data_that_have_moved(finished, images, tmp_path, capsys):
     out, moved = copy_run(finished, tmp_path), tmp_path / "moved.npz"
     options = json.loads((out / "run.json").read_text())
