@@ -120,7 +120,12 @@ def evaluate(run: str, data: str | None, data_dir: str | None, seed: int) -> Non
         options = options_lib.read(_file(run, "run.json"))
         data, data_dir = options.data, data_dir or options.data_dir
         environment = json_files.read(_file(run, "environment.json"))
-    loaded = data_lib.load(data, data_dir)
+    try:
+        loaded = data_lib.load(data, data_dir)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error} By --data you can say where {run}'s images are."
+        ) from error
     if environment is not None:
         fix = "give --data to evaluate it on other images"
         records.check_data(run, environment, loaded, fix)

@@ -384,6 +384,17 @@ def test_evaluate_refuses_data_that_have_changed(images, finished, tmp_path, cap
     assert cli.main(["evaluate", str(out), "--data", f"npz:{changed}"]) == 0
 
 
+def test_evaluate_says_where_it_looked_for_a_runs_images(
+    finished, tmp_path, monkeypatch, capsys
+):
+    out = copy_run(finished, tmp_path)
+    options = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(options | {"data": "npz:digits.npz"}))
+    monkeypatch.chdir(tmp_path)
+    status = cli.main(["evaluate", str(out)])
+    refused(capsys, status, f"no file digits.npz in {tmp_path};", "By --data you can")
+
+
 def test_traverse_infer_and_evaluate_work_on_a_run(finished, images, tmp_path, capsys):
     out = str(finished[0])
     picture, table = tmp_path / "t.png", tmp_path / "codes.csv"

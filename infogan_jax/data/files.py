@@ -35,7 +35,8 @@ def read_images(path: str | os.PathLike[str]) -> np.ndarray:
         return _read_folder(path, {})["image"]
     if not path.exists():
         raise FileNotFoundError(
-            f"there is no file {path}; give a folder of images, an .npz or an .npy."
+            f"there is no file {_seen_from_here(path)}; give a folder of images, an "
+            ".npz or an .npy."
         )
     arrays = _read_arrays(path)
     if "image" not in arrays:
@@ -105,7 +106,9 @@ def read_folder(path: Path) -> tuple[types.Split, types.Split]:
       ImportError: Pillow is missing.
     """
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path}; folder:PATH needs one.")
+        raise FileNotFoundError(
+            f"there is no folder {_seen_from_here(path)}; folder:PATH needs one."
+        )
     labels, splits = class_labels(path), _splits(path)
     if not splits:
         return hold_out(_read_folder(path, labels), path)
@@ -233,7 +236,9 @@ def _dsprites(images, classes, path):
 def _read_arrays(path):
     """Arrays by name; those that nobody reads, which may be pickled, are None."""
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; give an .npz or .npy.")
+        raise FileNotFoundError(
+            f"there is no file {_seen_from_here(path)}; give an .npz or .npy."
+        )
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
@@ -244,6 +249,11 @@ def _read_arrays(path):
         # NumPy takes whatever it does not know for a pickle, and advises to load it.
         reason = "it is neither, or holds objects" if "pickle" in str(error) else error
         raise ValueError(f"{path} cannot be read as .npz or .npy: {reason}") from error
+
+
+def _seen_from_here(path):
+    """A path, and from where it was looked for: a run may have begun elsewhere."""
+    return path if path.is_absolute() else f"{path} in {Path.cwd()}"
 
 
 def _splits(folder):
