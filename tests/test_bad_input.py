@@ -838,7 +838,7 @@ WISHES = [
     (["sample", "W/file"], ["no checkpoint"]),
     (["sample", "W/saved", "--digit", "7"], ["evaluation.json"]),
     (["sample", "W/saved", "--n", "0"], ["n must be whole, at least 1"]),
-    (["sample", "W/saved", "--n", str(2**31)], [f"{2**31} images at once", "100000"]),
+    (["sample", "W/saved", "--n", str(2**31)], [f"{2**31} images at once", "20000"]),
     (["sample", "W/saved", "--set", "9=0"], ["no code 9"]),
     (["sample", "W/saved", "--set", "1=0", "--set", "1=1"], ["names a code twice"]),
     (["traverse", "W/saved", "--code", "5"], ["no code 5"]),
