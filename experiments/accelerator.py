@@ -135,7 +135,7 @@ def main(argv=None) -> int:
     options = parse(argv)
     try:
         if options.data:  # Before all that is measured.
-            mnist_seeds.check_labels(data.load(options.data, options.data_dir))
+            seeds.check_labels(data.load(options.data, options.data_dir))
     except (ValueError, OSError, ImportError, console.Stop) as error:
         return console.tell(error)
 

@@ -5,7 +5,7 @@ import contextlib
 import pathlib
 from collections.abc import Iterator
 
-from infogan_jax import console, json_files
+from infogan_jax import checkpoint, console, data, evaluation, json_files
 from infogan_jax import options as options_lib
 
 
@@ -53,12 +53,26 @@ def run_of(out: pathlib.Path, seed: int) -> pathlib.Path:
     return out / f"seed-{seed}"
 
 
+def has_begun(run: pathlib.Path) -> bool:
+    """Whether a run was saved, or is finished."""
+    return bool(checkpoint.steps(run)) or (run / "evaluation.json").exists()
+
+
 def is_run_of(run: pathlib.Path, seed: int) -> bool:
     """Whether a run is its seed's own; says so of a copy, which would count twice."""
     is_own = run == run_of(run.parent, seed)
     if not is_own:
         print(f"{run} is left out: it holds a run of seed {seed}", flush=True)
     return is_own
+
+
+def check_labels(dataset: data.Dataset) -> None:
+    """Raises Stop where the report could not tell how well a seed did."""
+    if not all(map(evaluation.has_labels, (dataset.train, dataset.test))):
+        raise console.Stop(
+            f"{dataset.name} has no labels, by which seeds are compared; train each by "
+            "the experiment itself."
+        )
 
 
 @contextlib.contextmanager

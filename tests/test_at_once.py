@@ -7,6 +7,7 @@ import signal
 import mnist_seeds
 import numpy as np
 import pytest
+import seeds_at_once
 import tiny_experiment
 from helpers import read_lines
 
@@ -29,7 +30,7 @@ def images(tmp_path):
 def undrawn(request, monkeypatch):
     """Figures, much of these tests' time, are drawn where they are looked at alone."""
     if request.function is not test_seeds_at_once_leave_the_runs_of_each:
-        monkeypatch.setattr(mnist_seeds.runs, "write_figures", lambda *_: None)
+        monkeypatch.setattr(seeds_at_once.runs, "write_figures", lambda *_: None)
 
 
 @pytest.mark.parametrize(("devices", "said"), [("1", "1 of 8"), ("4", "2 of 8")])
@@ -38,7 +39,7 @@ def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path, devices, said, c
     alone, out = tmp_path / "alone", tmp_path / "together"
     assert tiny_experiment.main([*options, "--seed", "4", "--out", str(alone)]) == 0
     capsys.readouterr()
-    mnist_seeds.train_at_once(tiny_experiment, out, [1, 4], options)
+    seeds_at_once.train(tiny_experiment, out, [1, 4], options)
     assert f"devices: {said} (cpu), seeds on each" in capsys.readouterr().out
     run = out / "seed-4"
     for name in ("config.json", "run.json"):
@@ -59,7 +60,7 @@ def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path, devices, said, c
 
 def test_what_has_begun_is_left_and_what_was_killed_begins_anew(images, tmp_path):
     options = ["--data", images]
-    mnist_seeds.train_at_once(tiny_experiment, tmp_path, [0, 1], options)
+    seeds_at_once.train(tiny_experiment, tmp_path, [0, 1], options)
     finished = (tmp_path / "seed-0" / "metrics.jsonl").read_text()
     # As a kill before the end leaves it: a header and a part of the logs.
     killed = tmp_path / "seed-1"
@@ -71,7 +72,7 @@ def test_what_has_begun_is_left_and_what_was_killed_begins_anew(images, tmp_path
         figure.unlink()
     # As a committed result: finished, and without its checkpoints.
     shutil.rmtree(tmp_path / "seed-0" / "checkpoints")
-    mnist_seeds.train_at_once(tiny_experiment, tmp_path, [0, 1], options)
+    seeds_at_once.train(tiny_experiment, tmp_path, [0, 1], options)
     assert (tmp_path / "seed-0" / "metrics.jsonl").read_text() == finished
     assert not (tmp_path / "seed-0" / "checkpoints").exists()
     again = (killed / "metrics.jsonl").read_text()
@@ -83,8 +84,8 @@ def test_what_has_begun_is_left_and_what_was_killed_begins_anew(images, tmp_path
 
 def test_killed_seeds_go_on_from_their_last_save(images, tmp_path, monkeypatch):
     options = ["--data", images, "--steps", "6"]
-    mnist_seeds.train_at_once(tiny_experiment, tmp_path / "whole", [0, 1], options)
-    train_steps, calls = mnist_seeds.population.train_steps, []
+    seeds_at_once.train(tiny_experiment, tmp_path / "whole", [0, 1], options)
+    train_steps, calls = seeds_at_once.population.train_steps, []
 
     def killed(*arguments, **named):
         calls.append(named["steps"])
@@ -94,11 +95,11 @@ def test_killed_seeds_go_on_from_their_last_save(images, tmp_path, monkeypatch):
 
     out = tmp_path / "killed"
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(mnist_seeds, "SAVE_EVERY_S", 0)
-        patched.setattr(mnist_seeds.population, "train_steps", killed)
-        mnist_seeds.train_at_once(tiny_experiment, out, [0, 1], options)
+        patched.setattr(seeds_at_once, "SAVE_EVERY_S", 0)
+        patched.setattr(seeds_at_once.population, "train_steps", killed)
+        seeds_at_once.train(tiny_experiment, out, [0, 1], options)
     assert checkpoint.steps(out / "seed-1") == [2, 4]
-    mnist_seeds.train_at_once(tiny_experiment, out, [0, 1], options)  # None is new.
+    seeds_at_once.train(tiny_experiment, out, [0, 1], options)  # None is new.
     for seed in (0, 1):
         assert mnist_seeds.train(tiny_experiment, out, seed, options) == 0
         whole, run = (tmp_path / name / f"seed-{seed}" for name in ("whole", "killed"))
@@ -110,7 +111,7 @@ def test_killed_seeds_go_on_from_their_last_save(images, tmp_path, monkeypatch):
 
 
 def test_a_seed_that_fails_leaves_the_others(images, tmp_path, monkeypatch, capsys):
-    train_steps = mnist_seeds.population.train_steps
+    train_steps = seeds_at_once.population.train_steps
 
     def poisoned(config, states, *arguments, **options):
         states, metrics = train_steps(config, states, *arguments, **options)
@@ -119,7 +120,7 @@ def test_a_seed_that_fails_leaves_the_others(images, tmp_path, monkeypatch, caps
         params["Dense_0"]["kernel"] = kernel
         return states, metrics
 
-    monkeypatch.setattr(mnist_seeds.population, "train_steps", poisoned)
+    monkeypatch.setattr(seeds_at_once.population, "train_steps", poisoned)
     monkeypatch.setattr(mnist_seeds, "mnist", tiny_experiment)
     options = ["--data", images, "--bfloat16", "--out", str(tmp_path)]
     assert mnist_seeds.main(["--at-once", "--seeds", "4,7,2", *options]) == 1
@@ -145,7 +146,7 @@ def test_a_seed_that_fails_alone_leaves_the_others(images, tmp_path, monkeypatch
 
 @pytest.mark.parametrize(
     ("place", "name", "saved"),
-    [(mnist_seeds.population, "train_steps", 2), (mnist_seeds.loop, "settle", 4)],
+    [(seeds_at_once.population, "train_steps", 2), (seeds_at_once.loop, "settle", 4)],
 )
 def test_a_signal_saves_all_seeds(
     images, tmp_path, monkeypatch, capsys, place, name, saved
@@ -177,9 +178,9 @@ def test_what_fails_after_the_training_costs_no_seed_its_state(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mnist_seeds.runs, "write_figures", full)
+    monkeypatch.setattr(seeds_at_once.runs, "write_figures", full)
     with pytest.raises(OSError, match="No space left"):
-        mnist_seeds.train_at_once(tiny_experiment, tmp_path, [0, 1], ["--data", images])
+        seeds_at_once.train(tiny_experiment, tmp_path, [0, 1], ["--data", images])
     for seed in (0, 1):
         assert checkpoint.steps(tmp_path / f"seed-{seed}") == [4]
 
@@ -193,8 +194,8 @@ def test_what_is_no_killed_run_is_not_written_over(images, tmp_path):
     (run / "damaged").mkdir(parents=True)
     (run / "run.json").write_text("{}")
     for seed in (1, 2):
-        with pytest.raises(mnist_seeds.console.Stop, match="killed before its fir"):
-            mnist_seeds.train_at_once(tiny_experiment, out, [seed], ["--data", images])
+        with pytest.raises(seeds_at_once.console.Stop, match="killed before its fir"):
+            seeds_at_once.train(tiny_experiment, out, [seed], ["--data", images])
     left = {path.name for path in out.rglob("*") if path.is_file()}
     assert left == {"notes.txt", "metrics.jsonl", "run.json"}
 
@@ -203,10 +204,12 @@ def test_a_run_that_was_saved_meanwhile_is_not_written_over(tmp_path):
     run = tmp_path / "seed-0"
     (run / "checkpoints" / "10").mkdir(parents=True)
     (run / "run.json").write_text("{}")
-    with pytest.raises(mnist_seeds.console.Stop, match="killed before its first save"):
-        mnist_seeds.check_unsaved(run)
+    with pytest.raises(
+        seeds_at_once.console.Stop, match="killed before its first save"
+    ):
+        seeds_at_once.check_unsaved(run)
     (run / "checkpoints" / "10").rmdir()
-    mnist_seeds.check_unsaved(run)
+    seeds_at_once.check_unsaved(run)
 
 
 @pytest.mark.parametrize(
