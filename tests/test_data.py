@@ -467,6 +467,19 @@ def test_sixteen_bits_are_scaled_to_bytes(tmp_path):
     assert data.read_images(tmp_path)[0, 0, :, 0].tolist() == [0, 1, 128, 255]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_pixels_of_no_known_range_are_refused(tmp_path, kind):
+    save_levels(tmp_path / "a.tif", np.ones((4, 4), kind))
+    with pytest.raises(ValueError, match="a.tif .* pixels have 32 bits; save them"):
+        data.read_images(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["tif", "pgm"])
+def test_other_formats_of_sixteen_bits_are_scaled_too(tmp_path, ending):
+    save_levels(tmp_path / f"a.{ending}", np.full((4, 4), 32896, np.uint16))
+    assert np.unique(data.read_images(tmp_path)).tolist() == [128]
+
+
 def test_opaque_images_lose_their_alpha_and_others_are_refused(tmp_path):
     levels = np.full((4, 4, 4), 255, np.uint8)
     levels[..., 0] = 7

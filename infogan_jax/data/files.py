@@ -280,7 +280,7 @@ def _files(folder, above):
 
 def _read_folder(folder, label_of):
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError:
         raise ImportError(
             'folders of images need Pillow: pip install "infogan_jax[images]"'
@@ -290,7 +290,7 @@ def _read_folder(folder, label_of):
     for path in paths:
         try:
             with Image.open(path) as picture:
-                images.append(_pixels(ImageOps.exif_transpose(picture)))
+                images.append(_pixels(picture))
         except Exception as error:  # Pillow raises SyntaxError and its own, too.
             raise ValueError(f"{path} is not a readable image: {error}") from error
         if images[-1].shape != images[0].shape:
@@ -303,7 +303,12 @@ def _read_folder(folder, label_of):
 
 
 def _pixels(picture):
-    """Bytes [H, W] or [H, W, 3]; 16 bits are scaled, transparency is refused."""
+    """Bytes [H, W] or [H, W, 3], upright; 16 bits are scaled, transparency refused."""
+    from PIL import ImageOps
+
+    if picture.mode == "F" or (picture.format, picture.mode) == ("TIFF", "I"):
+        raise ValueError("its pixels have 32 bits; save them with 8 or 16.")
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I") and "transparency" not in picture.info:
         return np.round(np.asarray(picture) / 257).astype(np.uint8)
     if "A" in picture.getbands() or "transparency" in picture.info:
