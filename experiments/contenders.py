@@ -176,7 +176,10 @@ def sampling(config, batch):
 
 
 def pytorch(batch, width, dense, bfloat16=False, how="eager"):
-    """PyTorch's contender: "eager", "tuned", "compile", or "cuda-graph" on a GPU."""
+    """PyTorch's contender: "eager", "tuned", "compile", or "cuda-graph" on a GPU.
+
+    What it compiles, or captures, is compiled here.
+    """
     import torch_infogan
 
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
@@ -184,6 +187,7 @@ def pytorch(batch, width, dense, bfloat16=False, how="eager"):
     gan = torch_infogan.InfoGan(
         images, batch, width, dense, bfloat16, device, tuned="tuned" in how
     )
+    gflop, began, compile_s = gan.gflop(), time.perf_counter(), None
     if "compile" in how:
         gan = gan.compile()
     elif "cuda-graph" in how:
@@ -194,10 +198,14 @@ def pytorch(batch, width, dense, bfloat16=False, how="eager"):
             gan.step()
         gan.wait()
 
+    run(1)
+    if how not in ("eager", "tuned"):
+        compile_s = time.perf_counter() - began
     name = f"pytorch-{how}"
     if bfloat16:
         name = "pytorch-bfloat16" if how == "eager" else f"{name}-bfloat16"
-    return Contender(name, batch, run)
+    costs = {"gflop": gflop, "compile_s": compile_s, "peak_mb": gan.peak_mb()}
+    return Contender(name, batch, run, **costs)
 
 
 def over_devices(config, batch, n):
@@ -236,7 +244,6 @@ def compare(batch, width, dense, at_most, with_bfloat16=True):
                 continue
             try:  # It may need a compiler, memory, or another PyTorch.
                 contender = pytorch(batch, width, dense, bfloat16, how)
-                contender.run(1)
             except Exception as error:
                 print(f"PyTorch cannot {how}: {error!s:.300}", file=console.ERR)
             else:

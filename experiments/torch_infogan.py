@@ -7,12 +7,20 @@ Adam and the layout of images are PyTorch's defaults, or its faster ones: `tuned
 """
 
 import functools
+import itertools
+import json
 import math
+import os
+import pathlib
+import tempfile
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # Else its profiler speaks of itself.
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+from torch.utils import flop_counter  # noqa: E402
 
 
 def _down(n_in, n_out, bias):
@@ -109,6 +117,38 @@ class InfoGan:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+
+    def gflop(self):
+        """Of one step, not compiled yet: its products and convolutions alone."""
+        with flop_counter.FlopCounterMode(display=False) as counter:
+            self.step()
+        return counter.get_total_flops() / 1e9
+
+    def peak_mb(self):
+        """Images, weights, Adam's means and what two more steps have at once.
+
+        As PyTorch's allocator sees it; what libraries take for themselves is missing.
+        """
+        if self.device == "cuda":
+            self.step()
+            return torch.cuda.max_memory_allocated() / 1e6
+        self.step()  # Adam's means are there from now on.
+        for parameter in (*self.of_d, *self.of_g):
+            parameter.grad = None
+        optimizers = (self.adam_d, self.adam_g)
+        moments = [x for adam in optimizers for x in adam.state.values()]
+        kept = [self.images, *(x for state in moments for x in state.values())]
+        for net in (self.g, self.trunk, self.d, self.q):
+            kept += [*net.parameters(), *net.buffers()]
+        with torch.profiler.profile(profile_memory=True) as profiler:
+            self.step()
+            self.step()  # Which begins with the gradients of the one before.
+        with tempfile.TemporaryDirectory() as folder:
+            trace = pathlib.Path(folder, "trace.json")
+            profiler.export_chrome_trace(str(trace))
+            events = json.loads(trace.read_text())["traceEvents"]
+        changes = [x["args"]["Bytes"] for x in events if x.get("name") == "[memory]"]
+        return (sum(x.nbytes for x in kept) + max(itertools.accumulate(changes))) / 1e6
 
     def compile(self):
         """The networks through `torch.compile`."""

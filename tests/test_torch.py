@@ -104,6 +104,32 @@ def test_pytorchs_networks_have_as_many_parameters(both):
         assert ours == sum(x.numel() for x in getattr(gan, name).parameters())
 
 
+def gan_of(batch):
+    images = np.zeros((10, 28, 28, 1), np.uint8)
+    sizes = {"width": WIDTH, "dense": DENSE, "bfloat16": False}
+    return torch_infogan.InfoGan(images, batch, **sizes, device="cpu", tuned=False)
+
+
+def test_pytorchs_operations_are_those_of_the_layers():
+    """Multiplications of an image, layer by layer, in each pass and on the way back."""
+    up = [74 * DENSE, DENSE * 98 * WIDTH, 49 * 32 * WIDTH**2, 196 * 16 * WIDTH]
+    down = [196 * 16 * WIDTH, 49 * 32 * WIDTH**2, 98 * WIDTH * DENSE]
+    g, trunk, d, q = sum(up), sum(down), DENSE, DENSE * 128 + 128 * 12
+    # A layer's way back costs its forward pass for the weights and as much again for
+    # what it was given; images need no gradient.
+    of_d = g + 2 * (3 * (trunk + d) - down[0])
+    of_g = 3 * g - up[0] + 2 * (trunk + d) + 3 * q
+    assert gan_of(BATCH).gflop() == pytest.approx(2e-9 * BATCH * (of_d + of_g))
+
+
+def test_pytorchs_memory_is_its_state_and_a_steps():
+    few, many = (gan_of(batch).peak_mb() for batch in (BATCH, 10 * BATCH))
+    gan = gan_of(BATCH)
+    state = 3 * 4e-6 * sum(x.numel() for x in (*gan.of_d, *gan.of_g))
+    largest = 4e-6 * 9 * BATCH * 14 * 14 * WIDTH  # Of the activations of nine batches.
+    assert few > 1.3 * state and many > few + 3 * largest
+
+
 def test_pytorchs_losses_and_gradients_are_those_of_a_step(both, monkeypatch):
     """Of one update each, on the same images, noise and codes."""
     state, gan = both
