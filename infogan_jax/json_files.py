@@ -47,13 +47,16 @@ def read_lines(path: Path, hint: str = "as where a run had no labels") -> list[d
 
 
 def rows(path: Path) -> list[dict]:
-    """The lines of a log up to the first that is not whole; none of a missing one."""
+    """The lines of a log up to the first that is not whole; none of a missing one.
+
+    Each is an object of numbers, of which one is its "step".
+    """
     found = []
-    damage = ValueError, KeyError, TypeError, RecursionError
+    damage = ValueError, KeyError, TypeError, AttributeError, RecursionError
     with contextlib.suppress(*damage, FileNotFoundError):
         for line in path.read_bytes().split(b"\n"):
             row = json.loads(line)
-            row["step"] + 0  # raises for what is no line of ours
+            row["step"] + sum(row.values())  # raises for what is no line of ours
             found.append(row)
     return found
 

@@ -85,6 +85,15 @@ def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "line", ['{"step": 2, "loss": null}', '{"loss": 1.0}', "[2]", '{"step": "2"}', "2"]
+)
+def test_a_log_ends_where_a_line_is_none_of_its_own(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 0.5}\n' + line + '\n{"step": 3}\n')
+    assert json_files.rows(path) == [{"step": 1, "loss": 0.5}]
+
+
 @pytest.mark.parametrize("line", [100_000 * "[", "{"])
 def test_rows_end_at_the_first_that_cannot_be_read(tmp_path, line):
     path = tmp_path / "log.jsonl"
