@@ -25,7 +25,8 @@ from infogan_jax import (
 from infogan_jax import data as data_lib
 from infogan_jax import options as options_lib
 
-_MOST_IMAGES = 20_000  # All at once: the paper's network takes 4 GB for them.
+# All at once: of the paper's network 20,000 images, for which it takes 4 GB.
+_MOST_PIXELS = 20_000 * 28 * 28
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,8 +51,8 @@ def sample(
     out: Path,
 ) -> None:
     """A grid of n images; or their arrays, if `out` ends in .npz."""
-    _check_memory(n)
     config, state = infogan_jax.restore(run, nets=("g",))
+    _check_memory(config, n)
     if len(dict(values)) < len(values):
         raise ValueError("--set names a code twice; give each a single value.")
     chosen = dict(values)
@@ -64,7 +65,7 @@ def sample(
             )
         chosen[code] = category
     drawn = inference.sample(config, state, jax.random.key(seed), n, c=chosen)
-    if out.suffix == ".npz":
+    if out.suffix.lower() == ".npz":
         _save_arrays(out, **drawn._asdict())
         return
     columns = int(np.ceil(np.sqrt(n)))
@@ -76,8 +77,8 @@ def sample(
 
 def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: Path) -> None:
     """A grid in which one code moves along each row."""
-    _check_memory(max(rows, 1) * steps)
     config, state = infogan_jax.restore(run, nets=("g",))
+    _check_memory(config, max(rows, 1) * steps)
     key = jax.random.key(seed)
     images = inference.traverse(config, state, key, code, rows=rows, steps=steps)
     part = config.codes.parts[code]
@@ -100,7 +101,7 @@ def infer(run: str, images: str, out: Path) -> None:
     if folder.is_dir():
         files = data_lib.list_images(folder)
         names = [path.relative_to(folder).as_posix() for path in files]
-    if out.suffix == ".npz":
+    if out.suffix.lower() == ".npz":
         _save_arrays(out, image=names, codes=means)
         return
     file = io.StringIO(newline="")
@@ -123,8 +124,9 @@ def evaluate(run: str, data: str | None, data_dir: str | None, seed: int) -> Non
     try:
         loaded = data_lib.load(data, data_dir)
     except FileNotFoundError as error:
+        where = f" By --data you can say where {run}'s images are."
         raise FileNotFoundError(
-            f"{error} By --data you can say where {run}'s images are."
+            f"{error}{where if environment is not None else ''}"
         ) from error
     if environment is not None:
         fix = "give --data to evaluate it on other images"
@@ -202,7 +204,7 @@ def _common(parser, out):
 
 
 def _module(text):
-    if not all(name.isidentifier() for name in text.split(".")):
+    if not text or "/" in text or text.startswith(".") or text.endswith(".py"):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no module's name, such as my_package.my_terms"
         )
@@ -210,7 +212,8 @@ def _module(text):
 
 
 def _table(text):
-    if Path(text).suffix not in (".csv", ".npz", ""):  # Without, as /dev/stdout.
+    suffix = Path(text).suffix.lower()
+    if suffix not in (".csv", ".npz", ""):  # Without, as /dev/stdout.
         raise argparse.ArgumentTypeError(f"{text!r} must end in .csv or .npz")
     return options_lib.path(text)
 
@@ -225,10 +228,12 @@ def _assignment(text):
         ) from None
 
 
-def _check_memory(n):
+def _check_memory(config, n):
     """Raises for images that would not fit: JAX would end the process by a signal."""
-    if n > _MOST_IMAGES:
-        raise ValueError(f"{n} images at once; ask for at most {_MOST_IMAGES}.")
+    height, width, _ = config.image_shape
+    most = _MOST_PIXELS // (height * width)
+    if n > most:
+        raise ValueError(f"{n} images of {height}x{width} at once; ask for {most}.")
 
 
 def _category_of(run, digit):
@@ -239,8 +244,8 @@ def _category_of(run, digit):
         labels = list(report.get("label_of", []))
         if not labels:
             raise ValueError(
-                f"{run} knows no digits, for its images had no labels; fix a category "
-                "by --set, such as --set 0=3."
+                f"{run} knows no digits: its images had no labels, or none of its "
+                "codes has categories; fix a code by --set, such as --set 0=3."
             )
         if digit not in labels:
             raise ValueError(
@@ -297,7 +302,8 @@ def _telling_of(out):
     try:
         yield
     except OSError as error:
-        raise OSError(f"cannot write {out}: {error.strerror}.") from error
+        reason = error.strerror or error  # Pillow's has words alone.
+        raise OSError(f"cannot write {out}: {reason}.") from error
     print(f"wrote {out}")
 
 

@@ -7,6 +7,7 @@ every array is stored beside them and compared when they are loaded.
 """
 
 import contextlib
+import errno
 import functools
 import itertools
 import json
@@ -170,8 +171,14 @@ def set_aside(directory: str | os.PathLike[str], step: int) -> Path:
     aside.mkdir(exist_ok=True)
     places = (aside / f"{step}-{number}" for number in itertools.count())
     place = next(place for place in places if not place.exists())
+    try:
+        return (folder / str(step)).rename(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
     # Checkpoints may be a link to another file system, out of which nothing is renamed.
-    shutil.move(folder / str(step), place)
+    shutil.copytree(folder / str(step), place)
+    shutil.rmtree(folder / str(step))
     return place
 
 

@@ -1,9 +1,15 @@
 """Files and directories, checked where users name them; files written whole."""
 
 import contextlib
+import errno
 import os
 import re
+import secrets
+import shutil
 from pathlib import Path
+
+# Of a folder without the right to write, and of a file that is mounted by itself.
+_NOT_REPLACED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
 
 
 def check_new(*files: str | os.PathLike[str]) -> None:
@@ -13,7 +19,7 @@ def check_new(*files: str | os.PathLike[str]) -> None:
     """
     for path in map(Path, files):
         is_new = not path.exists()
-        if not (is_new or path.is_file()):  # A device would become one.
+        if not (is_new or path.is_file()):
             raise OSError(f"{path} is no file; name another.")
         try:
             with path.open("a") as file:
@@ -41,27 +47,42 @@ def expand(text: str | os.PathLike[str]) -> Path:
 def write(path: str | os.PathLike[str], content: bytes) -> None:
     """All or nothing: a kill or a full disk leaves the file that was there.
 
-    A kill half-way leaves a NAME.new besides. What is no file, such as /dev/stdout, is
-    written to as it stands.
+    A kill half-way leaves a file besides for which `is_unfinished` holds. What is no
+    file of its own, such as /dev/stdout, is written to as it stands; so is a file that
+    cannot be replaced, as in a folder without the right to write.
 
     Raises:
       OSError: it cannot be written.
     """
-    path = Path(os.path.realpath(path))  # A link stays one.
-    if path.exists() and not path.is_file():
+    path = Path(path)
+    is_file = path.is_file() or not path.exists()
+    if not is_file or path.absolute().parts[1] in ("dev", "proc"):
         path.write_bytes(content)
         return
-    new = path.with_name(path.name + ".new")
+    path = Path(os.path.realpath(path))  # A link stays one.
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    new = path.with_name(f".{secrets.token_hex(4)}.new")
     try:
-        with new.open("wb") as file:
+        with new.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, new)
         new.replace(path)
-    except OSError:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             new.unlink()
-        raise
+        may_be_written = path.exists() and getattr(error, "errno", 0) in _NOT_REPLACED
+        if not may_be_written:
+            raise
+        path.write_bytes(content)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file is what a kill leaves of `write`, by its name."""
+    return re.fullmatch(r"\.[0-9a-f]{8}\.new", name) is not None
 
 
 def to_path(directory: str | os.PathLike[str]) -> Path:

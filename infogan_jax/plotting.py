@@ -262,7 +262,7 @@ def save(figure: "Figure", path: str | os.PathLike[str], **options: Any) -> None
     drawn = io.BytesIO()  # Of what is drawn to a full disk, JPEG's end goes missing.
     try:
         figure.savefig(drawn, format=Path(path).suffix[1:], **options)
-    except RuntimeError as error:  # As .pgf, where there is no LaTeX.
+    except RuntimeError as error:  # As .pgf, of images.
         raise ValueError(f"{path} cannot be drawn: {error}") from error
     paths.write(path, drawn.getvalue())
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from infogan_jax import config as config_lib
-from infogan_jax import console, data, json_files, machine, types, watch
+from infogan_jax import console, data, json_files, machine, paths, types, watch
 from infogan_jax import options as options_lib
 
 Stop = console.Stop
@@ -53,18 +53,17 @@ def is_new(directory: Path) -> bool:
     """Whether a run may begin there: nothing lies in it but a header cut short."""
     if not directory.is_dir():
         return not directory.exists()
-    names = {path.name for path in directory.iterdir()}
-    header = _with_unfinished(_HEADER) | {"run.json.new"}
-    return not names or {_LOCK} <= names <= {_LOCK} | header
+    names = _names(directory)
+    return not names or {_LOCK} <= names <= {_LOCK} | _HEADER
 
 
 def is_unsaved(directory: Path) -> bool:
     """Whether a run was killed there before its first save; another may begin there."""
     if not directory.is_dir():
         return False
-    names = {path.name for path in directory.iterdir()}
-    written = _HEADER | {"run.json"} | {f"{name}.jsonl" for name in LOGS}
-    left = {_LOCK, "checkpoints"} | _with_unfinished(written)
+    names = _names(directory)
+    left = {_LOCK, "checkpoints", "run.json"} | {f"{name}.jsonl" for name in LOGS}
+    left |= _HEADER
     may_hold_some = (directory / "checkpoints").is_symlink()  # On a disk of its own.
     return "run.json" in names and names <= left and not may_hold_some
 
@@ -282,9 +281,10 @@ def _cannot_write(directory, error):
     )
 
 
-def _with_unfinished(names):
-    """The names of files, and of what a kill leaves of them (`json_files.write`)."""
-    return names | {f"{name}.new" for name in names}
+def _names(directory):
+    """What lies in a directory, but for what a kill left of a file."""
+    names = {path.name for path in directory.iterdir()}
+    return {name for name in names if not paths.is_unfinished(name)}
 
 
 def _environment(options, dataset):

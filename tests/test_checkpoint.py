@@ -433,6 +433,17 @@ def test_a_step_is_set_aside_from_another_file_system(
     assert checkpoint.steps(tmp_path) == []
 
 
+def test_a_step_that_cannot_be_moved_stays(tiny, state, tmp_path, monkeypatch):
+    def rename(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    checkpoint.save(tmp_path, tiny, state)
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(PermissionError):
+        checkpoint.set_aside(tmp_path, 0)
+    assert_equal(infogan_jax.restore(tmp_path)[1], state)
+
+
 def test_the_next_save_clears_what_a_kill_has_left(tiny, state, stepped, tmp_path):
     infogan_jax.save(tmp_path, tiny, state)
     folder = tmp_path / "checkpoints"

@@ -7,7 +7,10 @@ import hashlib
 import http.server
 import os
 import pathlib
+import shlex
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import types
@@ -425,6 +428,13 @@ def test_folders_that_are_numbers_are_their_labels(tmp_path, names, labels, told
     assert loaded.note == f"{len(labels)} images of {tmp_path}{told}"
 
 
+def test_a_subfolder_without_images_is_no_class(tmp_path):
+    write_pictures(tmp_path, ["3/1.png", "7/1.png"])
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").touch()
+    assert files.class_labels(tmp_path) == {"3": 3, "7": 7}
+
+
 def test_of_many_classes_the_first_are_told(tmp_path):
     write_pictures(tmp_path, [f"class{i:02}/1.png" for i in range(24)], size=(2, 2))
     note = data.load(f"folder:{tmp_path}").note
@@ -588,6 +598,7 @@ def test_a_source_without_a_path_is_refused():
     ("name", "meant"),
     [
         ("MNIST", "mnist"),
+        ("Bundled", "bundled"),
         ("Bundeld", "bundled"),
         ("NPZ:a.npz", "npz:a.npz"),
         ("Folder:a", "folder:a"),
@@ -597,6 +608,7 @@ def test_a_source_without_a_path_is_refused():
 )
 def test_a_name_that_is_nearly_right_is_put_right(tmp_path, monkeypatch, name, meant):
     (tmp_path / "here").mkdir()
+    (tmp_path / "MNIST").mkdir()  # As another library keeps it.
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=f"Did you mean '{meant}'"):
         data.load(name)
@@ -659,6 +671,49 @@ def test_images_of_a_folder_are_in_the_order_of_their_paths(tmp_path):
     write_pictures(tmp_path, ["b.png", "a.png", "c/a.png", "B.PNG"])
     names = [p.relative_to(tmp_path).as_posix() for p in data.list_images(tmp_path)]
     assert names == ["B.PNG", "a.png", "b.png", "c/a.png"]
+
+
+def test_what_is_written_keeps_its_mode_and_its_neighbours(tmp_path):
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "a").chmod(0o600)
+    (tmp_path / "a.new").write_text("mine")
+    (tmp_path / "link").symlink_to("a")
+    paths.write(tmp_path / "link", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "a.new").read_text() == "mine"
+    name = "n" * 250
+    paths.write(tmp_path / name, b"long")
+    left = {"a", "a.new", "link", name}
+    assert {path.name for path in tmp_path.iterdir()} == left
+
+
+@pytest.mark.parametrize(("number", "becomes"), [("EBUSY", b"new"), ("EIO", b"old")])
+def test_a_file_that_cannot_be_replaced_is_written_over(
+    tmp_path, monkeypatch, number, becomes
+):
+    """As one that is mounted by itself; where the disk fails it stays as it was."""
+
+    def replace(*_):
+        raise OSError(getattr(errno, number), "cannot")
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(pathlib.Path, "replace", replace)
+    with contextlib.nullcontext() if becomes == b"new" else pytest.raises(OSError):
+        paths.write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == becomes
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such devices")
+@pytest.mark.parametrize("shown", ["| cat", "> {}; cat {}"])
+def test_the_standard_output_may_be_written_to_as_a_file(tmp_path, shown):
+    code = "from infogan_jax import paths; paths.write('/dev/stdout', b'it')"
+    command = f"{shlex.join([sys.executable, '-c', code])} {shown}"
+    command = command.replace("{}", shlex.quote(str(tmp_path / "file")))
+    done = subprocess.run(["bash", "-c", command], check=True, capture_output=True)
+    assert done.stdout == b"it"
 
 
 def test_a_file_that_may_be_written_is_not_begun(tmp_path):

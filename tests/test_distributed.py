@@ -76,7 +76,7 @@ def runs(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     np.savez(folder / "images.npz", image=dataset["image"], label=dataset["label"])
     one, both = folder / "one", folder / "both"
-    options = ["--data", f"npz:{folder}/images.npz", "--save-every", "10"]
+    options = ["--data", f"npz:{folder}/images.npz", "--save-every", "4"]
     options += ["--seed", "7", "--out", str(one)]
     assert tiny_experiment.main([*options, "--steps", str(FIRST)]) == 0
     squares = [opt.nu for opt in infogan_jax.restore(one)[1].opt.values()]

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import pathlib
 import signal
 import threading
 
@@ -27,17 +28,38 @@ def test_a_lock_names_its_own_process_alone(tmp_path):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 
-@pytest.mark.parametrize("left", ["config.json", "environment.json", "run.json"])
-def test_a_run_may_begin_where_one_was_killed_in_its_header(tmp_path, left):
-    for name in (".lock", f"{left}.new"):
-        (tmp_path / name).touch()
+@pytest.fixture
+def killed_in(tmp_path, monkeypatch):
+    """Makes of `tmp_path` what a kill in writing a file there leaves."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(number):
+        raise Killed
+
+    def write(*whole):
+        for name in whole:
+            (tmp_path / name).touch()
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", kill)
+            patched.setattr(pathlib.Path, "unlink", lambda _: None)  # Nobody tidies up.
+            with pytest.raises(Killed):
+                paths.write(tmp_path / "x", b"half")
+        assert len(list(tmp_path.iterdir())) == len(whole) + 1
+
+    return write
+
+
+def test_a_run_may_begin_where_one_was_killed_in_its_header(tmp_path, killed_in):
+    killed_in(".lock", "config.json")
     assert records.is_new(tmp_path)
+    (tmp_path / "letter").touch()
+    assert not records.is_new(tmp_path)
 
 
-@pytest.mark.parametrize("left", ["run.json", "metrics.jsonl", "accuracy.jsonl"])
-def test_a_run_killed_in_writing_its_options_or_logs_is_unsaved(tmp_path, left):
-    for name in (".lock", "run.json", f"{left}.new"):
-        (tmp_path / name).touch()
+def test_a_run_killed_in_writing_its_options_or_logs_is_unsaved(tmp_path, killed_in):
+    killed_in(".lock", "config.json", "run.json", "metrics.jsonl")
     assert records.is_unsaved(tmp_path)
     assert not records.is_new(tmp_path)
 

@@ -347,7 +347,7 @@ def test_a_run_without_labels_knows_no_digits(finished, tmp_path, capsys):
     del report["label_of"]
     (out / "evaluation.json").write_text(json.dumps(report))
     status = cli.main(["sample", str(out), "--digit", "1"])
-    refused(capsys, status, f"{out} knows no digits", "had no labels", "--set 0=3")
+    refused(capsys, status, f"{out} knows no digits", "no labels, or", "--set 0=3")
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,15 @@ def class_labels(path: Path) -> dict[str, int]:
     """The label of each class of a folder of images, by its subfolder's name.
 
     A name is its own label if all are whole numbers below 100: of folders 3, 4 and 7,
-    say. Otherwise they are numbered in alphabetical order, over both splits.
+    say. Otherwise they are numbered in alphabetical order, over both splits. A
+    subfolder without images is no class.
     """
-    names = sorted(set().union(*map(_subfolders, _splits(path) or [path])))
+    inside = (
+        image.relative_to(folder).parts
+        for folder in _splits(path) or [path]
+        for image in list_images(folder)
+    )
+    names = sorted({first for first, *rest in inside if rest})
     if all(name.isascii() and name.isdecimal() for name in names):
         labels = {name: int(name) for name in names}
         are_labels = len(set(labels.values())) == len(names)  # Of 1 and 01, neither.
@@ -260,11 +266,6 @@ def _splits(folder):
     """The folders `train` and `test` in a folder, if both are there."""
     splits = [folder / "train", folder / "test"]
     return splits if all(split.is_dir() for split in splits) else []
-
-
-def _subfolders(folder):
-    folders = (entry.name for entry in folder.iterdir() if entry.is_dir())
-    return [name for name in folders if not name.startswith(_NO_CLASS)]
 
 
 def _files(folder, above):

@@ -153,12 +153,14 @@ def _describe(label_of):
 
 def _close(name):
     """The name of a dataset that somebody may have meant, or None."""
+    if name.lower() in NAMES:
+        return name.lower()
     kind, colon, rest = name.partition(":")
     if colon and f"{kind.lower()}:" in ("npz:", "folder:", "tfds:"):
         return f"{kind.lower()}:{rest}"
     with contextlib.suppress(OSError, ValueError):  # Of what is no path at all.
         path = paths.expand(name)
-        if path.is_dir():
+        if name and path.is_dir():
             return f"folder:{name}"
         if path.suffix in (".npz", ".npy"):
             return f"npz:{name}"
