@@ -153,8 +153,8 @@ def test_a_signal_to_one_saves_and_ends_both(dataset, tmp_path):
             assert all(process.poll() is None for process in processes)
             time.sleep(0.1)
         processes[1].send_signal(signal.SIGTERM)
-        printed, _ = processes[0].communicate(timeout=60)
-        processes[1].communicate(timeout=60)
+        printed, _ = processes[0].communicate(timeout=180)
+        processes[1].communicate(timeout=180)
     finally:
         kill(processes)
     assert [process.returncode for process in processes] == [143, 143]
