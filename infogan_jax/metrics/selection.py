@@ -111,19 +111,27 @@ def udr(
             f"{[(str(mask.dtype), mask.shape) for mask in masks]}."
         )
     ranks = [
-        stats.rankdata(x[:, mask], axis=0) for x, mask in zip(runs, masks, strict=True)
+        _standardised(stats.rankdata(x[:, mask], axis=0))
+        for x, mask in zip(runs, masks, strict=True)
     ]
     n = len(runs)
     scores = np.zeros((n, n))
     for i in range(n):
         for j in range(i):
-            scores[i, j] = scores[j, i] = _one_to_one(_similarity(ranks[i], ranks[j]))
+            scores[i, j] = scores[j, i] = _one_to_one(_similar(ranks[i], ranks[j]))
     return np.array([np.median(np.delete(scores[i], i)) for i in range(n)])
 
 
-def _similarity(a, b):
-    pairs = [[abs(information.correlation(x, y)) for y in b.T] for x in a.T]
-    return np.array(pairs).reshape(a.shape[1], b.shape[1])
+def _standardised(columns):
+    """Columns whose products are Pearson's correlations; 0 of one that is constant."""
+    centered = columns - columns.mean(0)
+    length = np.linalg.norm(centered, axis=0)
+    return centered / np.where(length > 0, length, 1.0)
+
+
+def _similar(a, b):
+    """Size of the correlations of standardised columns, [L, M]."""
+    return np.minimum(abs(a.T @ b), 1.0)  # Rounding goes past it.
 
 
 def _one_to_one(similar):
