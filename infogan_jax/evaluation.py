@@ -176,8 +176,11 @@ def evaluate(
     }
     if can_cluster(config, train) and can_cluster(config, test):
         # Either split may lack the labels of few images.
-        n_labels = 1 + int(max(np.max(split["label"]) for split in (train, test)))
-        label_of = metrics.match(_confusion(config, state, train, n_labels)[1])
+        found = np.union1d(train["label"], test["label"])
+        labels = found[found >= 0]
+        n_labels = 1 + int(labels[-1])
+        counts = _confusion(config, state, train, n_labels)[1]
+        label_of = metrics.match(counts, labels)
         report |= clustering(config, state, test, n_labels=n_labels)
         report["code"] = _categorical_index(config)
         report["label_of"] = label_of.tolist()

@@ -235,7 +235,7 @@ def _open_directory(run, resume, held):
     held.enter_context(records.lock(run.directory))
     if not resume:  # Another process may have begun while the data came.
         resuming.check_new(run.directory)
-    saved = resuming.saved_state(run)
+    saved = resuming.saved_state(run) if resume else None
     records.write_header(run.directory, run.config, run.options, run.dataset, resume)
     return saved
 

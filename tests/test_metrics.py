@@ -77,6 +77,16 @@ def test_matching_is_the_best_of_all_permutations():
 def test_clusters_beyond_the_labels_take_their_majority():
     counts = np.array([[9, 0], [0, 8], [1, 5]])
     assert metrics.match(counts).tolist() == [0, 1, 1]
+    # Numbers between the labels, such as 0 and 2 of 1 and 3, are no labels.
+    sparse = np.insert(counts, (0, 1), 0, 1)
+    assert metrics.match(sparse).tolist() == [1, 3, 3]
+    assert metrics.match(sparse, [3, 1, 0]).tolist() == [1, 3, 0]
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [-1, 1]])
+def test_labels_without_a_column_are_refused(labels):
+    with pytest.raises(ValueError, match=r"labels must lie in 0 \.\. 1, not"):
+        metrics.match(np.array([[9, 0], [0, 8]]), labels)
 
 
 def test_with_more_clusters_than_labels_it_is_the_best_that_uses_every_label():

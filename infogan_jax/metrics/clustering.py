@@ -54,18 +54,34 @@ def contingency(
     return counts
 
 
-def match(counts: ArrayLike) -> np.ndarray:
+def match(counts: ArrayLike, labels: ArrayLike | None = None) -> np.ndarray:
     """The label of each cluster, [n_clusters], that makes the most pairs agree.
 
     One to one (Hungarian method); where there are more clusters than labels, each label
     has at least one.
+
+    Args:
+      counts: [clusters, labels].
+      labels: those that there are; by default those that anything in `counts` has.
+
+    Raises:
+      ValueError: counts that are none, or labels that they have no column for.
     """
     counts = _counts(counts)
-    labels = counts.argmax(1)
+    known = np.flatnonzero(counts.any(0))
+    if labels is not None:
+        known = np.unique(_integers("labels", labels))
+        if not 0 <= known[0] <= known[-1] < counts.shape[1]:
+            raise ValueError(
+                f"labels must lie in 0 .. {counts.shape[1] - 1}, not "
+                f"{known[0]} to {known[-1]}."
+            )
+    counts = counts[:, known]
+    label_of = counts.argmax(1)
     # By what is lost: a cluster that is left over keeps its most frequent label.
     rows, columns = _assignment(counts.max(1, keepdims=True) - counts)
-    labels[rows] = columns
-    return labels
+    label_of[rows] = columns
+    return known[label_of]
 
 
 def accuracy(counts: ArrayLike, label_of: ArrayLike) -> float:
