@@ -189,7 +189,7 @@ def pytorch(batch, width, dense, bfloat16=False, how="eager"):
     gan = torch_infogan.InfoGan(
         images, batch, width, dense, bfloat16, device, tuned="tuned" in how
     )
-    gflop, compile_s = gan.gflop(), None
+    gflop, compile_s = gan.gflop(), None  # By a first step, which loads libraries.
 
     def run(n):
         for _ in range(n):
@@ -204,7 +204,6 @@ def pytorch(batch, width, dense, bfloat16=False, how="eager"):
                 gan = gan.compile() if "compile" in how else gan.graph()
                 run(1)
                 compile_s = time.perf_counter() - began
-    run(1)
     name = f"pytorch-{how}"
     if bfloat16:
         name = "pytorch-bfloat16" if how == "eager" else f"{name}-bfloat16"

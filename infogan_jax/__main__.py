@@ -233,7 +233,9 @@ def _check_memory(config, n):
     height, width, _ = config.image_shape
     most = _MOST_PIXELS // (height * width)
     if n > most:
-        raise ValueError(f"{n} images of {height}x{width} at once; ask for {most}.")
+        raise ValueError(
+            f"{n} images of {height}x{width} at once; ask for at most {most}."
+        )
 
 
 def _category_of(run, digit):

@@ -62,20 +62,10 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     path = Path(os.path.realpath(path))  # A link stays one.
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    new = path.with_name(f".{secrets.token_hex(4)}.new")
     try:
-        with new.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, new)
-        new.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            new.unlink()
-        may_be_written = path.exists() and getattr(error, "errno", 0) in _NOT_REPLACED
-        if not may_be_written:
+        _replace(path, content)
+    except OSError as error:
+        if error.errno not in _NOT_REPLACED or not path.exists():
             raise
         path.write_bytes(content)
 
@@ -114,3 +104,20 @@ def check_path(directory: str | os.PathLike[str]) -> None:
             f"checkpoints cannot be kept in {path}: its path must be without "
             f"{' '.join(found)}; name another directory."
         )
+
+
+def _replace(path, content):
+    """Puts a file with the content in a path's place, of the mode of what was there."""
+    new = path.with_name(f".{secrets.token_hex(4)}.new")
+    try:
+        with new.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, new)
+        new.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise

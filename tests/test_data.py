@@ -432,7 +432,7 @@ def test_a_subfolder_without_images_is_no_class(tmp_path):
     write_pictures(tmp_path, ["3/1.png", "7/1.png"])
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").touch()
-    assert files.class_labels(tmp_path) == {"3": 3, "7": 7}
+    assert files.read_folder(tmp_path)[2] == {"3": 3, "7": 7}
 
 
 def test_of_many_classes_the_first_are_told(tmp_path):

@@ -51,15 +51,19 @@ def killed_in(tmp_path, monkeypatch):
     return write
 
 
-def test_a_run_may_begin_where_one_was_killed_in_its_header(tmp_path, killed_in):
-    killed_in(".lock", "config.json")
+@pytest.mark.parametrize("whole", [[], ["config.json"], sorted(records._HEADER)])
+def test_a_run_may_begin_where_one_was_killed_in_its_header(tmp_path, killed_in, whole):
+    killed_in(".lock", *whole)
     assert records.is_new(tmp_path)
     (tmp_path / "letter").touch()
     assert not records.is_new(tmp_path)
 
 
-def test_a_run_killed_in_writing_its_options_or_logs_is_unsaved(tmp_path, killed_in):
-    killed_in(".lock", "config.json", "run.json", "metrics.jsonl")
+@pytest.mark.parametrize("whole", [[], ["metrics.jsonl"], ["accuracy.jsonl"]])
+def test_a_run_killed_in_writing_its_options_or_logs_is_unsaved(
+    tmp_path, killed_in, whole
+):
+    killed_in(".lock", "run.json", *whole)
     assert records.is_unsaved(tmp_path)
     assert not records.is_new(tmp_path)
 

@@ -32,7 +32,7 @@ def read_images(path: str | os.PathLike[str]) -> np.ndarray:
     """
     path = paths.expand(path)
     if path.is_dir():
-        return _read_folder(path, {})["image"]
+        return _read_listed(path, list_images(path), {})["image"]
     if not path.exists():
         raise FileNotFoundError(
             f"there is no file {_seen_from_here(path)}; give a folder of images, an "
@@ -93,12 +93,17 @@ def read_npz(path: Path) -> tuple[types.Split, types.Split]:
     )
 
 
-def read_folder(path: Path) -> tuple[types.Split, types.Split]:
-    """Training and test split of a folder of images of one size.
+def read_folder(path: Path) -> tuple[types.Split, types.Split, dict[str, int]]:
+    """Training and test split of a folder of images of one size, and its classes.
 
     Subfolders `train` and `test` are the splits if both are there. Otherwise, and
-    inside each, subfolders are classes, labelled as `class_labels` says. Hidden files
-    and folders are passed over, and files of other endings than images have.
+    inside each, subfolders with images are classes. A class's name is its label if all
+    are whole numbers below 100: of folders 3, 4 and 7, say. Otherwise they are numbered
+    in alphabetical order, over both splits. Hidden files and folders are passed over,
+    and files of other endings than images have.
+
+    Returns:
+      The splits, and the label of each class by its name.
 
     Raises:
       FileNotFoundError: no such folder.
@@ -109,32 +114,13 @@ def read_folder(path: Path) -> tuple[types.Split, types.Split]:
         raise FileNotFoundError(
             f"there is no folder {_seen_from_here(path)}; folder:PATH needs one."
         )
-    labels, splits = class_labels(path), _splits(path)
-    if not splits:
-        return hold_out(_read_folder(path, labels), path)
-    train, test = (_read_folder(split, labels) for split in splits)
-    return train, test
-
-
-def class_labels(path: Path) -> dict[str, int]:
-    """The label of each class of a folder of images, by its subfolder's name.
-
-    A name is its own label if all are whole numbers below 100: of folders 3, 4 and 7,
-    say. Otherwise they are numbered in alphabetical order, over both splits. A
-    subfolder without images is no class.
-    """
-    inside = (
-        image.relative_to(folder).parts
-        for folder in _splits(path) or [path]
-        for image in list_images(folder)
-    )
-    names = sorted({first for first, *rest in inside if rest})
-    if all(name.isascii() and name.isdecimal() for name in names):
-        labels = {name: int(name) for name in names}
-        are_labels = len(set(labels.values())) == len(names)  # Of 1 and 01, neither.
-        if are_labels and max(labels.values(), default=0) < _MOST_NUMBERED:
-            return labels
-    return {name: label for label, name in enumerate(names)}
+    splits = [path / "train", path / "test"]
+    folders = splits if all(split.is_dir() for split in splits) else [path]
+    listed = {folder: list_images(folder) for folder in folders}
+    label_of = _label_classes(listed)
+    read = [_read_listed(*of_folder, label_of) for of_folder in listed.items()]
+    train, test = read if len(read) == 2 else hold_out(read[0], path)
+    return train, test, label_of
 
 
 def make_split(
@@ -262,10 +248,20 @@ def _seen_from_here(path):
     return path if path.is_absolute() else f"{path} in {Path.cwd()}"
 
 
-def _splits(folder):
-    """The folders `train` and `test` in a folder, if both are there."""
-    splits = [folder / "train", folder / "test"]
-    return splits if all(split.is_dir() for split in splits) else []
+def _label_classes(listed):
+    """The label of each class of the images that were listed in each folder."""
+    inside = (
+        image.relative_to(folder).parts
+        for folder, images in listed.items()
+        for image in images
+    )
+    names = sorted({first for first, *rest in inside if rest})
+    if all(name.isascii() and name.isdecimal() for name in names):
+        labels = {name: int(name) for name in names}
+        are_labels = len(set(labels.values())) == len(names)  # Of 1 and 01, neither.
+        if are_labels and max(labels.values(), default=0) < _MOST_NUMBERED:
+            return labels
+    return {name: label for label, name in enumerate(names)}
 
 
 def _files(folder, above):
@@ -279,14 +275,13 @@ def _files(folder, above):
                 yield from _files(path, chain)
 
 
-def _read_folder(folder, label_of):
+def _read_listed(folder, paths, label_of):
     try:
         from PIL import Image
     except ImportError:
         raise ImportError(
             'folders of images need Pillow: pip install "infogan_jax[images]"'
         ) from None
-    paths = list_images(folder)
     images, labels = [], []
     for path in paths:
         try:

@@ -25,7 +25,6 @@ NAMES = (
 )
 
 _BUNDLED = Path(__file__).with_name("mnist10k.npz")
-_READERS = {"npz": files.read_npz, "folder": files.read_folder}
 _MOST_TOLD = 20  # classes
 # `auto` must not keep a fresh machine waiting: seconds for all of MNIST to arrive.
 _AUTO_SECONDS = 60.0
@@ -92,15 +91,16 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """
     data_dir = paths.expand(data_dir) if data_dir else None
     kind, colon, rest = name.partition(":")
-    if colon and kind in _READERS:
+    if colon and kind in ("npz", "folder"):
         if not rest:
             raise ValueError(f"{name} names no path; write {name}PATH.")
-        path = paths.expand(rest)
-        train, test = _READERS[kind](path)
-        note = f"{len(train['label']) + len(test['label'])} images of {rest}"
-        if kind == "folder":
-            note += _describe(files.class_labels(path))
-        return Dataset(name, train, test, note)
+        path, label_of = paths.expand(rest), dict[str, int]()
+        if kind == "npz":
+            train, test = files.read_npz(path)
+        else:
+            train, test, label_of = files.read_folder(path)
+        n = len(train["label"]) + len(test["label"])
+        return Dataset(name, train, test, f"{n} images of {rest}{_describe(label_of)}")
     if colon and kind == "tfds":
         train, test = prepared.read(rest, data_dir)
         return Dataset(name, train, test, f"TFDS's prepared {rest}")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from infogan_jax import types
-from infogan_jax.metrics import information
+from infogan_jax.metrics import information, inputs
 
 
 def image_information(q: ArrayLike) -> float:
@@ -111,9 +111,9 @@ def udr(
             f"{[(str(mask.dtype), mask.shape) for mask in masks]}."
         )
     ranks = [
-        _standardised(stats.rankdata(x[:, mask], axis=0))
-        for x, mask in zip(runs, masks, strict=True)
+        stats.rankdata(x[:, mask], axis=0) for x, mask in zip(runs, masks, strict=True)
     ]
+    ranks = [inputs.standardise(x, x) for x in ranks]
     n = len(runs)
     scores = np.zeros((n, n))
     for i in range(n):
@@ -122,16 +122,9 @@ def udr(
     return np.array([np.median(np.delete(scores[i], i)) for i in range(n)])
 
 
-def _standardised(columns):
-    """Columns whose products are Pearson's correlations; 0 of one that is constant."""
-    centered = columns - columns.mean(0)
-    length = np.linalg.norm(centered, axis=0)
-    return centered / np.where(length > 0, length, 1.0)
-
-
 def _similar(a, b):
     """Size of the correlations of standardised columns, [L, M]."""
-    return np.minimum(abs(a.T @ b), 1.0)  # Rounding goes past it.
+    return np.minimum(abs(a.T @ b) / len(a), 1.0)  # Rounding goes past it.
 
 
 def _one_to_one(similar):
