@@ -1,11 +1,15 @@
 """Printing for command lines: a closed stdout or stderr never ends a run."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+# What is lost then was wanted, where of a closed pipe or terminal nobody listens.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Stop(Exception):
@@ -25,10 +29,14 @@ class Stream:
     Args:
       name: "stdout" or "stderr", looked up at each write; "__stdout__" or "__stderr__"
         for what they were when Python began.
+
+    Attributes:
+      full: the error, once something could not be written for want of room.
     """
 
     def __init__(self, name: str):
         self._name = name
+        self.full: OSError | None = None
 
     def write(self, text: str) -> None:
         """Writes if that is possible; what the encoding lacks is escaped."""
@@ -57,7 +65,9 @@ class Stream:
             return
         try:
             getattr(stream, what)(*arguments)
-        except OSError:
+        except OSError as error:
+            if error.errno in _FULL:
+                self.full = error
             _mute(stream)
 
 
@@ -85,12 +95,19 @@ def hold_streams() -> None:
 def run(main: Callable[[], int]) -> NoReturn:
     """Ends the process with the status that `main()` returns.
 
-    Ctrl-C is one line, and whatever is printed need not be heard.
+    Ctrl-C is one line, and whatever is printed need not be heard; but where it goes to
+    a full disk, the process says so at its end, and has status 1.
     """
     hold_streams()
-    sys.stdout, sys.stderr = Stream("__stdout__"), Stream("__stderr__")
+    output, sys.stderr = Stream("__stdout__"), Stream("__stderr__")
+    sys.stdout = output
     try:
-        sys.exit(main())
+        status = main()
+        output.flush()
+        if output.full and not status:
+            reason = f"standard output could not be written: {output.full.strerror}."
+            status = tell(Stop(reason, status=1))
+        sys.exit(status)
     except KeyboardInterrupt:
         print("interrupted.", file=sys.stderr)
         sys.stdout.flush()

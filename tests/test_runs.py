@@ -181,6 +181,32 @@ console.run(main)
     assert (tmp_path / "end").exists()
 
 
+def test_a_script_tells_that_its_output_had_no_room(tmp_path):
+    if not pathlib.Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    code = """
+import pathlib
+from infogan_jax import console
+
+def main():
+    print("what was asked for")
+    pathlib.Path("end").touch()
+    return 0
+
+console.run(main)
+"""
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-c", code]
+        ended = subprocess.run(
+            words, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "error: standard output could not be written: No space left on device.\n"
+    )
+    assert (tmp_path / "end").exists()
+
+
 def test_what_the_output_cannot_spell_is_numbered(capsys, monkeypatch):
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
