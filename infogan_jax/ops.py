@@ -2,14 +2,14 @@
 
 `strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2, to
 rounding; what differs is how they are computed on CPUs and NVIDIA's GPUs. There the
-gradient of a kernel is one matrix product with the image's patches, and so is a strided
-convolution that learns, which shares them: XLA:CPU is far slower, for a transposed
-convolution always and for both inside a loop, which would rule out `lax.scan` over
-steps. A transposed convolution makes whole blocks of 2x2 pixels, where XLA would
-multiply by the zeros between its inputs; that is what counts on a GPU. Wide arrays on a
-CPU have all three as correlations with 2x2 taps, which take nine products for sixteen
-(`winograd`). Under `vmap` over kernels, as of many seeds, all become matrix products:
-XLA would make grouped convolutions of them. On other platforms they are XLA's own.
+gradient of a kernel is one matrix product with the image's patches: inside a loop
+XLA:CPU's own is many times slower, which would rule out `lax.scan` over steps. So is a
+strided convolution that learns, which has these patches anyway. A transposed
+convolution makes whole blocks of 2x2 pixels, where XLA would multiply by the zeros
+between its inputs; that is what counts on a GPU. Wide arrays on a CPU have all three as
+correlations with 2x2 taps, which take nine products for sixteen (`winograd`). Under
+`vmap` over kernels, as of many seeds, all become matrix products: XLA would make
+grouped convolutions of them. On other platforms they are XLA's own.
 (`experiments/operations.py` measures the forms, `accelerator.py` whole steps on a GPU.)
 
 The price: no forward-mode derivatives (`jax.jvp`) through the convolutions. Reverse

@@ -1,4 +1,4 @@
-"""`step` on several devices and processes; the only module that maps it over an axis.
+"""`step` on several devices and processes; the only module that splits its batch.
 
 `pmap_step` splits the batch over the devices of one process, `shard_map_step` over
 those of all processes; both are `train_step` without the config, and give its numbers.
