@@ -30,13 +30,8 @@ SCORES = (
 def represent(config, state, indices) -> np.ndarray:
     """Q's means for images of these factors, [N, L]."""
     chunks = np.array_split(np.asarray(indices), max(1, len(indices) // 2000))
-    q = [
-        evaluation.infer_all(
-            config, state, sprites.render(SPACE.values(jnp.asarray(chunk)))
-        )
-        for chunk in chunks
-    ]
-    return np.asarray(config.codes.mean(jnp.concatenate(q)))
+    images = (sprites.render(SPACE.values(jnp.asarray(chunk))) for chunk in chunks)
+    return np.concatenate([evaluation.represent(config, state, x) for x in images])
 
 
 def score(config, state, votes: int) -> dict:
@@ -96,10 +91,7 @@ def centrality(runs: list[Path], seeds: list[int], votes: int):
             images.append(infogan_jax.generate(config, state, z, c))
         images = np.concatenate(images)
         for j, (other, judge) in enumerate(states):
-            codes = other.codes.mean(
-                jnp.asarray(evaluation.infer_all(other, judge, images))
-            )
-            codes = np.asarray(codes)
+            codes = evaluation.represent(other, judge, images)
             drawn = metrics.Votes(codes.reshape(votes, 100, -1), fixed)
             agreement[i, j] = metrics.factor_vae_score(drawn, spread(codes))
     indices = SPACE.sample(jax.random.key(7), 2000)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from infogan_jax import checkpoint
     from infogan_jax.checkpoint import restore, save
 
+    __version__: str
+
 __all__ = [
     "Config",
     "Net",
@@ -83,4 +85,6 @@ if not TYPE_CHECKING:  # To a checker every name would be one, misspelled too.
         if name in ("checkpoint", "restore", "save"):
             module = importlib.import_module("infogan_jax.checkpoint")
             return module if name == "checkpoint" else getattr(module, name)
+        if name == "__version__":
+            return importlib.import_module("infogan_jax.machine").version()
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,9 +25,6 @@ from infogan_jax import (
 from infogan_jax import data as data_lib
 from infogan_jax import options as options_lib
 
-# All at once: of the paper's network 20,000 images, for which it takes 4 GB.
-_MOST_PIXELS = 20_000 * 28 * 28
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 2, with a line, if it cannot."""
@@ -91,12 +88,12 @@ def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: Path) -
 
 def infer(run: str, images: str, out: Path) -> None:
     """Mean of Q(c|x) for every image, a line with its name; or arrays in an .npz."""
-    if out.exists() and out.samefile(paths.expand(images)):
+    folder = paths.expand(images)
+    if out.exists() and folder.exists() and out.samefile(folder):
         raise console.Stop(f"{out} is what is to be read; name another file by --out.")
     config, state = infogan_jax.restore(run, nets=("trunk", "q"))
     pictures = data_lib.read_images(images)
-    means = np.asarray(config.codes.mean(evaluation.infer_all(config, state, pictures)))
-    folder = paths.expand(images)
+    means = evaluation.represent(config, state, pictures)
     names = [str(index) for index in range(len(means))]
     if folder.is_dir():
         files = data_lib.list_images(folder)
@@ -118,9 +115,10 @@ def evaluate(run: str, data: str | None, data_dir: str | None, seed: int) -> Non
     config, state = infogan_jax.restore(run)
     environment = None
     if data is None:
-        options = options_lib.read(_file(run, "run.json"))
+        fix = "name the images by --data"
+        options = options_lib.read(_file(run, "run.json", fix))
         data, data_dir = options.data, data_dir or options.data_dir
-        environment = json_files.read(_file(run, "environment.json"))
+        environment = json_files.read(_file(run, "environment.json", fix))
     try:
         loaded = data_lib.load(data, data_dir)
     except FileNotFoundError as error:
@@ -231,7 +229,7 @@ def _assignment(text):
 def _check_memory(config, n):
     """Raises for images that would not fit: JAX would end the process by a signal."""
     height, width, _ = config.image_shape
-    most = _MOST_PIXELS // (height * width)
+    most = inference.MOST_PIXELS // (height * width)
     if n > most:
         raise ValueError(
             f"{n} images of {height}x{width} at once; ask for at most {most}."
@@ -240,7 +238,7 @@ def _check_memory(config, n):
 
 def _category_of(run, digit):
     """Which code and which of its values a run's report has for a digit."""
-    path = _file(run, "evaluation.json")
+    path = _file(run, "evaluation.json", "fix a code by --set, such as --set 0=3")
     report = json_files.read(path)
     try:
         labels = list(report.get("label_of", []))
@@ -262,13 +260,14 @@ def _category_of(run, digit):
     return code, category
 
 
-def _file(run, name):
-    """A file of a run, which may be named by its checkpoints."""
+def _file(run, name, fix):
+    """A file of a run, which may be named by its checkpoints; what to do without it."""
     folder = paths.to_path(run)
     path = (folder.parent if folder.name == "checkpoints" else folder) / name
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: the run was not finished, or this is no run directory."
+            f"{path} is missing: the run was not finished, or this is no run "
+            f"directory; {fix}."
         )
     return path
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from infogan_jax import checks, paths, rules, silence, training
+from infogan_jax import checks, locks, paths, rules, silence, training
 from infogan_jax import config as config_lib
 
 Config = config_lib.Config
@@ -33,9 +33,11 @@ _CONFIG = "config.json"  # The name of the Config's checksum, beside the arrays'
 
 
 class Writer:
-    """Saves in the background while training goes on; use it in a `with`.
+    """Saves in the background while training goes on, within a `with` of it.
 
-    Leaving the `with` waits for the last save: without it that save would be lost.
+    Leaving the `with` waits for the last save. An object that is to hold a Writer for
+    longer enters it by a `contextlib.ExitStack`. Nobody else may write there meanwhile:
+    of several processes, one alone is to have a Writer.
 
     Args:
       directory: gets `checkpoints/`.
@@ -43,9 +45,9 @@ class Writer:
       keep: how many of the newest steps to keep, at least 1; None for all.
 
     Raises:
-      OSError: the directory cannot be made.
+      OSError: on entering it, the directory cannot be made, or another Writer is there.
       ValueError: its path has a character that Orbax cannot do with, or is an address,
-        or `keep` is below 1.
+        or it is some directory's `checkpoints`; or `keep` is below 1.
       TypeError: the config holds what JSON could not give back, such as an array.
     """
 
@@ -57,17 +59,15 @@ class Writer:
         keep: int | None = None,
     ):
         paths.check_path(directory)
-        if keep is not None:
-            keep = rules.as_count("keep", keep)
-        self._keep, self._config, self._is_closed = keep, config, False
+        path = paths.to_path(directory)
+        if path.name == _FOLDER and _find(path) == path and steps(path):
+            raise ValueError(
+                f"{path} holds checkpoints itself; give {path.parent}, in which they "
+                "belong."
+            )
+        self._folder, self._config, self._is_open = path / _FOLDER, config, False
+        self._keep = None if keep is None else rules.as_count("keep", keep)
         self._stored = json.loads(config.to_json())
-        folder = paths.to_path(directory) / _FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        options = {"max_to_keep": keep, "cleanup_tmp_directories": True}
-        with contextlib.ExitStack() as held:
-            held.enter_context(silence.of_orbax())
-            self._manager = _open(folder, **options)
-            self._held = held.pop_all()
 
     def save(self, state: TrainState) -> None:
         """Starts saving `state` as its step; the same state again is left alone.
@@ -78,7 +78,7 @@ class Writer:
             or it does not fit the config; or it is a population's; or later steps are
             there, and only the newest are kept; or the `with` has ended.
         """
-        if self._is_closed:  # Orbax would lose the state, and say nothing.
+        if not self._is_open:  # Orbax would lose the state, and say nothing.
             raise ValueError("this Writer is closed: save inside of its `with`.")
         checks.check_single(state)
         step = int(state.step)
@@ -122,12 +122,19 @@ class Writer:
         )
 
     def __enter__(self) -> "Writer":
-        """Itself."""
+        """Itself, which nobody else can write beside."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        options = {"max_to_keep": self._keep, "cleanup_tmp_directories": True}
+        with contextlib.ExitStack() as held:
+            held.enter_context(_alone(self._folder))
+            held.enter_context(silence.of_orbax())
+            self._manager = _open(self._folder, **options)
+            self._held, self._is_open = held.pop_all(), True
         return self
 
     def __exit__(self, *_: object) -> None:
         """Waits until everything is on disk."""
-        self._is_closed = True
+        self._is_open = False
         try:
             self._manager.wait_until_finished()
         except Exception as error:
@@ -251,6 +258,20 @@ def _read(folder, step, nets):
     return config, TrainState(tree["step"], loaded, tree.get("opt", {}), ema)
 
 
+@contextlib.contextmanager
+def _alone(folder):
+    """Keeps other Writers out, whose opening would clear away what is being saved."""
+    with (folder / ".lock").open("a+") as file:
+        try:
+            locks.hold(file)
+        except BlockingIOError as error:
+            raise OSError(
+                f"{folder} is being written by {error.strerror}; wait for it, or save "
+                "to another directory."
+            ) from None
+        yield
+
+
 def _open(folder, **options):
     """A manager that waits for no other process: the caller alone reads or writes."""
     alone = ocp.options.MultiprocessingOptions()
@@ -277,7 +298,13 @@ def _restore_json(manager, step):
         found = manager.restore(step, args=items)
         stored, checksums = found["config"], dict(found["checksums"])
     except Exception as error:
-        raise _unusable(manager.directory / str(step), error) from error
+        path = Path(manager.directory / str(step))
+        if not any((path / name).exists() for name in ("config", "checksums")):
+            raise ValueError(
+                f"{path} was not saved by infogan_jax; give the directory that was "
+                "given to its `save`."
+            ) from error
+        raise _unusable(path, error) from error
     if checksums.get(_CONFIG) != _checksums(stored, {})[_CONFIG]:
         raise _damaged(manager.directory / str(step), "its config was changed")
     return stored, checksums

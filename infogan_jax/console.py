@@ -95,12 +95,14 @@ def hold_streams() -> None:
 def run(main: Callable[[], int]) -> NoReturn:
     """Ends the process with the status that `main()` returns.
 
-    Ctrl-C is one line, and whatever is printed need not be heard; but where it goes to
-    a full disk, the process says so at its end, and has status 1.
+    Ctrl-C is one line, and so is a device that JAX cannot use, or whose memory is full.
+    Whatever is printed need not be heard; but where it goes to a full disk, the process
+    says so at its end, and has status 1.
     """
     hold_streams()
     output, sys.stderr = Stream("__stdout__"), Stream("__stderr__")
     sys.stdout = output
+    sys.unraisablehook = _but_interrupts(sys.unraisablehook)
     try:
         status = main()
         output.flush()
@@ -108,14 +110,48 @@ def run(main: Callable[[], int]) -> NoReturn:
             reason = f"standard output could not be written: {output.full.strerror}."
             status = tell(Stop(reason, status=1))
         sys.exit(status)
+    except RuntimeError as error:
+        if not (advice := _advice(error)):
+            raise
+        sys.exit(tell(Stop(f"{str(error).splitlines()[0]}; {advice}", status=1)))
     except KeyboardInterrupt:
-        print("interrupted.", file=sys.stderr)
-        sys.stdout.flush()
-        # By the signal itself, as shells expect, and at once: on Python's own way out
-        # JAX crashes while the device still computes.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGINT)
+        _end_by_interrupt()
         raise
+
+
+def _end_by_interrupt():
+    print("interrupted.", file=sys.stderr)
+    sys.stdout.flush()
+    # By the signal itself, as shells expect, and at once: on Python's own way out JAX
+    # crashes while the device still computes.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGINT)
+
+
+def _but_interrupts(report):
+    """An `unraisablehook` for which Ctrl-C in a destructor or a callback counts too.
+
+    JAX has one that the garbage collector calls; Python drops what is raised there.
+    """
+
+    def report_others(seen):
+        if issubclass(seen.exc_type, KeyboardInterrupt):
+            _end_by_interrupt()
+        report(seen)
+
+    return report_others
+
+
+def _advice(error):
+    """What to do about an error of JAX's that is no mistake in a program; or ""."""
+    if "Unable to initialize backend" in str(error):
+        return "see to that device, or name another by JAX_PLATFORMS, such as cpu"
+    if "RESOURCE_EXHAUSTED" in str(error):
+        return (
+            "the device's memory is full: see who else uses it, or ask for a smaller "
+            "batch or fewer images"
+        )
+    return ""
 
 
 def _mute(stream):

@@ -97,14 +97,25 @@ def _spread(images, axis_name):
 def _losses(config, update, p):
     names, seen = {u.name for u in config.updates}, {}
     for term in config.objective:
-        losses = term(p)
+        losses, title = term(p), objectives.name_of(term)
+        if not isinstance(losses, Mapping):
+            raise ValueError(
+                f"{title} gives a {type(losses).__name__}, not a dict of a loss for "
+                f"each update, such as {{{update.name!r}: loss}}."
+            )
         if not losses.keys() <= names:
             raise ValueError(
-                f"{objectives.name_of(term)} has a loss for {sorted(losses)}, but "
-                f"the updates are {sorted(names)}."
+                f"{title} has a loss for {sorted(losses)}, but the updates are "
+                f"{sorted(names)}."
             )
         if update.name in losses:
-            seen[f"{update.name}/{objectives.name_of(term)}"] = losses[update.name]
+            loss = losses[update.name]
+            if jnp.shape(loss):
+                raise ValueError(
+                    f"{title} has a loss of shape {jnp.shape(loss)} for update "
+                    f"{update.name!r}; give a scalar, such as its mean."
+                )
+            seen[f"{update.name}/{title}"] = loss
     return seen
 
 

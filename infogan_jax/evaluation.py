@@ -13,18 +13,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from infogan_jax import (
+    checks,
+    inference,
+    latents,
+    metrics,
+    sharding,
+    training,
+    types,
+)
 from infogan_jax import config as config_lib
-from infogan_jax import inference, latents, metrics, sharding, training, types
 
 Config = config_lib.Config
 TrainState = training.TrainState
 
-_CHUNK = 1000
+_CHUNKS = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # Of images, at once.
 _FAKES = 10_000
 
 
 def infer_all(config: Config, state: TrainState, images: types.Array) -> np.ndarray:
-    """Q's parameters for any number of images, [N, n_params], a thousand at a time.
+    """Q's parameters for any number of images, [N, n_params].
+
+    A thousand are read at a time, or as many as `inference.MOST_PIXELS` allows.
 
     Args:
       config: the configuration.
@@ -36,14 +46,27 @@ def infer_all(config: Config, state: TrainState, images: types.Array) -> np.ndar
     """
     if sharding.is_sharded(images):  # Pieces do not begin where a thousand does.
         images = jax.device_get(images)
+    n = _at_once(config)
     # At least one: of no images `infer` raises its error.
-    chunks = range(0, max(1, len(images)), _CHUNK)
-    parts = [inference.infer(config, state, images[i : i + _CHUNK]) for i in chunks]
+    chunks = range(0, max(1, len(images)), n)
+    parts = [inference.infer(config, state, images[i : i + n]) for i in chunks]
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def represent(config: Config, state: TrainState, images: types.Array) -> np.ndarray:
+    """The means of Q(c|x) for any number of images, [N, config.codes.dim].
+
+    Args and errors are those of `infer_all`.
+    """
+    return np.asarray(config.codes.mean(infer_all(config, state, images)))
 
 
 def category(config: Config, q: types.Array) -> np.ndarray:
     """The most likely value of the first categorical code, int [N].
+
+    Args:
+      config: the configuration.
+      q: Q's parameters [N, codes.n_params], as `infer` gives them.
 
     Raises:
       ValueError: the config has no categorical code.
@@ -69,7 +92,11 @@ def has_labels(split: types.Rows) -> bool:
 
 
 def can_cluster(config: Config, split: types.Rows) -> bool:
-    """Whether there are a categorical code and labels to compare it with."""
+    """Whether there are a categorical code and labels to compare it with.
+
+    Raises:
+      ValueError: as `has_labels`.
+    """
     categorical = any(isinstance(p, latents.Categorical) for p in config.codes.parts)
     return categorical and has_labels(split)
 
@@ -112,14 +139,23 @@ def clustering(
 def recovery(config: Config, state: TrainState, key: jax.Array) -> list[dict[str, Any]]:
     """How well Q recovers c from G(z, c), on 10,000 fresh fakes.
 
+    Args:
+      config: the configuration.
+      state: the state.
+      key: of the fakes.
+
     Returns:
       For each code: "kind", "information" (L_I in nats), "entropy" (H(c)), and
-      "recovered": the share of values found for a discrete code, Pearson's correlation
-      with Q's mean, averaged over dimensions, for a continuous one.
+      "recovered": the share of values found for a `Categorical` or `Bernoulli` code,
+      for any other Pearson's correlation with Q's mean, averaged over dimensions.
+
+    Raises:
+      ValueError: a state that does not fit the config.
     """
     bounds, means, codes = [], [], []
-    for i in range(_FAKES // _CHUNK):
-        fakes = inference.sample(config, state, jax.random.fold_in(key, i), _CHUNK)
+    n = _at_once(config)
+    for i in range(_FAKES // n):
+        fakes = inference.sample(config, state, jax.random.fold_in(key, i), n)
         q = inference.infer(config, state, fakes.images)
         bounds.append(np.asarray(config.codes.information(q, fakes.c)))
         means.append(config.codes.mean(q))
@@ -169,6 +205,7 @@ def evaluate(
     Raises:
       ValueError: images or a state that do not fit the config.
     """
+    checks.check_nets(state, "g", "trunk", "q")
     report: dict[str, Any] = {
         "step": int(state.step),
         "parameters": "averaged G" if config.ema_decay else "live",
@@ -218,6 +255,13 @@ def describe(report: Mapping[str, Any]) -> str:
             cells = "".join(f"{count:{width}}" for count in counts)
             lines.append(f"    {row:2}:{cells}")
     return "\n".join(lines)
+
+
+def _at_once(config):
+    """How many images to have in memory at once."""
+    height, width, _ = config.image_shape
+    most = max(1, inference.MOST_PIXELS // (height * width))
+    return next(n for n in _CHUNKS if n <= most)
 
 
 def _confusion(config, state, split, n_labels):

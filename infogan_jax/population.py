@@ -11,6 +11,7 @@ import operator
 from typing import SupportsIndex, TypeVar
 
 import jax
+import numpy as np
 
 from infogan_jax import checks, rules, sharding, training, types
 from infogan_jax import config as config_lib
@@ -84,9 +85,12 @@ def of_seed(states: Tree, index: SupportsIndex) -> Tree:
     """One seed's state (or metrics): every array without its first axis, [seeds].
 
     Raises:
-      ValueError: there is no such seed.
+      ValueError: there is no such seed, or no axis of seeds.
     """
-    n, is_traced = len(jax.tree.leaves(states)[0]), isinstance(index, jax.core.Tracer)
+    first, is_traced = jax.tree.leaves(states)[0], isinstance(index, jax.core.Tracer)
+    if not np.ndim(first):
+        raise ValueError("this is one seed's state already: it has no axis of seeds.")
+    n = len(first)
     with contextlib.suppress(TypeError):  # Not whole, or traced.
         index = operator.index(index)
     if not is_traced and not (isinstance(index, int) and 0 <= index < n):

@@ -14,7 +14,16 @@ from typing import Any
 import jax
 
 from infogan_jax import config as config_lib
-from infogan_jax import console, data, json_files, machine, paths, types, watch
+from infogan_jax import (
+    console,
+    data,
+    json_files,
+    locks,
+    machine,
+    paths,
+    types,
+    watch,
+)
 from infogan_jax import options as options_lib
 
 Stop = console.Stop
@@ -254,24 +263,15 @@ def last_logged(directory: Path, evaluate_every: int | None) -> int:
 
 def _take(file, directory, wait):
     try:
-        import fcntl
-    except ImportError:  # Windows: runs there have to keep out of each other's way.
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
+        missing = locks.hold(file, wait)
+    except BlockingIOError as error:
         raise Stop(
-            f"{directory} is being written by process {file.read() or 'unknown'}; wait "
-            "for it, or name another directory by --out."
+            f"{directory} is being written by {error.strerror}; wait for it, or name "
+            "another directory by --out."
         ) from None
-    except OSError as error:  # A file system without locks.
-        said = f"{directory} cannot be locked ({error.strerror})"
+    if missing:
+        said = f"{directory} cannot be locked ({missing})"
         print(f"{said}: keep other processes out of it", file=console.ERR)
-        return
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
 
 
 def _cannot_write(directory, error):

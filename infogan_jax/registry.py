@@ -96,7 +96,7 @@ def decode(data: Any) -> Any:
         module = name.partition(":")[0] if isinstance(name, str) and ":" in name else ""
         hint = f"known: {sorted(_CLASSES)}"
         if module:
-            hint = f"import {module} first (a command: --import {module})"
+            hint = f"import {module} first (python -m infogan_jax: --import {module})"
         if module == "__main__":
             hint = "it was defined in a notebook or a prompt: define it again first"
         raise ValueError(f"unknown kind {name!r} in a stored configuration; {hint}.")

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from infogan_jax import config as config_lib
-from infogan_jax import objectives
+from infogan_jax import objectives, rules
 
 WINDOW, PATIENCE = 300, 1500  # updates
 _MIN_WEIGHT = 0.01  # A scheduled weight below it asks for next to nothing.
@@ -59,11 +60,17 @@ class _Symptom:
 
 
 class Watch:
-    """Sees one row of metrics after the other."""
+    """Sees one row of metrics after the other.
 
-    def __init__(self, config: config_lib.Config):
-        self._left, self._seen = _symptoms(config), 0
-        self._sums, self._is_finite = _sums(), True
+    Args:
+      config: of the run.
+      step: updates done before the first row, as a restored state counts them. The
+        rest of a window that had begun then is not judged.
+    """
+
+    def __init__(self, config: config_lib.Config, step: int = 0):
+        self._left, self._seen = _symptoms(config), rules.as_count("step", step, 0)
+        self._began, self._sums, self._is_finite = self._seen, _sums(), True
 
     def see(self, row: Mapping[str, Any]) -> list[str]:
         """The alarms that this update's metrics set off, as sentences for people.
@@ -72,13 +79,19 @@ class Watch:
           row: floats by name, as `step` gives them; all of a run's, in order.
 
         Raises:
-          ValueError: a metric that an alarm needs is not in the row.
+          ValueError: a metric that an alarm needs is not in the row, or is of many
+            updates.
         """
         wanted = {each.metric for each in self._left}
         if missing := sorted(wanted - row.keys()):
             raise ValueError(
                 f"a row lacks {missing}, which alarms of this config are about; give "
                 "all metrics of a step."
+            )
+        if shape := next(filter(None, map(np.shape, row.values())), ()):
+            raise ValueError(
+                f"a row is of one update, and this has metrics of shape {shape}; give "
+                "one update after the other, such as {k: v[0] for k, v in row.items()}."
             )
         if not self._is_finite:  # Means tell nothing from there on.
             return []
@@ -92,6 +105,8 @@ class Watch:
         if self._seen % WINDOW:
             return []
         means, self._sums = self._sums, _sums()
+        if self._seen - self._began < WINDOW:
+            return []
         given = {  # Two terms may ask for one code.
             (each.metric, each.cause): each
             for each in self._left

@@ -43,6 +43,7 @@ from infogan_jax.objectives import (
 )
 
 SECONDS = 3.0
+SPACE = data.sprites.Space()
 
 
 @contextlib.contextmanager
@@ -618,6 +619,34 @@ FUNCTIONS = [
     (lambda w: population.of_seed(w["many"], 3), ValueError, "no seed 3"),
     (lambda w: population.of_seed(w["many"], jnp.int32(9)), ValueError, "no seed 9"),
     (lambda w: population.of_seed(w["many"], 1.0), ValueError, "no seed 1.0"),
+    (lambda w: population.of_seed(w["state"], 0), ValueError, "no axis of seeds"),
+    (
+        lambda w: evaluation.evaluate(
+            w["config"], w["many"], w["batch"], w["batch"], w["key"]
+        ),
+        ValueError,
+        "3 states of a population",
+    ),
+    (lambda w: SPACE.values([[0, 0, 2, 5, 39, 31]]), ValueError, r"not \[1, 6\]"),
+    (lambda w: SPACE.values([[0, 6, 39, 31, 31]]), ValueError, r"below \(3, 6, 40"),
+    (lambda w: SPACE.values(jnp.array([[0, 0, 0, -1, 0]])), ValueError, "indices must"),
+    (lambda w: data.sprites.render(np.zeros((2, 4))), ValueError, r"not \[2, 4\]"),
+    (
+        lambda w: data.sprites.render(np.array([[3.0, 1, 0, 0.5, 0.5]])),
+        ValueError,
+        "shapes, .* must be 0, 1 or 2",
+    ),
+    (
+        lambda w: SPACE.sample_fixed(w["key"], 3, [0, 1, 2, 3, 4]),
+        ValueError,
+        "factor must be a column",
+    ),
+    (lambda w: data.load(pathlib.Path("x.npz")), ValueError, "such as 'npz:x.npz'"),
+    (
+        lambda w: data.Dataset("mine", {"image": image(w)}, w["batch"], ""),
+        ValueError,
+        r"mine: a split lacks \['label'\]",
+    ),
     (lambda w: population.of_seed(w["many"], np.arange(2)), ValueError, "no seed .0 1"),
     (
         lambda w: checkpoint.Writer(w["folder"] / "new", w["config"], keep=0),

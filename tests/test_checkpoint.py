@@ -10,6 +10,7 @@ import types
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from helpers import assert_equal
 
@@ -119,12 +120,42 @@ def test_an_earlier_step_is_refused_where_keeping_the_newest_would_delete_one(
     assert checkpoint.steps(tmp_path) == [0, 1]
 
 
-def test_a_closed_writer_saves_no_more(tiny, state, tmp_path):
-    with checkpoint.Writer(tmp_path, tiny) as writer:
+def test_a_writer_saves_only_within_its_with(tiny, state, tmp_path):
+    writer = checkpoint.Writer(tmp_path, tiny)
+    with pytest.raises(ValueError, match="this Writer is closed"):
+        writer.save(state)
+    with writer:
         writer.save(state)
     with pytest.raises(ValueError, match="this Writer is closed"):
         writer.save(state.replace(step=state.step + 1))
     assert checkpoint.steps(tmp_path) == [0]
+
+
+def test_a_second_writer_is_refused_and_spoils_no_save(tiny, state, stepped, tmp_path):
+    pytest.importorskip("fcntl")
+    with checkpoint.Writer(tmp_path, tiny) as writer:
+        writer.save(state)
+        with pytest.raises(OSError, match=f"is being written by process {os.getpid()}"):
+            infogan_jax.save(tmp_path, tiny, stepped[0])
+    assert checkpoint.steps(tmp_path) == [0]
+    infogan_jax.save(tmp_path, tiny, stepped[0])
+    assert checkpoint.steps(tmp_path) == [0, 1]
+
+
+def test_nothing_is_saved_beside_the_steps_of_another_directory(tiny, state, tmp_path):
+    infogan_jax.save(tmp_path, tiny, state)
+    with pytest.raises(ValueError, match=f"give {tmp_path}, in which"):
+        infogan_jax.save(tmp_path / "checkpoints", tiny, state)
+    # A name like another, as long as no steps lie there.
+    infogan_jax.save(tmp_path / "mine" / "checkpoints", tiny, state)
+    assert checkpoint.steps(tmp_path / "mine" / "checkpoints") == [0]
+
+
+def test_steps_of_another_program_are_not_called_damaged(tmp_path):
+    with ocp.CheckpointManager(tmp_path) as manager:
+        manager.save(5, args=ocp.args.StandardSave({"w": np.zeros(3)}))
+    with pytest.raises(ValueError, match="5 was not saved by infogan_jax"):
+        infogan_jax.restore(tmp_path)
 
 
 def test_only_a_step_that_is_there_is_set_aside(tiny, state, tmp_path):

@@ -247,6 +247,21 @@ def test_a_step_is_one_power_iteration(name, steps):
             np.testing.assert_allclose(new[path], expected, atol=1e-5)
 
 
+def sigmas(stats):
+    """What each kernel is divided by: {("DownConv_0", "kernel"): float}."""
+    found = {}
+    for (_, *modules, _, leaf), value in flatten_dict(stats).items():
+        layer, _, what = leaf.split("/")
+        if what == "sigma":
+            found[*modules, layer, "kernel"] = float(jnp.squeeze(value))
+    return found
+
+
+def largest(kernel):
+    """Its largest singular value, by SVD."""
+    return np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
+
+
 @pytest.mark.parametrize("name", ["trunk", "d", "q", "h"])
 def test_spectral_norm_divides_by_the_largest_singular_value(name, steps):
     """Against SVD, once the power iteration has met weights that stand still."""
@@ -262,14 +277,9 @@ def test_spectral_norm_divides_by_the_largest_singular_value(name, steps):
         _, stats = module.apply(
             {"params": net.params, **stats}, *inputs, train=True, mutable=list(stats)
         )
-    kernels = flatten_dict(net.params)
-    found = {}  # By the kernel that each divides: ("DownConv_0", "kernel").
-    for (_, *modules, _, leaf), value in flatten_dict(stats).items():
-        layer, _, what = leaf.split("/")
-        if what == "sigma":
-            found[*modules, layer, "kernel"] = float(jnp.squeeze(value))
+    found, kernels = sigmas(stats), flatten_dict(net.params)
     expected = {
-        path: np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
+        path: largest(kernel)
         for path, kernel in kernels.items()
         if path[-1] == "kernel" and (name != "h" or path[0] != "Dense_0")
     }  # H's last layer has no norm.
@@ -279,6 +289,21 @@ def test_spectral_norm_divides_by_the_largest_singular_value(name, steps):
         layer = net.params["Dense_0"]
         quotient = layer["kernel"][:, 0] / expected["Dense_0", "kernel"]
         np.testing.assert_allclose(scores, quotient + layer["bias"], rtol=0.01)
+
+
+def test_in_training_the_largest_singular_value_is_mostly_within_1_percent(steps, key):
+    """One power iteration a step, on weights that move: never below 1, often above."""
+    state, found = steps[-1][1], []
+    for _ in range(15):
+        after, _ = infogan_jax.train_step(SWITCHED, state, batch_of(16), key)
+        for name in ("trunk", "d", "q", "h"):
+            kernels = flatten_dict(state.nets[name].params)
+            divisors = sigmas(after.nets[name].stats)
+            found += [largest(kernels[path]) / x for path, x in divisors.items()]
+        state = after
+    # Measured: .70 are within 1 %, the most 1.54; with 11 other keys .55 to .75, 1.79.
+    assert min(found) >= 1 - 1e-5
+    assert np.median(found) <= 1.01 and max(found) <= 2
 
 
 def _at(tree, path):

@@ -143,6 +143,28 @@ def test_a_damaged_cache_is_fetched_again(server, packed, registered, tmp_path):
     assert (folder / f"{PARTS[0]}.gz.damaged").read_bytes() == b"damaged"
 
 
+def test_a_file_that_another_process_has_fetched_is_not_called_damaged(
+    server, packed, registered, tmp_path, monkeypatch
+):
+    serve(server, packed)
+    first, download = f"{PARTS[0]}.gz", idx._download
+
+    def while_another_is_faster(address, deadline):
+        if address.endswith(first):
+            (tmp_path / first).write_bytes(packed[first])
+        return download(address, deadline)
+
+    monkeypatch.setattr(idx, "_download", while_another_is_faster)
+    data.load("mnist", tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(packed)
+
+
+def test_images_may_be_changed_in_place_wherever_they_are_from(packed, tmp_path):
+    for dataset in (data.load("bundled"), data.load("mnist", fill(tmp_path, packed))):
+        for array in (*dataset.train.values(), *dataset.test.values()):
+            assert array.flags.writeable
+
+
 def test_files_that_somebody_else_has_gzipped_are_read_and_kept(
     server, raw, packed, registered, tmp_path
 ):

@@ -384,6 +384,29 @@ def test_a_forest_has_ten_trees_of_a_depth():
     np.testing.assert_allclose(found.importance[:, 0], forest.feature_importances_)
 
 
+def test_disentanglement_libs_dci_is_of_a_hundred_trees_of_depth_three():
+    codes, factors = sampled(0, 300, sizes=(3, 2))
+    (train, scored), x = thirds(300), stats.zscore(codes)
+    weights, scores = [], []
+    for labels in factors.T:
+        model = ensemble.GradientBoostingClassifier(
+            n_estimators=100, max_depth=3, learning_rate=0.1, random_state=1
+        )
+        model.fit(x[train], labels[train])
+        weights.append(model.feature_importances_)
+        predicted = model.predict(x[scored])
+        scores.append(sk.accuracy_score(labels[scored], predicted))
+    weights = np.stack(weights, 1)
+    rows, columns = (
+        1 - stats.entropy(w, axis=1, base=w.shape[1]) for w in (weights, weights.T)
+    )
+    found = metrics.dci(codes, factors, regressor="boosted_trees", seed=1)
+    np.testing.assert_allclose(found.importance, weights)
+    assert found.disentanglement == pytest.approx(rows @ weights.sum(1) / weights.sum())
+    assert found.completeness == pytest.approx(columns.mean())
+    assert found.informativeness == pytest.approx(np.mean(scores))
+
+
 def test_a_lone_code_is_ahead_of_nothing():
     factors = np.arange(60).reshape(-1, 1) % 3
     assert metrics.sap(factors, factors) == pytest.approx(1)
@@ -478,6 +501,8 @@ def test_sap_reads_its_discrete_factors_once():
     [
         (np.eye(6) * 1e155, None, "codes may reach 1e\\+30, not 1e\\+155"),
         (np.eye(6) * 1j, None, "codes are complex"),
+        (np.ma.masked_less(np.eye(6), 1), None, "codes are masked"),
+        (np.eye(6), np.ma.masked_less([[0], [1]] * 3, 1), "factors are masked"),
         (np.eye(6), [[None], [1]] * 3, "factor 0 cannot be sorted"),
         (np.eye(6), np.array([["NaT"], ["2026-01-01"]] * 3, "M8[D]"), "NaT"),
     ],
@@ -487,3 +512,8 @@ def test_numbers_that_no_metric_can_use_are_refused(codes, factors, words):
     for metric in (metrics.mig, metrics.sap, metrics.dci, metrics.explicitness):
         with pytest.raises(ValueError, match=words):
             metric(codes, factors)
+
+
+def test_factors_as_numbers_are_no_complex_ones():
+    with pytest.raises(ValueError, match="factors are complex"):
+        metrics.sap(np.eye(6), np.array([[0], [1]] * 3) + 1j)

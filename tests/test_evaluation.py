@@ -175,6 +175,22 @@ def test_long_inputs_are_read_in_pieces(model):
     assert found.tolist() == [0, 1, 2, 1] * 600
 
 
+def test_large_images_are_read_few_at_a_time(model, monkeypatch):
+    sizes, infer = [], inference.infer
+
+    def noted(config, state, images):
+        sizes.append(len(images))
+        return infer(config, state, images)
+
+    monkeypatch.setattr(inference, "infer", noted)
+    monkeypatch.setattr(inference, "MOST_PIXELS", 8 * 25)  # An image has 2x4.
+    images = pictures([0, 1, 2, 1] * 10, [0] * 40)["image"]
+    means = evaluation.represent(*model, images)
+    assert means.shape == (40, model[0].codes.dim) and sizes == [20, 20]
+    evaluation.recovery(*model, jax.random.key(0))
+    assert sizes[2:] == [20] * 500
+
+
 def test_config_without_a_categorical_code_cannot_be_compared_with_labels(model):
     config = replace(
         model[0],

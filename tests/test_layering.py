@@ -4,6 +4,7 @@ import ast
 import pathlib
 import subprocess
 import sys
+from importlib import metadata
 
 import infogan_jax
 
@@ -20,6 +21,7 @@ RANKS = {
     "registry": 0,
     "console": 0,
     "json_files": 1,
+    "locks": 0,
     "metrics": 1,
     "products": 0,
     "winograd": 0,
@@ -101,3 +103,7 @@ def test_importing_the_package_leaves_heavy_libraries_alone():
     assert sorted(infogan_jax.__all__) == infogan_jax.__all__
     assert set(infogan_jax.__all__) <= set(dir(infogan_jax))
     assert all(hasattr(infogan_jax, name) for name in infogan_jax.__all__)
+
+
+def test_the_version_is_that_of_the_package():
+    assert infogan_jax.__version__ == metadata.version("infogan_jax")

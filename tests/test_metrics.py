@@ -222,7 +222,16 @@ def test_a_cluster_that_is_left_over_agrees_with_none():
 
 @pytest.mark.parametrize(
     "counts",
-    [[[0, 0], [0, 0]], [[3, -1], [0, 3]], [[np.nan, 1.0]], [1, 2], [["a"]], [], 3],
+    [
+        [[0, 0], [0, 0]],
+        [[3, -1], [0, 3]],
+        [[np.nan, 1.0]],
+        [[0.25, 0.25], [0.25, 0.25]],
+        [1, 2],
+        [["a"]],
+        [],
+        3,
+    ],
 )
 def test_no_figure_is_of_what_are_no_counts(counts):
     for figure in "cluster_accuracy match purity nmi ari".split():

@@ -7,13 +7,16 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import seeds_report
 import sprites_report
 import sprites_scores
 import tries
+from helpers import read_lines
 
 ROOT = pathlib.Path(__file__).parent.parent
+RESULTS = ROOT / "experiments" / "results"
 README, NOTES = ((ROOT / name).read_text() for name in ("README.md", "BUILD_NOTES.md"))
 # As a reader has it: without the eight devices of the tests.
 DEVICES = "--xla_force_host_platform_device_count=8"
@@ -114,3 +117,77 @@ def test_a_committed_report_of_sprites_follows_from_its_numbers(tmp_path, monkey
         for directory in (tmp_path, committed)
     )
     assert ours == theirs  # But for the first line, which was worded otherwise.
+
+
+def table(text, column):
+    """The rows, {column: cell}, of the only table of a page with this column."""
+    blocks = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    [block] = [x for x in blocks if f"| {column} |" in x.partition("\n")[0]]
+    lines = [line.split("|")[1:-1] for line in block.splitlines()]
+    head, _, *rows = [[cell.strip() for cell in line] for line in lines]
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_figure_1_is_told_as_its_curves_say():
+    found = json.loads((RESULTS / "figure1.json").read_text())
+    infogan, gan = (np.array(found["curves"][name]) for name in ("InfoGAN", "GAN"))
+    first = 1 + np.flatnonzero(infogan > 2)[0]
+    mean, late = infogan[399:900].mean(), gan[299:900]  # Update 1 is number 0.
+    assert found["summary"] == {
+        "InfoGAN, first update above 2.0": first,
+        "InfoGAN, mean over 400 to 900": pytest.approx(mean),
+        "GAN, largest": gan.max(),
+        "GAN, mean over 300 to 900": pytest.approx(late.mean()),
+    }
+    [above] = late[late > 0.2]
+    note = f"one of the {len(late)} above .2: {f'{above:.3f}'[1:]}"
+    rows = table(README, "the paper's figure")
+    assert {row[""]: row["measured"] for row in rows} == {
+        "InfoGAN: first update above 2.0 nats": f"{first}",
+        "InfoGAN: mean over updates 400 to 900": f"{mean:.3f} nats",
+        "plain GAN: largest": f"{gan.max():.3f} nats",
+        "plain GAN: mean over updates 300 to 900": f"{late.mean():.3f} nats ({note})",
+    }
+
+
+def test_the_table_of_continuous_codes_follows_from_their_sweeps():
+    """Each seed's better code by every measure; sweeps.md is rounded itself."""
+    directory = RESULTS / "mnist-paper-codes"
+    sweeps = table((directory / "sweeps.md").read_text(), "kept by Q")
+    rows = table(README, "digit kept")
+    assert {row["seed"] for row in rows} == {
+        path.name[5:] for path in directory.glob("seed-*")
+    }
+    for row in rows:
+        run = f"seed-{row['seed']}"
+        end = json.loads((directory / run / "evaluation.json").read_text())
+        assert float(row["accuracy"]) == round(end["accuracy"], 4)
+        codes = [code for code in sweeps if code["run"] == run]
+        for column in ("slant", "stroke area", "slant, within", "stroke area, within"):
+            measured = column.replace(", within", " in a category")
+            best = max(abs(float(code[measured])) for code in codes)
+            assert float(row[column]) == pytest.approx(best, abs=0.0051)
+        kept = min(float(code["kept by the judge"]) for code in codes)
+        assert float(row["digit kept"]) == kept
+
+
+def test_the_measured_rows_of_sprites_are_the_last_scores_of_their_runs():
+    sprites = RESULTS / "sprites"
+    report = json.loads((sprites / "0.5-modified" / "report.json").read_text())
+    [modified], rows = report["runs"], table(README, "DCI (lasso)")
+    cr = read_lines(sprites / "0.5-cr-unfinished" / "scores.jsonl")[-1]
+    expected = [
+        {
+            "": label,
+            "FactorVAE": f"{end['factor_vae']:.3f}",
+            "DCI (lasso)": f"{end['dci']:.3f}",
+            "MIG": f"{end['mig']:.3f}",
+            "SAP": f"{end['sap']:.3f}",
+            "BetaVAE": f"{end['beta_vae']:.3f}",
+        }
+        for label, end in (
+            (f"modified, {modified['step']:,} iterations", modified),
+            (f"InfoGAN-CR, {cr['step']:,} iterations (unfinished)", cr),
+        )
+    ]
+    assert [row for row in rows if "iterations" in row[""]] == expected

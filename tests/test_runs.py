@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -205,6 +206,60 @@ console.run(main)
         "error: standard output could not be written: No space left on device.\n"
     )
     assert (tmp_path / "end").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals end no process so")
+def test_ctrl_c_counts_where_python_drops_what_is_raised(tmp_path):
+    code = """
+import pathlib, signal
+from infogan_jax import console
+
+class Collected:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def main():
+    Collected()
+    pathlib.Path("end").touch()
+    return 0
+
+console.run(main)
+"""
+    words = [sys.executable, "-c", code]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == -signal.SIGINT and ended.stderr == "interrupted.\n"
+    assert not (tmp_path / "end").exists()
+
+
+@pytest.mark.parametrize(
+    "error, advice",
+    [
+        ("Unable to initialize backend 'tpu': none found\nat ...", "JAX_PLATFORMS"),
+        ("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.", "a smaller batch"),
+    ],
+)
+def test_what_a_device_lacks_is_one_line(error, advice, capsys, monkeypatch):
+    def main():
+        raise RuntimeError(error)
+
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, f"__{name}__", getattr(sys, name))
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    with pytest.raises(SystemExit) as ended:
+        console.run(main)
+    assert ended.value.code == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {error.splitlines()[0]}; ") and advice in line
+
+
+def test_another_runtime_error_keeps_its_trace(monkeypatch):
+    def main():
+        raise RuntimeError("a mistake")
+
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    with pytest.raises(RuntimeError, match="a mistake"):
+        console.run(main)
 
 
 def test_what_the_output_cannot_spell_is_numbered(capsys, monkeypatch):
@@ -487,6 +542,26 @@ def test_a_device_is_written_to_as_it_stands(finished, images, capsys):
     arguments = ["infer", str(finished[0]), str(images), "--out", "/dev/full"]
     refused(capsys, cli.main(arguments), "cannot write /dev/full: No space left")
     assert not pathlib.Path("/dev/full").is_file()
+
+
+def test_images_that_are_missing_are_told_as_such_again(finished, tmp_path, capsys):
+    table = tmp_path / "codes.csv"
+    table.touch()
+    words = ["infer", str(finished[0]), str(tmp_path / "typo"), "--out", str(table)]
+    refused(capsys, cli.main(words), f"there is no file {tmp_path / 'typo'}; give a")
+
+
+def test_what_no_run_has_saved_is_used_without_a_runs_files(
+    finished, images, tmp_path, monkeypatch, capsys
+):
+    infogan_jax.save(tmp_path / "own", *infogan_jax.restore(finished[0]))
+    monkeypatch.chdir(tmp_path)
+    status = cli.main(["evaluate", "own"])
+    refused(capsys, status, "run.json is missing", "name the images by --data.")
+    assert cli.main(["evaluate", "own", "--data", f"npz:{images}"]) == 0
+    status = cli.main(["sample", "own", "--digit", "1"])
+    refused(capsys, status, "evaluation.json is missing", "--set 0=3.")
+    assert cli.main(["sample", "own", "--set", "0=1"]) == 0
 
 
 def test_what_is_read_is_not_written_over(finished, tmp_path, capsys):

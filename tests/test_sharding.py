@@ -128,7 +128,7 @@ def test_one_run_may_begin_on_a_mesh(mesh, tiny, state, key):
 
 
 def test_any_number_of_split_images_is_read(mesh, tiny, state, batch, monkeypatch):
-    monkeypatch.setattr(evaluation, "_CHUNK", 6)  # Which four devices cannot share.
+    monkeypatch.setattr(evaluation, "_CHUNKS", (6,))  # Which four devices cannot share.
     read = evaluation.infer_all(tiny, state, split(mesh, batch["image"]))
     close(read, infogan_jax.infer(tiny, state, batch["image"]))
 

@@ -76,6 +76,45 @@ def test_a_shape_lies_where_its_factors_say():
         assert rows.mean() + 0.5 == pytest.approx(16 + 32 * y, abs=0.3)
 
 
+def outline(shape):
+    """A shape's outline at scale 1, unturned, about its centre: [P, 2], y down."""
+    a = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
+    if shape == 0:
+        return np.array([[-9.6, -9.6], [9.6, -9.6], [9.6, 9.6], [-9.6, 9.6]])
+    if shape == 1:
+        return np.stack([12.8 * np.cos(a), 7.2 * np.sin(a)], 1)
+    up = 13 * np.cos(a) - 5 * np.cos(2 * a) - 2 * np.cos(3 * a) - np.cos(4 * a)
+    y = (-up - 2.5) * 9.625 / 14.5 + 0.2
+    return np.stack([9.625 * np.sin(a) ** 3, y], 1)
+
+
+def filled(polygon):
+    """Pixels whose centres have an odd number of edges on their left, bool [64, 64]."""
+    (x, y), (x_next, y_next) = polygon.T, np.roll(polygon, -1, 0).T
+    centres = np.arange(64) + 0.5
+    row, edge = np.nonzero((y <= centres[:, None]) != (y_next <= centres[:, None]))
+    share = (centres[row] - y[edge]) / (y_next - y)[edge]
+    crossed = x[edge] + share * (x_next - x)[edge]
+    n_left = np.zeros((64, 64), int)
+    np.add.at(n_left, row, crossed[:, None] < centres)
+    return n_left % 2 == 1
+
+
+# Rounding may take a pixel; the heart's table of 1,024 radii takes four in all.
+@pytest.mark.parametrize(("shape", "each", "all_"), [(0, 1, 1), (1, 1, 1), (2, 2, 10)])
+def test_thirty_poses_are_the_polygons_of_the_calibrated_outlines(shape, each, all_):
+    rng = np.random.default_rng(0)
+    poses = rng.uniform([0.5, 0, 0, 0], [1, 2 * np.pi, 1, 1], (30, 4))
+    values = np.c_[np.full(30, shape), poses].astype(np.float32)
+    images, apart = np.asarray(sprites.render(values))[..., 0] == 255, []
+    for image, (scale, turn, x, y) in zip(images, poses, strict=True):
+        cos, sin = np.cos(turn), np.sin(turn)
+        turned = outline(shape) @ np.array([[cos, -sin], [sin, cos]])
+        polygon = scale * turned + [16 + 32 * x, 16 + 32 * y]
+        apart.append((filled(polygon) != image).sum())
+    assert max(apart) <= each and sum(apart) <= all_
+
+
 def test_sampling_is_uniform_and_values_are_exact():
     indices = np.asarray(SPACE.sample(jax.random.key(0), 30_000))
     for column, size in zip(indices.T, SPACE.sizes, strict=True):

@@ -538,14 +538,29 @@ def test_batch_size_of_zero_is_refused(tiny, dataset, key):
         next(infogan_jax.train(tiny, dataset, key, batch_size=0))
 
 
-@infogan_jax.register
 @dataclasses.dataclass(frozen=True)
 class Misdirected:
+    mistake: str
+
     def __call__(self, p):
-        return {"generator": p.fake.mean()}
+        return {
+            "another update": {"generator": p.fake.mean()},
+            "each image's": {"d": p.d_real},
+            "bare": p.fake.mean(),
+            "none": None,
+        }[self.mistake]
 
 
-def test_loss_for_an_unknown_update_is_refused(tiny, state, batch, key):
-    config = dataclasses.replace(tiny, objective=(Misdirected(),))
-    with pytest.raises(ValueError, match="Misdirected has a loss for"):
-        infogan_jax.train_step(config, state, batch, key)
+@pytest.mark.parametrize(
+    "mistake, message",
+    [
+        ("another update", r"Misdirected has a loss for \['generator'\]"),
+        ("each image's", r"has a loss of shape \(16,\) for update 'd'; give a scalar"),
+        ("bare", "gives a .*Tracer, not a dict"),
+        ("none", "gives a NoneType, not a dict .* such as {'d': loss}"),
+    ],
+)
+def test_a_terms_mistake_is_told_by_its_name(tiny, state, batch, key, mistake, message):
+    config = dataclasses.replace(tiny, objective=(Misdirected(mistake),))
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(lambda: infogan_jax.step(config, state, batch, key))

@@ -227,6 +227,13 @@ def test_a_spread_that_is_none_is_refused(spread):
         metrics.factor_vae_score(votes, spread)
 
 
+@pytest.mark.parametrize("prune", [np.nan, np.inf, -1, None])
+def test_a_bound_of_pruning_that_is_none_is_refused(prune):
+    votes = metrics.Votes(np.zeros((4, 6, 2)), np.arange(4))
+    with pytest.raises(ValueError, match="prune must be finite and at least 0"):
+        metrics.factor_vae_score(votes, np.ones(2), prune=prune)
+
+
 @pytest.mark.parametrize("metric", [metrics.factor_vae, metrics.beta_vae])
 def test_factors_whose_values_occur_once_are_refused(metric):
     factors = np.c_[random_factors(0, 200)[:, 0], np.linspace(0, 1, 200)]
@@ -343,6 +350,9 @@ def test_udr_is_blind_to_what_is_called_uninformative():
         lambda: metrics.udr([np.ones((4, 2))]),
         lambda: metrics.udr([np.ones((4, 2)), np.ones((5, 2))]),
         lambda: metrics.udr([np.ones((4, 2)), np.full((4, 2), np.nan)]),
+        lambda: metrics.udr([np.eye(2)] * 2),
+        lambda: metrics.udr([np.ones((0, 2))] * 2),
+        lambda: metrics.udr([np.eye(4) * 1j] * 2),
     ],
 )
 def test_bad_input_to_the_choice_of_runs_is_refused(call):

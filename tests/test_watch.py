@@ -80,6 +80,21 @@ def test_a_row_without_a_watched_metric_is_refused(tiny):
         watch.Watch(tiny).see(row)
 
 
+def test_a_row_of_many_updates_is_refused(tiny):
+    rows = {name: np.full(3, value) for name, value in HEALTHY.items()}
+    with pytest.raises(ValueError, match=r"of shape \(3,\); give one update"):
+        watch.Watch(tiny).see(rows)
+
+
+def test_a_watch_that_begins_late_counts_from_there(tiny):
+    dead, late = HEALTHY | {"info/0": 0.0}, 3 * watch.WINDOW - 10
+    begun = watch.Watch(tiny, step=late)
+    seen = {late + n: begun.see(dead) for n in range(1, watch.WINDOW + 11)}
+    # The window that it came into is judged by nobody, the next one at its end.
+    [step] = [step for step, causes in seen.items() if causes]
+    assert step == 4 * watch.WINDOW and "code 0 is dead" in seen[step][0]
+
+
 def test_a_short_dip_is_no_alarm(tiny):
     dip = [HEALTHY | {"info/0": 0.0}] * (watch.WINDOW // 3)
     assert alarms(tiny, ([HEALTHY] * watch.WINDOW + dip) * 3) == []

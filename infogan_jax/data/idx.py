@@ -9,7 +9,8 @@ import contextlib
 import gzip
 import hashlib
 import http.client
-import os
+import secrets
+import shutil
 import ssl
 import struct
 import time
@@ -91,7 +92,8 @@ def parse(data: bytes, source: str) -> np.ndarray:
         raise ValueError(
             f"{source} has {len(data)} bytes, but its header says {expected}."
         )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    # Of bytes the array would be read-only.
+    return np.frombuffer(bytearray(data), np.uint8, offset=header).reshape(shape)
 
 
 def _read_file(name, folder, part, deadline):
@@ -118,6 +120,17 @@ def _unpack(packed):
         raise ValueError(f"{packed} cannot be unpacked: {error}.") from error
 
 
+def _is_damaged(packed):
+    """Whether a file lies there, but not the one that another process has fetched."""
+    try:
+        _unpack(packed)
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False
+
+
 def _fetch(name, packed, deadline):
     """Puts a whole, verified file at `packed`, or raises; what was there stays."""
     address = SOURCES[name] + packed.name
@@ -126,7 +139,7 @@ def _fetch(name, packed, deadline):
         f"Put the four files of {SOURCES[name]} into {packed.parent}, name another "
         "directory that has them (--data-dir), or use --data bundled."
     )
-    partial = packed.with_name(f"{packed.name}.{os.getpid()}.part")
+    partial = packed.with_name(f"{packed.name}.{secrets.token_hex(4)}.part")
     with _telling_where(packed.parent):
         packed.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
@@ -144,9 +157,9 @@ def _fetch(name, packed, deadline):
             )
         with _telling_where(packed.parent):
             partial.write_bytes(data)
-            if packed.exists():  # It may be the user's own.
-                packed.replace(packed.with_name(f"{packed.name}.damaged"))
-            partial.replace(packed)
+            if _is_damaged(packed):  # It may be the user's own.
+                shutil.copyfile(packed, packed.with_name(f"{packed.name}.damaged"))
+            partial.replace(packed)  # Which is never absent for another process.
     except urllib.error.HTTPError as error:
         error.close()
         raise OSError(

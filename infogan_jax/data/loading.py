@@ -47,6 +47,12 @@ class Dataset:
     note: str
 
     def __post_init__(self):
+        for split in (self.train, self.test):
+            if missing := {"image", "label"} - split.keys():
+                raise ValueError(
+                    f"{self.name}: a split lacks {sorted(missing)}; give images and "
+                    "their labels, -1 where unknown."
+                )
         shapes = [split["image"].shape[1:] for split in (self.train, self.test)]
         if shapes[0] != shapes[1]:
             raise ValueError(
@@ -89,6 +95,8 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
       OSError: a file or a server that cannot be read; the message says what to do.
       ImportError: a folder, and Pillow is missing.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"{name!r} is no dataset's name, such as 'npz:{name}'.")
     data_dir = paths.expand(data_dir) if data_dir else None
     kind, colon, rest = name.partition(":")
     if colon and kind in ("npz", "folder"):

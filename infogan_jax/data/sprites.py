@@ -67,7 +67,23 @@ class Space:
         return tuple(len(getattr(self, name)) for name in FACTORS)
 
     def values(self, indices: types.Array) -> jax.Array:
-        """The factors' exact values, float32 [B, 5], of their indices [B, 5]."""
+        """The factors' exact values, float32 [B, 5].
+
+        Args:
+          indices: int [B, 5], each from 0 to below the factor's of `sizes`. (The first
+            of six columns of the published `latents_classes` is a color.)
+
+        Raises:
+          ValueError: other columns, or, unless it is traced, an index out of range.
+        """
+        _check_columns("indices", indices)
+        if _is_known(indices):
+            known = np.asarray(indices)
+            if known.size and not ((known >= 0) & (known < self.sizes)).all():
+                raise ValueError(
+                    f"indices must lie below {self.sizes}, from 0 on, and reach from "
+                    f"{known.min(0)} to {known.max(0)}."
+                )
         columns = [
             jnp.asarray(getattr(self, name), jnp.float32)[indices[:, k]]
             for k, name in enumerate(FACTORS)
@@ -90,10 +106,12 @@ class Space:
           factor: its column, 0 .. 4; may be traced.
 
         Raises:
-          ValueError: there is no such column.
+          ValueError: there is no such column, or they are several.
         """
-        is_traced, columns = isinstance(factor, jax.core.Tracer), range(len(FACTORS))
-        if not is_traced and not np.isin(np.asarray(factor), columns).all():
+        is_column = np.ndim(factor) == 0
+        if is_column and _is_known(factor):
+            is_column = np.asarray(factor) in range(len(FACTORS))
+        if not is_column:
             raise ValueError(f"factor must be a column, 0 .. 4, not {factor!r}.")
         key, key_shared = jax.random.split(key)
         indices, shared = self.sample(key, n), self.sample(key_shared, 1)
@@ -113,16 +131,27 @@ class Space:
         return sharding.with_auto_axes(make, key, out=sharding.replicated)
 
 
-@types.jit()
-def render(values: jax.Array) -> jax.Array:
+def render(values: types.Array) -> jax.Array:
     """The images of factor values.
 
     Args:
-      values: float [B, 5]: shape, scale, orientation, x, y, as in `Space`.
+      values: float [B, 5]: shape, scale, orientation, x, y, as in `Space`. (The shapes
+        of the published `latents_values` are 1 to 3, not 0 to 2.)
 
     Returns:
       uint8 [B, 64, 64, 1], 0 or 255.
+
+    Raises:
+      ValueError: other columns, or, unless it is traced, a shape that is none.
     """
+    _check_columns("values", values)
+    if _is_known(values) and not np.isin(np.asarray(values)[:, 0], (0, 1, 2)).all():
+        raise ValueError("shapes, the first column of values, must be 0, 1 or 2.")
+    return _render(values)
+
+
+@types.jit()
+def _render(values: types.Array) -> jax.Array:
     shape, scale, turn, x, y = (values[:, k, None, None] for k in range(len(FACTORS)))
     pixel = jnp.arange(SIDE, dtype=jnp.float32) + 0.5
     dx = pixel[None, None, :] - (SIDE / 4 + SIDE / 2 * x)
@@ -138,6 +167,21 @@ def render(values: jax.Array) -> jax.Array:
 
     inside = jnp.select([shape == 0, shape == 1], [square, ellipse], heart)
     return inside[..., None].astype(jnp.uint8) * 255
+
+
+def _check_columns(name, array):
+    if np.ndim(array) != 2 or np.shape(array)[1] != len(FACTORS):
+        raise ValueError(
+            f"{name} must be [B, 5], columns {', '.join(FACTORS)}, not "
+            f"{list(np.shape(array))}."
+        )
+
+
+def _is_known(array):
+    """Whether an array's numbers can be looked at: it is not traced, nor elsewhere."""
+    if isinstance(array, jax.core.Tracer):
+        return False
+    return getattr(array, "is_fully_addressable", True)
 
 
 @functools.cache

@@ -110,13 +110,20 @@ def cluster_accuracy(counts: ArrayLike) -> float:
 
     The "ACC" of the literature, fitted on these very counts; where there are more
     clusters than labels, those that are left over agree with none.
+
+    Source: Yang et al. 2010, Image clustering using local discriminant models.
     """
     counts = _counts(counts)
     return float(counts[_assignment(-counts)].sum() / counts.sum())
 
 
 def nmi(counts: ArrayLike) -> float:
-    """Normalised mutual information, I / mean(H, H), in [0, 1]; 1 for two constants."""
+    """Normalised mutual information, in [0, 1]; 1 for two constants.
+
+    I divided by the arithmetic mean of both entropies, as scikit-learn's default is.
+
+    Source: Strehl and Ghosh 2002, Cluster ensembles; Vinh et al. 2010 for the mean.
+    """
     counts = _counts(counts)
     joint = counts / counts.sum()
     mean = (information.entropy(joint.sum(0)) + information.entropy(joint.sum(1))) / 2
@@ -164,7 +171,9 @@ def _counts(counts):
         )
     if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.any()):
         raise ValueError("counts must be finite, at least 0, and not all 0.")
-    return counts.astype(np.int64) if counts.dtype.kind == "u" else counts
+    if (counts != np.round(counts)).any():  # Pairs of a pair's part are negative.
+        raise ValueError("counts must be whole, of pairs, not shares of them.")
+    return counts.astype(np.int64)
 
 
 def _integers(name, numbers):

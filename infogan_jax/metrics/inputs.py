@@ -29,13 +29,14 @@ def check(
     Factors may be of any type that can be sorted: their values are names.
 
     Raises:
-      ValueError: wrong shapes, too few rows, NaN or infinite numbers, codes that are
-        complex or beyond 1e30, or a factor that takes one value only, or values that
-        cannot be sorted.
+      ValueError: wrong shapes, too few rows, NaN or infinite numbers, masked arrays,
+        codes that are complex or beyond 1e30, or a factor that takes one value only, or
+        values that cannot be sorted.
     """
-    if np.iscomplexobj(codes):
-        raise ValueError("codes are complex; give real numbers, as both their parts.")
-    codes, factors = np.asarray(codes, np.float64), np.asarray(factors)
+    codes = real("codes", codes)
+    if np.ma.isMaskedArray(factors):
+        raise ValueError("factors are masked; leave out the rows that are.")
+    factors = np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
         raise ValueError(
             "codes must be [N, L] and factors [N, K] with the same N, not "
@@ -86,14 +87,28 @@ def check_names(numbered: np.ndarray, which: Iterable[int] | None = None) -> Non
             )
 
 
+def real(name: str, array: ArrayLike) -> np.ndarray:
+    """The array as float64.
+
+    Raises:
+      ValueError: it is complex or masked, of which NumPy would drop what it cannot
+        keep.
+    """
+    if np.iscomplexobj(array):
+        raise ValueError(f"{name} are complex; give real numbers, as both their parts.")
+    if np.ma.isMaskedArray(array):
+        raise ValueError(f"{name} are masked; leave out the rows that are.")
+    return np.asarray(array, np.float64)
+
+
 def numbers(factors: ArrayLike, metric: str) -> np.ndarray:
     """Factors whose values are used as numbers, float64.
 
     Raises:
-      ValueError: they are not numbers.
+      ValueError: they are not numbers, or complex.
     """
     try:
-        found = np.asarray(factors, np.float64)
+        found = real("factors", factors)
     except ValueError as error:
         raise ValueError(
             f"{metric} takes the values of factors as numbers ({error}); number them."

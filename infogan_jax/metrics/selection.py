@@ -85,19 +85,21 @@ def udr(
       The median of each run's scores with all others, in [0, 1]. Two runs always tie.
 
     Raises:
-      ValueError: fewer than two runs, unequal numbers of images, NaN or infinity, or
-        masks that do not fit the codes.
+      ValueError: fewer than two runs or three images, unequal numbers of images,
+        complex numbers, NaN or infinity, or masks that do not fit the codes.
 
     Source: Duan et al. 2020 (arXiv:1905.12614), section 4, with Spearman's correlation.
     """
     from scipy import stats  # A second to import.
 
-    runs = [np.asarray(x, np.float64) for x in representations]
+    runs = [inputs.real("representations", x) for x in representations]
     if len(runs) < 2 or any(x.ndim != 2 or len(x) != len(runs[0]) for x in runs):
         raise ValueError(
             "give at least two representations [N, L] of the same images, not "
             f"{[x.shape for x in runs]}."
         )
+    if len(runs[0]) < 3:  # Any two codes agree on two.
+        raise ValueError(f"{len(runs[0])} images are too few to rank; give more.")
     if not all(np.isfinite(x).all() for x in runs):
         raise ValueError("representations hold NaN or infinity.")
     if informative is None:

@@ -123,15 +123,17 @@ def factor_vae_score(
       train: teach each code its factor, by majority.
       spread: [L], each code's standard deviation over images in general.
       test: is scored; `train` itself by default.
-      prune: codes of a smaller spread are left out; 0 leaves out constants only.
+      prune: at least 0; codes of a smaller spread are left out, at 0 constants only.
 
     Returns:
       Accuracy in [0, 1]; 0 if no code is left.
 
     Raises:
-      ValueError: votes or a spread of another shape, not finite, or negative; or all
-        votes fix the same factor.
+      ValueError: votes, a spread or `prune` of another shape, not finite, or negative;
+        or all votes fix the same factor.
     """
+    if not (rules.is_finite(prune) and prune >= 0):
+        raise ValueError(f"prune must be finite and at least 0, not {prune!r}.")
     spread = np.asarray(spread, np.float64)
     if spread.ndim != 1 or not (np.isfinite(spread) & (spread >= 0)).all():
         raise ValueError(f"spread must be [L], finite and at least 0, not {spread}.")

@@ -1,0 +1,37 @@
+"""A file that one process at a time holds; the system lets go of it when that ends."""
+
+import os
+from typing import TextIO
+
+
+def hold(file: TextIO, wait: bool = False) -> str:
+    """Locks a file that was opened by "a+", until it is closed, and signs it.
+
+    Args:
+      file: of any content, which a signature replaces.
+      wait: for another who holds it.
+
+    Returns:
+      "", or why the file system has no lock. On Windows nobody is kept out: processes
+      there have to keep out of each other's way.
+
+    Raises:
+      BlockingIOError: another holds it; "process N" is its `strerror`.
+      OSError: it cannot be written.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return ""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = f"process {file.read() or 'unknown'}"
+        raise BlockingIOError(error.errno, holder) from None
+    except OSError as error:
+        return error.strerror or str(error)
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return ""
