@@ -7,7 +7,6 @@ checkpoint.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ from infogan_jax import (
     schedules,
     types,
 )
+from infogan_jax.objectives import terms
 
 
 @registry.register
@@ -173,7 +173,7 @@ class Config:
                 raise ValueError(f"updates must hold Updates, not {update!r}.")
 
     def _check_terms(self):
-        names = [objectives.name_of(term) for term in self.objective]
+        names = [terms.name_of(term) for term in self.objective]
         for name in names:
             if not isinstance(name, str):
                 raise ValueError(f"a term's name is a string, not {name!r}.")
@@ -183,7 +183,7 @@ class Config:
                 "term of two."
             )
         for term in self.objective:
-            getattr(term, "check", lambda config: None)(self)
+            terms.check(term, self)
         try:
             hash(self)
         except TypeError as error:
@@ -218,18 +218,15 @@ class Config:
         )
         shapes = self.input_shapes()
         for term in self.objective:
-            bring: Callable[..., dict[str, Any]] = getattr(
-                term, "networks", lambda *_: {}
-            )
-            brought = bring(self, axis_name)
+            brought = terms.networks_of(term, self, axis_name)
             if taken := sorted(modules.keys() & brought.keys()):
                 raise ValueError(
-                    f"{objectives.name_of(term)} brings networks {taken}, but there "
+                    f"{terms.name_of(term)} brings networks {taken}, but there "
                     "are others of these names; rename its own."
                 )
             if missing := sorted(brought.keys() - shapes.keys()):
                 raise ValueError(
-                    f"{objectives.name_of(term)} brings networks {missing} without the "
+                    f"{terms.name_of(term)} brings networks {missing} without the "
                     "shapes of their inputs; give them by `input_shapes(config)`."
                 )
             modules |= brought
@@ -239,7 +236,7 @@ class Config:
         """Input shapes, without the batch, of each network that a term brings."""
         found: dict[str, tuple] = {}
         for term in self.objective:
-            found |= getattr(term, "input_shapes", lambda config: {})(self)
+            found |= terms.input_shapes_of(term, self)
         return found
 
     def to_json(self) -> str:

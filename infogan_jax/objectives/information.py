@@ -120,12 +120,4 @@ def _check_weight(weight, codes):
 def _is_q_taught(config):
     """Whether an update that lists Q has a term that teaches it, as far as they say."""
     with_q = {update.name for update in config.updates if "q" in update.nets}
-    for term in config.objective:
-        if not getattr(term, "teaches_q", True):
-            continue
-        taught = getattr(term, "updates", getattr(term, "update", None))
-        if taught is None:  # A term of a user's own, which may.
-            taught = with_q
-        if with_q & set((taught,) if isinstance(taught, str) else taught):
-            return True
-    return False
+    return any(terms.teaches_q_in(term, with_q) for term in config.objective)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import latents, schedules
+from infogan_jax import latents, schedules, types
 
 if TYPE_CHECKING:
     from infogan_jax.config import Config
@@ -65,9 +65,41 @@ class Term(Protocol):
         """A scalar loss for each update by its name; one that is missing is 0."""
 
 
+# A term's optional members are read here, and nowhere else.
+
+
 def name_of(term: Term) -> str:
     """A term's name in the metrics: its own, or its class's."""
     return getattr(term, "name", None) or type(term).__name__
+
+
+def check(term: Term, config: "Config") -> None:
+    """Raises a ValueError where the term has one to say that the config cannot work."""
+    if own := getattr(term, "check", None):
+        own(config)
+
+
+def networks_of(
+    term: Term, config: "Config", axis_name: types.Axis = None
+) -> dict[str, Any]:
+    """The modules that a term brings, by name."""
+    own = getattr(term, "networks", None)
+    return own(config, axis_name) if own else {}
+
+
+def input_shapes_of(term: Term, config: "Config") -> dict[str, tuple]:
+    """The shapes of their inputs, without the batch."""
+    own = getattr(term, "input_shapes", None)
+    return own(config) if own else {}
+
+
+def teaches_q_in(term: Term, updates: set[str]) -> bool:
+    """Whether Q may learn from it in one of these updates, by what the term says."""
+    taught = getattr(term, "updates", getattr(term, "update", None))
+    if taught is None:  # It does not say.
+        taught = updates
+    names = {taught} if isinstance(taught, str) else set(taught)
+    return getattr(term, "teaches_q", True) and not names.isdisjoint(updates)
 
 
 def now(p: Pass, *values: schedules.Value) -> list[jax.Array]:
