@@ -11,6 +11,13 @@ from typing import NoReturn
 # What is lost then was wanted, where of a closed pipe or terminal nobody listens.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+_DEVICE = {  # What to do about JAX's errors of a device.
+    "Unable to initialize backend": "see to that device, or name another by "
+    "JAX_PLATFORMS, such as cpu",
+    "RESOURCE_EXHAUSTED": "the device's memory is full: see who else uses it, or ask "
+    "for a smaller batch or fewer images",
+}
+
 
 class Stop(Exception):
     """An error that is shown as one line, with the exit status.
@@ -81,6 +88,18 @@ def tell(error: Exception) -> int:
     return status
 
 
+def tell_of_device(error: RuntimeError) -> int:
+    """The same of a device that JAX cannot use or that is full; status 1.
+
+    Raises:
+      RuntimeError: the error, if it is another: a mistake in a program wants its trace.
+    """
+    for sign, advice in _DEVICE.items():
+        if sign in str(error):
+            return tell(Stop(f"{str(error).splitlines()[0]}; {advice}.", status=1))
+    raise error
+
+
 def hold_streams() -> None:
     """Opens standard streams that are closed, to nowhere.
 
@@ -111,9 +130,7 @@ def run(main: Callable[[], int]) -> NoReturn:
             status = tell(Stop(reason, status=1))
         sys.exit(status)
     except RuntimeError as error:
-        if not (advice := _advice(error)):
-            raise
-        sys.exit(tell(Stop(f"{str(error).splitlines()[0]}; {advice}", status=1)))
+        sys.exit(tell_of_device(error))
     except KeyboardInterrupt:
         _end_by_interrupt()
         raise
@@ -140,18 +157,6 @@ def _but_interrupts(report):
         report(seen)
 
     return report_others
-
-
-def _advice(error):
-    """What to do about an error of JAX's that is no mistake in a program; or ""."""
-    if "Unable to initialize backend" in str(error):
-        return "see to that device, or name another by JAX_PLATFORMS, such as cpu"
-    if "RESOURCE_EXHAUSTED" in str(error):
-        return (
-            "the device's memory is full: see who else uses it, or ask for a smaller "
-            "batch or fewer images"
-        )
-    return ""
 
 
 def _mute(stream):

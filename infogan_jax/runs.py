@@ -85,6 +85,8 @@ def main(
         return 128 + interrupted.signal
     except (Stop, ValueError, OSError, ImportError) as error:
         return console.tell(error)
+    except RuntimeError as error:
+        return console.tell_of_device(error)
 
 
 def configuration(

@@ -252,6 +252,16 @@ def test_what_a_device_lacks_is_one_line(error, advice, capsys, monkeypatch):
     assert line.startswith(f"error: {error.splitlines()[0]}; ") and advice in line
 
 
+def test_a_run_that_no_device_can_do_says_so(images, tmp_path, monkeypatch, capsys):
+    def no_device(*_):
+        raise RuntimeError("Unable to initialize backend 'tpu': none")
+
+    monkeypatch.setattr(runs, "_start", no_device)
+    words = ["--data", f"npz:{images}", "--out", str(tmp_path / "run")]
+    assert tiny_experiment.main(words) == 1
+    assert "name another by JAX_PLATFORMS" in capsys.readouterr().err
+
+
 def test_another_runtime_error_keeps_its_trace(monkeypatch):
     def main():
         raise RuntimeError("a mistake")
