@@ -121,6 +121,8 @@ def parse(argv):
     parser.add_argument("--data", metavar="NAME", help="train the seeds on it as well")
     parser.add_argument("--data-dir", metavar="DIR", help="where it lies")
     options = parser.parse_args(argv)
+    if options.data_dir and not options.data:
+        parser.error("--data-dir is where --data lies; give --data with it.")
     try:
         paths.check_new(options.out)
         if options.data and runs_of(options).exists():

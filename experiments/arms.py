@@ -18,7 +18,7 @@ from infogan_jax.schedules import Exponential, Linear, Switch
 @registry.register
 @dataclasses.dataclass(frozen=True)
 class Noisy(networks.Dcgan):
-    """`Dcgan` with instance noise: normal, at the entrance of D and a Q that shares it.
+    """`Dcgan` with instance noise: normal, at the entrance of every trunk.
 
     Attributes:
       instance_noise: its standard deviation, where images lie in [0, 1].
@@ -300,14 +300,30 @@ def configuration(text: str, steps: int, image_shape: tuple):
     """The config of an arm, for images of this shape.
 
     Raises:
-      ValueError: its changes do not go together.
+      ValueError: its changes do not go together, or one undoes another.
     """
-    config = mnist.quick(steps)
-    try:
-        for name in text.split("+"):
+    names = text.split("+")
+
+    def joined(names):
+        config = mnist.quick(steps)
+        for name in names:
             config = CHANGES[name](config)
         return size(config, image_shape=image_shape)
+
+    try:
+        config = joined(names)
+        lost = [
+            name
+            for i, name in enumerate(names)
+            if name != "quick" and joined(names[:i] + names[i + 1 :]) == config
+        ]
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(
             f"the changes of {text} do not join in this order: {error}."
         ) from error
+    if lost:
+        raise ValueError(
+            f"{lost[0]} makes no difference in {text}: another change undoes it; put "
+            "it after that, or leave it out."
+        )
+    return config

@@ -160,8 +160,11 @@ def hardware(peak):
     return found | {"matmul_gflop_per_s": peak, "date": time.strftime("%Y-%m-%d")}
 
 
-def grow(rounds, steps):
-    """Rows for other batches, widths, sides, seeds and devices; small networks."""
+def grow(rounds, steps, keep=lambda made: None):
+    """Rows for other batches, widths, sides, seeds and devices; small networks.
+
+    `keep` is given all rows so far after every size: an hour's work.
+    """
     made = []
 
     def add(axis, value, *racing):
@@ -174,6 +177,7 @@ def grow(rounds, steps):
                  "ms_per_step": ms, "images_per_s": rate}
             )  # fmt: skip
             print(f"{axis} {value}: {name} {ms:.1f} ms/step", flush=True)
+        keep(made)
 
     def pair(config, batch):
         return (
@@ -282,6 +286,23 @@ def parse(argv):
     return options
 
 
+def measure(options, peak, keep):
+    """The rows that the options ask for."""
+    if options.growth:
+        return grow(options.rounds, options.steps, keep)
+    racing = contenders.compare(
+        options.batch_size,
+        options.width,
+        options.dense,
+        options.steps,
+        with_bfloat16=not options.float32,
+    )
+    seen = time_each(racing, options.rounds, options.steps)
+    made = rows(racing, seen, peak)
+    print_table(made)
+    return made
+
+
 def main(argv=None) -> int:
     """Measures, prints, writes; returns the exit status."""
     options = parse(argv)
@@ -297,23 +318,14 @@ def main(argv=None) -> int:
     peak = ceiling()
     where = hardware(peak) | started
     print(json.dumps(where))
-    if options.growth:
-        made = grow(options.rounds, options.steps)
-    else:
-        racing = contenders.compare(
-            options.batch_size,
-            options.width,
-            options.dense,
-            options.steps,
-            with_bfloat16=not options.float32,
-        )
-        seen = time_each(racing, options.rounds, options.steps)
-        made = rows(racing, seen, peak)
-        print_table(made)
-    try:
+
+    def keep(made):
         if options.json:
-            told = [row | {"machine": where} for row in made]
-            json_files.write(options.json, told)
+            json_files.write(options.json, [row | {"machine": where} for row in made])
+
+    try:
+        made = measure(options, peak, keep)
+        keep(made)
         if options.figure:
             draw(made, options.figure)
     except (OSError, ValueError) as error:  # Matplotlib knows no such picture.

@@ -256,9 +256,15 @@ def compare(batch, width, dense, at_most, with_bfloat16=True):
 
 
 def has_torch():
-    """Whether PyTorch is installed, and for this device."""
+    """Whether PyTorch is installed, and for this device; says why it is left out."""
     if importlib.util.find_spec("torch") is None:
         return False
-    import torch
-
-    return jax.default_backend() == "cpu" or torch.cuda.is_available()
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # As where one of its libraries is missing.
+        print(f"PyTorch is left out: {error!s:.300}", file=console.ERR)
+        return False
+    fits = jax.default_backend() == "cpu" or torch.cuda.is_available()
+    if not fits:
+        print("PyTorch is left out: it sees no GPU here.", file=console.ERR)
+    return fits

@@ -63,9 +63,16 @@ class Sampler(threading.Thread):
         super().__init__(daemon=True)
         self.run_number, self.samples, self._path = 0, [], path
         self._every, self._enough = every, threading.Event()
+        self.error: OSError | None = None  # That ended it before its time.
 
     def run(self):
         """Appends a sample every so many seconds."""
+        try:
+            self._measure()
+        except OSError as error:
+            self.error = error
+
+    def _measure(self):
         process, began = psutil.Process(), time.monotonic()
         with self._path.open("a") as file:
             while not self._enough.wait(self._every):
@@ -174,11 +181,14 @@ def main(argv=None) -> int:
         seed = options.first_seed + sampler.run_number
         run = seeds.run_of(options.out, seed)
         status = mnist.main(["--quick", *rest, "--seed", str(seed), "--out", str(run)])
-        if time.monotonic() - began >= 60 * options.minutes:
+        if sampler.error or time.monotonic() - began >= 60 * options.minutes:
             break
         sampler.run_number += 1
     sampler.stop()
+    if sampler.error:
+        return console.tell(sampler.error)
     if not sampler.samples:
+        print(f"no sample was due: it ended before {options.every:g} seconds")
         return status
     found = growth(sampler.samples)
     for name, label in UNITS.items():

@@ -77,6 +77,23 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
     return now.steps == before.steps
 
 
+def one_dataset(experiment, out: Path, rest: list[str]) -> list[str]:
+    """The options of each seed, with the data named that "auto" is for all of them.
+
+    Each would look for MNIST by itself, and a later one might find what an earlier one
+    had not waited for.
+
+    Raises:
+      Stop, ValueError, OSError: a begun seed's options, or the data, cannot be read.
+    """
+    given = seeds.given_options(experiment, rest)
+    if given.get("data", "auto") != "auto":
+        return rest
+    for begun in sorted(out.glob("seed-*/run.json")):
+        return [*rest, "--data", options_lib.read(begun).data]
+    return [*rest, "--data", data.load("auto", given.get("data_dir")).name]
+
+
 def parse(argv):
     """The options, and those of each seed; ends the process where some are wrong."""
     parser = options_lib.command(__doc__)
@@ -105,10 +122,10 @@ def main(argv=None) -> int:
     options, rest = parse(argv)
     experiment, failed = mnist_vat if options.vat else mnist, []
     try:
-        begun = (seeds.run_of(options.out, seed) for seed in options.seeds)
-        for run in begun:  # All of them, before the first hour.
-            if (run / "run.json").exists():
-                has_all_steps(experiment, run, rest)
+        rest = one_dataset(experiment, options.out, rest)
+        # All that the report will hold, before the first hour.
+        for begun in sorted(options.out.glob("seed-*/run.json")):
+            has_all_steps(experiment, begun.parent, rest)
         if options.at_once:
             failed = seeds_at_once.train(experiment, options.out, options.seeds, rest)
         elif not all(

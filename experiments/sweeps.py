@@ -13,6 +13,7 @@ Chen et al. 2016 (arXiv:1606.03657), figure 2 and section 7.2. Results:
 `experiments/results`, under "What the continuous codes bend".
 """
 
+import arms  # noqa: F401  # Registers what the networks of tries.py are.
 import jax
 import numpy as np
 from scipy import stats

@@ -45,6 +45,7 @@ class InfoGan:
 
     def __init__(self, images, batch, width, dense, bfloat16, device, tuned):
         self.batch, self.bfloat16, self.device = batch, bfloat16, device
+        self.is_graph = False
         # Bytes of a GPU that others have taken.
         self.others = torch.cuda.memory_allocated() if device == "cuda" else 0
         self.images = torch.from_numpy(np.array(images)).to(device)
@@ -130,7 +131,10 @@ class InfoGan:
         """Images, weights, Adam's means and what two more steps have at once.
 
         As PyTorch's allocator sees it; what libraries take for themselves is missing.
+        None of a graph, whose replays allocate nothing that it sees.
         """
+        if self.is_graph:
+            return None
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
             self.step()
@@ -160,11 +164,17 @@ class InfoGan:
         self.g, self.trunk = torch.compile(self.g), torch.compile(self.trunk)
         return self
 
-    def graph(self):
-        """Whole steps replayed as one CUDA graph; on a GPU only."""
+    def make_capturable(self):
+        """Lets Adam count its steps on the device, those that were taken too."""
         for optimizer in (self.adam_d, self.adam_g):
             for group in optimizer.param_groups:
                 group["capturable"] = True
+            for state in optimizer.state.values():
+                state["step"] = state["step"].to(self.device)
+
+    def graph(self):
+        """Whole steps replayed as one CUDA graph; on a GPU only."""
+        self.make_capturable()
         aside = torch.cuda.Stream()  # Warming up, as the capture asks.
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -174,7 +184,7 @@ class InfoGan:
         captured = torch.cuda.CUDAGraph()
         with torch.cuda.graph(captured):
             self.step()
-        self.step = captured.replay
+        self.step, self.is_graph = captured.replay, True
         return self
 
     def wait(self):

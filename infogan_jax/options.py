@@ -2,14 +2,13 @@
 
 import argparse
 import dataclasses
-import json
 import math
 import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infogan_jax import console, data, paths, rules
+from infogan_jax import console, data, json_files, paths, rules
 
 _SEEDS = range(2**32)
 # The smallest numbers of a run; a norm needs two images.
@@ -191,13 +190,21 @@ def read(path: Path) -> Options:
       Stop: they are damaged.
     """
     try:
-        options = Options(**json.loads(path.read_text()))
+        found = json_files.read(path)
+        # Older runs lack the newer options.
+        values = {
+            field.name: found[field.name]
+            for field in dataclasses.fields(Options)
+            if field.name in found or field.default is dataclasses.MISSING
+        }
         for name, kind in typing.get_type_hints(Options).items():
-            if not isinstance(getattr(options, name), kind):
-                raise TypeError(f"{name} is {getattr(options, name)!r}.")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise console.Stop(f"{path} is damaged: {error}") from error
-    return options
+            if name in values and not isinstance(values[name], kind):
+                raise ValueError(f"{path} is damaged: {name} is {values[name]!r}.")
+        if unknown := sorted(found.keys() - values.keys()):
+            raise ValueError(f"{path} is damaged: no option is called {unknown[0]!r}.")
+    except ValueError as error:
+        raise console.Stop(str(error)) from error
+    return Options(**values)
 
 
 def resumed(directory: Path, given: dict) -> Options:

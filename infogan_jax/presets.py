@@ -5,10 +5,12 @@ import dataclasses
 from infogan_jax import config, latents, networks, objectives, schedules
 
 # The paper's MNIST experiment (appendix C.1): leak 0.1, sigma learned, L_I to G and Q.
+# Lambda is 1, and .1 for the continuous codes (see MutualInformation).
 PAPER = config.Config()
 
 # What the released code computes instead: leak 0.01, sigma fixed at 1, L_I in D's
-# update too, and Q's head trained there, by D's optimizer.
+# update too, and Q's head trained there, by D's optimizer. (Its convolutions' kernels
+# begin as a truncated normal; these are a whole one, as are all the others.)
 RELEASED = config.Config(
     codes=latents.Product(
         (

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import json
 import pathlib
@@ -389,3 +390,48 @@ def test_a_try_saves_where_one_was_interrupted_and_nowhere_else(tiny, state, tmp
             with pytest.raises(ValueError, match="name a new directory by --out"):
                 tries.open_writer(held, directory, tiny)
     assert [path.name for path in foreign.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("arm", ["noise-8+paper", "instance-.1+spectral"])
+def test_an_arm_whose_change_is_undone_is_refused(arm):
+    lost, _, later = arm.partition("+")
+    with pytest.raises(ValueError, match=f"{lost} makes no difference in"):
+        arms.configuration(arm, 100, (28, 28, 1))
+    together = arms.configuration(f"quick+{later}", 100, (28, 28, 1))
+    assert together == arms.configuration(later, 100, (28, 28, 1))
+
+
+def test_every_arm_of_the_committed_tries_can_still_be_made():
+    results = pathlib.Path(__file__).parents[1] / "experiments" / "results"
+    named = set()
+    for path in results.rglob("*.jsonl"):
+        first = path.read_text().partition("\n")[0]
+        named.add(json.loads(first).get("arm"))
+    known = {a for a in named - {None} if not set(a.split("+")) - set(arms.CHANGES)}
+    assert len(known) > 40
+    for arm in known:
+        arms.configuration(arm, 10_000, (28, 28, 1))
+
+
+def test_instance_noise_is_at_the_entrance_of_a_q_of_its_own_too():
+    config = arms.configuration("instance-.1+q-own", 100, (28, 28, 1))
+    state = jax.eval_shape(lambda: infogan_jax.init(config, jax.random.key(0)))
+    batch = {"image": jax.ShapeDtypeStruct((4, 28, 28, 1), "uint8")}
+    step = functools.partial(infogan_jax.step, config)
+    jax.eval_shape(step, state, batch, jax.random.key(0))
+
+
+def test_what_a_try_with_instance_noise_saves_is_read_by_sweeps():
+    code = (
+        "import sys, sweeps, infogan_jax; "
+        "print(infogan_jax.Config.from_json(sys.stdin.read()).architecture)"
+    )
+    text = arms.configuration("instance-.1", 100, (28, 28, 1)).to_json()
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        input=text,
+        capture_output=True,
+        text=True,
+        cwd=pathlib.Path(__file__).parents[1] / "experiments",
+    )
+    assert "instance_noise=0.1" in ended.stdout, ended.stderr

@@ -1,7 +1,9 @@
 """What measures: the benchmark, endurance, sweeps of a code, and what fakes teach."""
 
+import builtins
 import contextlib
 import dataclasses
+import errno
 import json
 import operator
 import pathlib
@@ -203,6 +205,36 @@ def test_an_accelerators_speed_and_its_seeds_accuracies_are_one_file(
     assert not list(tmp_path.glob("*.json"))
 
 
+def test_where_data_lie_is_refused_without_data(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        accelerator.main(["--data-dir", str(tmp_path)])
+    assert "--data-dir is where --data lies" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ImportError, OSError])
+def test_a_pytorch_that_cannot_be_loaded_is_left_out(error, monkeypatch, capsys):
+    def broken(name, *rest):
+        if name == "torch":
+            raise error("libcudart.so.13: cannot open shared object file")
+        return real(name, *rest)
+
+    real = builtins.__import__
+    monkeypatch.setattr(contenders.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(builtins, "__import__", broken)
+    assert not contenders.has_torch()
+    assert "PyTorch is left out: libcudart" in capsys.readouterr().err
+
+
+def test_the_growth_is_kept_after_every_size(monkeypatch):
+    kept = []
+    idle = contenders.Contender("it", 1, lambda n: None)
+    for name in ("dispatched", "looped", "stock", "seeds", "over_devices"):
+        monkeypatch.setattr(contenders, name, lambda *_: idle)
+    made = benchmark.grow(2, 1, lambda rows: kept.append(len(rows)))
+    assert kept[0] == 1 and kept == sorted(kept) and kept[-1] == len(made)
+    assert len(kept) >= 17
+
+
 @pytest.mark.parametrize(
     ("main", "argv", "name"),
     [
@@ -248,6 +280,21 @@ def test_endurance_tells_what_is_allocated_from_what_is_free():
     del held
     assert during - before == pytest.approx(52.4, abs=2)
     assert endurance.allocated_mb() == pytest.approx(before, abs=2)
+
+
+def test_endurance_ends_where_its_samples_find_no_room(monkeypatch, tmp_path, capsys):
+    def full(sampler):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def run(arguments):
+        time.sleep(0.1)
+        return 0
+
+    monkeypatch.setattr(endurance.Sampler, "_measure", full)
+    monkeypatch.setattr(endurance.mnist, "main", run)
+    assert endurance.main(["--minutes", "60", "--out", str(tmp_path / "out")]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "growth.json").exists()
 
 
 def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsys):

@@ -160,6 +160,17 @@ def test_a_cut_shard_is_found_while_loading(copied):
         data.load("tfds:tiny_images", copied)
 
 
+def test_what_decodes_images_is_named_where_it_is_missing(prepared, monkeypatch):
+    """No damage: what TensorFlow Datasets says of OpenCV and Pillow."""
+
+    def without_pillow(*_):
+        raise ImportError("Decoding images requires either OpenCV or PIL.")
+
+    monkeypatch.setattr(data.prepared, "_arrays", without_pillow)
+    with pytest.raises(ImportError, match=r"infogan_jax\[images\].*OpenCV or PIL"):
+        data.load("tfds:tiny_images", prepared[0])
+
+
 def test_a_missing_shard_is_found_while_loading(copied):
     (shard,) = copied.rglob("*test*array_record*")
     shard.unlink()

@@ -210,7 +210,7 @@ def test_a_copy_of_a_run_is_counted_once(finished_seeds, capsys):
         ("evaluation.json", '{"codes', "evaluation.json is damaged"),
         ("timings.jsonl", "", "timings.jsonl is damaged"),
         ("run.json", None, "run.json cannot be read (No such file or directory)"),
-        ("run.json", "{}", "run.json is damaged: it has no 'seed'"),
+        ("run.json", "{}", "run.json is damaged: it has no '"),
         ("run.json", "[]", "run.json is damaged: it is no object"),
         ("timings.jsonl", "{}", "timings.jsonl is damaged: it has no 'seconds'"),
         ("environment.json", "{}", "environment.json is damaged: it has no '"),
@@ -375,6 +375,40 @@ def test_seeds_are_of_the_experiment_that_is_asked_for(
         return 3
 
     monkeypatch.setattr(getattr(mnist_seeds, name), "main", failing)
-    wish = [*option, "--seeds", "7-8", "--out", str(tmp_path), "--quick"]
-    assert mnist_seeds.main(wish) == 3
-    assert seen == [["--quick", "--seed", "7", "--out", str(tmp_path / "seed-7")]]
+    wish = [*option, "--seeds", "7-8", "--out", str(tmp_path), "--data", "bundled"]
+    assert mnist_seeds.main([*wish, "--quick"]) == 3
+    of_each = ["--data", "bundled", "--quick"]
+    assert seen == [[*of_each, "--seed", "7", "--out", str(tmp_path / "seed-7")]]
+
+
+def test_all_seeds_have_the_data_that_the_first_one_found(
+    finished_seeds, tmp_path, monkeypatch
+):
+    bundled, asked, seen = mnist_seeds.data.load("bundled"), [], []
+
+    def slow_network(name, data_dir=None):
+        asked.append(name)
+        assert len(asked) == 1  # By now all of MNIST would be there.
+        return bundled
+
+    def named(arguments):
+        seen.append(arguments[arguments.index("--data") + 1])
+        return 1
+
+    monkeypatch.setattr(mnist_seeds.data, "load", slow_network)
+    monkeypatch.setattr(mnist_seeds.mnist, "main", named)
+    words = ["--quick", "--seeds", "7-8", "--out"]
+    assert mnist_seeds.main([*words, str(tmp_path / "new")]) == 1
+    assert asked == ["auto"] and seen == ["bundled", "bundled"]
+    # Where seeds have begun, theirs.
+    assert mnist_seeds.main([*words, str(finished_seeds)]) == 1
+    assert asked == ["auto"] and seen == ["bundled"] * 4
+
+
+def test_seeds_of_another_experiment_beside_those_asked_for_are_told_first(
+    finished_seeds, monkeypatch, capsys
+):
+    monkeypatch.setattr(mnist_seeds.mnist, "main", None)
+    argv = ["--quick", "--seeds", "7", "--data", "mnist", "--out", str(finished_seeds)]
+    assert mnist_seeds.main(argv) == 2
+    assert "--data mnist conflicts with the run's bundled" in capsys.readouterr().err

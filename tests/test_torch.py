@@ -169,3 +169,14 @@ def test_pytorchs_losses_and_gradients_are_those_of_a_step(both, monkeypatch):
             for name, expected in values.items():
                 found, largest = getattr(layer, name).grad, np.abs(expected).max()
                 np.testing.assert_allclose(found, expected, 1e-3, 1e-4 * largest)
+
+
+def test_steps_that_adam_has_counted_go_to_the_device_of_a_graph():
+    gan = gan_of(BATCH)
+    gan.gflop()  # By an ordinary step, whose number lies on the CPU.
+    gan.device = "meta"
+    gan.make_capturable()
+    for adam in (gan.adam_d, gan.adam_g):
+        assert adam.param_groups[0]["capturable"]
+        steps = [state["step"].device.type for state in adam.state.values()]
+        assert steps and set(steps) == {"meta"}

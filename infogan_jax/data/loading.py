@@ -93,7 +93,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     Raises:
       ValueError: an unknown name, or files that do not hold what they should.
       OSError: a file or a server that cannot be read; the message says what to do.
-      ImportError: a folder, and Pillow is missing.
+      ImportError: a folder or a prepared set, and Pillow is missing.
     """
     if not isinstance(name, str):
         raise ValueError(f"{name!r} is no dataset's name, such as 'npz:{name}'.")

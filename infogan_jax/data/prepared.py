@@ -60,6 +60,11 @@ def _read_split(builder, name, split, size, where):
         if len(records) != size:
             raise ValueError(f"{len(records)} of {size} records.")
         images, labels, factors = _arrays(name, records)
+    except ImportError as error:
+        raise ImportError(
+            "prepared images need Pillow and array_record: pip install "
+            f'"infogan_jax[images]" array_record ({_first_line(error)})'
+        ) from error
     except Exception as error:  # a cut shard surfaces as any of a dozen types
         raise ValueError(
             f"split {split} of {name} in {where} cannot be read: {_first_line(error)} "

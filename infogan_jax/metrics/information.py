@@ -43,7 +43,9 @@ def mutual_information(joint: ArrayLike) -> float:
 
 
 def correlation(a: ArrayLike, b: ArrayLike) -> float:
-    """Pearson's correlation of two vectors; 0 if one is constant, NaN of NaN.
+    """Pearson's correlation of two vectors, in [-1, 1].
+
+    0 if one is constant, NaN of what is not finite.
 
     Raises:
       ValueError: they are no vectors of one length, or empty.

@@ -126,12 +126,12 @@ class ConvQ(nn.Module):
         train: bool,
         keys: jax.Array | None = None,
     ) -> jax.Array:
-        del keys
         arch, init = self.architecture, self.architecture.kernel_init()
         if arch.q_trunk:
             features = layers.flatten(layers.to_network_range(images, arch.output))
         elif not arch.shared:
-            features = arch.trunk(self.axis_name)(images, train=train)
+            trunk = arch.trunk(self.axis_name)
+            features = trunk(images, train=train, keys=keys)
         for width in (*arch.q_trunk, arch.q_hidden):
             features = layers.Dense(width, use_bias=False, kernel_init=init)(features)
             features = layers.norm(self.axis_name, train)(features)

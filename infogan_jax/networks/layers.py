@@ -82,8 +82,8 @@ class Pair(nn.Module):
     def __call__(
         self, pairs: jax.Array, *, train: bool, keys: jax.Array | None = None
     ) -> jax.Array:
-        del keys
-        features = self.architecture.trunk(self.axis_name)(pairs, train=train)
+        trunk = self.architecture.trunk(self.axis_name)
+        features = trunk(pairs, train=train, keys=keys)
         init = self.architecture.kernel_init()
         return Dense(self.n_codes, kernel_init=init)(features)
 
