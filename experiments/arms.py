@@ -323,7 +323,7 @@ def configuration(text: str, steps: int, image_shape: tuple):
         ) from error
     if lost:
         raise ValueError(
-            f"{lost[0]} makes no difference in {text}: another change undoes it; put "
-            "it after that, or leave it out."
+            f"{lost[0]} makes no difference in {text}: another change undoes it, or "
+            "has it already; change their order, or leave it out."
         )
     return config

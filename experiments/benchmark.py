@@ -320,12 +320,21 @@ def main(argv=None) -> int:
     print(json.dumps(where))
 
     def keep(made):
-        if options.json:
+        if not options.json:
+            return
+        try:
             json_files.write(options.json, [row | {"machine": where} for row in made])
+        except OSError as error:
+            raise console.Stop(
+                f"cannot write {options.json}: {error.strerror}."
+            ) from error
 
     try:
         made = measure(options, peak, keep)
         keep(made)
+    except console.Stop as error:
+        return console.tell(error)
+    try:
         if options.figure:
             draw(made, options.figure)
     except (OSError, ValueError) as error:  # Matplotlib knows no such picture.

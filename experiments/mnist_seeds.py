@@ -36,7 +36,7 @@ def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
     if not (run / "run.json").exists():
         return experiment.main([*rest, "--seed", str(seed), "--out", str(run)])
     try:
-        has_all = has_all_steps(experiment, run, rest)
+        has_all = has_all_steps(experiment, run, seeds.given_options(experiment, rest))
     except (console.Stop, ValueError) as error:
         return console.tell(error)
     if has_all and (run / "evaluation.json").exists():
@@ -45,13 +45,12 @@ def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
     return experiment.main([*rest, "--out", str(run), "--resume"])
 
 
-def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
+def has_all_steps(experiment, run: Path, given: dict) -> bool:
     """Whether a run that was begun asked for as many steps as the options now do.
 
     Raises:
       Stop, ValueError: it is another experiment's, or had other options.
     """
-    given = seeds.given_options(experiment, rest)
     before, now = (options_lib.resumed(run, wish) for wish in ({}, given))
     if now.data != before.data:
         raise console.Stop(f"{run} was trained on {before.data}, not {now.data}.")
@@ -77,21 +76,54 @@ def has_all_steps(experiment, run: Path, rest: list[str]) -> bool:
     return now.steps == before.steps
 
 
-def one_dataset(experiment, out: Path, rest: list[str]) -> list[str]:
+def compared(out: Path, asked: list[int]) -> list[Path]:
+    """The begun runs of the seeds asked for, and the others that the report will hold.
+
+    It holds no copies, which have other names.
+    """
+    wanted = {seeds.run_of(out, seed) for seed in asked}
+    found = sorted(path.parent for path in out.glob("seed-*/run.json"))
+    return [
+        run
+        for run in found
+        if run in wanted
+        or (run / "evaluation.json").exists()
+        and run.name.removeprefix("seed-").isdecimal()
+    ]
+
+
+def check_same(experiment, out: Path, asked: list[int], given: dict) -> None:
+    """Raises unless the seeds that are `compared` are of this command.
+
+    Those that are not asked for may have more or fewer steps, as the report then says.
+    """
+    others = {name: value for name, value in given.items() if name != "steps"}
+    wanted = [seeds.run_of(out, seed) for seed in asked]
+    for run in compared(out, asked):
+        has_all_steps(experiment, run, given if run in wanted else others)
+
+
+def one_dataset(experiment, out: Path, asked: list[int], rest: list[str]) -> list[str]:
     """The options of each seed, with the data named that "auto" is for all of them.
 
     Each would look for MNIST by itself, and a later one might find what an earlier one
     had not waited for.
 
     Raises:
-      Stop, ValueError, OSError: a begun seed's options, or the data, cannot be read.
+      Stop, ValueError, OSError: the seeds that have begun have several data, or cannot
+        be read; or the data cannot.
     """
     given = seeds.given_options(experiment, rest)
     if given.get("data", "auto") != "auto":
         return rest
-    for begun in sorted(out.glob("seed-*/run.json")):
-        return [*rest, "--data", options_lib.read(begun).data]
-    return [*rest, "--data", data.load("auto", given.get("data_dir")).name]
+    names = {options_lib.read(run / "run.json").data for run in compared(out, asked)}
+    if len(names) > 1:
+        raise console.Stop(
+            f"{out} holds seeds of {' and '.join(sorted(names))}; name another "
+            "directory by --out, or move those away that are not to be reported."
+        )
+    names = names or {data.load("auto", given.get("data_dir")).name}
+    return [*rest, "--data", *names]
 
 
 def parse(argv):
@@ -122,16 +154,14 @@ def main(argv=None) -> int:
     options, rest = parse(argv)
     experiment, failed = mnist_vat if options.vat else mnist, []
     try:
-        rest = one_dataset(experiment, options.out, rest)
-        # All that the report will hold, before the first hour.
-        for begun in sorted(options.out.glob("seed-*/run.json")):
-            has_all_steps(experiment, begun.parent, rest)
+        rest = one_dataset(experiment, options.out, options.seeds, rest)
+        given = seeds.given_options(experiment, rest)
+        check_same(experiment, options.out, options.seeds, given)  # Before any hour.
         if options.at_once:
             failed = seeds_at_once.train(experiment, options.out, options.seeds, rest)
         elif not all(
             seeds.has_begun(seeds.run_of(options.out, s)) for s in options.seeds
         ):
-            given = seeds.given_options(experiment, rest)
             if ":" in given.get("data", ""):  # The others, by name, have labels.
                 seeds.check_labels(data.load(given["data"], given.get("data_dir")))
         for seed in options.seeds:

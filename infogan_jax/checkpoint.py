@@ -37,7 +37,8 @@ class Writer:
 
     Leaving the `with` waits for the last save. An object that is to hold a Writer for
     longer enters it by a `contextlib.ExitStack`. Nobody else may write there meanwhile:
-    of several processes, one alone is to have a Writer.
+    of several processes, one alone is to have a Writer. A second one is refused where
+    the file system has locks.
 
     Args:
       directory: gets `checkpoints/`.
@@ -109,20 +110,14 @@ class Writer:
         try:
             self._manager.save(step, args=items, force=True)
         except Exception as error:  # Orbax raises many types; one before's, too.
-            raise self._failed(error) from error
+            raise _cannot_save(self._folder, error) from error
 
     @functools.cached_property
     def _expected(self):
         return _target(self._config, None)
 
-    def _failed(self, error):
-        return OSError(
-            f"cannot save to {self._manager.directory}: {_reason(error)}; see that "
-            "there is room and a right to write, and go on from the last checkpoint."
-        )
-
     def __enter__(self) -> "Writer":
-        """Itself, which nobody else can write beside."""
+        """Itself."""
         self._folder.mkdir(parents=True, exist_ok=True)
         options = {"max_to_keep": self._keep, "cleanup_tmp_directories": True}
         with contextlib.ExitStack() as held:
@@ -138,7 +133,7 @@ class Writer:
         try:
             self._manager.wait_until_finished()
         except Exception as error:
-            raise self._failed(error) from error
+            raise _cannot_save(self._folder, error) from error
         finally:
             with self._held, contextlib.suppress(Exception):  # It tells it again.
                 self._manager.close()
@@ -261,14 +256,25 @@ def _read(folder, step, nets):
 @contextlib.contextmanager
 def _alone(folder):
     """Keeps other Writers out, whose opening would clear away what is being saved."""
-    with (folder / ".lock").open("a+") as file:
+    with contextlib.ExitStack() as held:
         try:
-            locks.hold(file)
+            file = held.enter_context((folder / ".lock").open("a+"))
+            held.enter_context(locks.hold(file))
         except BlockingIOError as error:
+            is_ours = error.strerror == f"process {os.getpid()}"
             raise OSError(
-                f"{folder} is being written by {error.strerror}; wait for it, or save "
-                "to another directory."
+                f"{folder} is being written by "
+                + (
+                    "another Writer here; save by that one"
+                    if is_ours
+                    else f"{error.strerror}; wait for it"
+                )
+                + ", or save to another directory."
             ) from None
+        except PermissionError:
+            pass  # Of a colleague's lock; if nothing may be written, saving tells.
+        except OSError as error:
+            raise _cannot_save(folder, error) from error
         yield
 
 
@@ -366,6 +372,13 @@ def _as_dict(state):
         "opt": state.opt,
         "ema": plain(state.ema),
     }
+
+
+def _cannot_save(folder, error):
+    return OSError(
+        f"cannot save to {folder}: {_reason(error)}; see that there is room and a "
+        "right to write, and go on from the last checkpoint."
+    )
 
 
 def _reason(error):

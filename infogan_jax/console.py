@@ -5,18 +5,16 @@ import errno
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 # What is lost then was wanted, where of a closed pipe or terminal nobody listens.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-_DEVICE = {  # What to do about JAX's errors of a device.
-    "Unable to initialize backend": "see to that device, or name another by "
-    "JAX_PLATFORMS, such as cpu",
-    "RESOURCE_EXHAUSTED": "the device's memory is full: see who else uses it, or ask "
-    "for a smaller batch or fewer images",
-}
+# Where JAX looks for its devices: an error from there is no mistake in a program.
+_BACKENDS = "xla_bridge.py"
 
 
 class Stop(Exception):
@@ -88,16 +86,24 @@ def tell(error: Exception) -> int:
     return status
 
 
-def tell_of_device(error: RuntimeError) -> int:
-    """The same of a device that JAX cannot use or that is full; status 1.
+def tell_of_device(error: RuntimeError | AssertionError) -> int:
+    """The same of a device that JAX cannot use, or whose memory is full.
 
     Raises:
-      RuntimeError: the error, if it is another: a mistake in a program wants its trace.
+      RuntimeError, AssertionError: the error, if it is another: a mistake in a program
+        wants its trace.
     """
-    for sign, advice in _DEVICE.items():
-        if sign in str(error):
-            return tell(Stop(f"{str(error).splitlines()[0]}; {advice}.", status=1))
-    raise error
+    reason = (str(error).strip() or "JAX finds no such device").splitlines()[0]
+    if "RESOURCE_EXHAUSTED" in reason:
+        advice = "see who else uses that memory, or ask for a smaller batch"
+    elif _BACKENDS in {
+        Path(frame.f_code.co_filename).name
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    }:
+        advice = "see to it, or name another by JAX_PLATFORMS, such as cpu"
+    else:
+        raise error
+    return tell(Stop(f"{reason}; {advice}."))
 
 
 def hold_streams() -> None:
@@ -123,14 +129,17 @@ def run(main: Callable[[], int]) -> NoReturn:
     sys.stdout = output
     sys.unraisablehook = _but_interrupts(sys.unraisablehook)
     try:
-        status = main()
+        try:
+            status = main()
+        except SystemExit as end:  # As of --help.
+            status = end.code
+        except (RuntimeError, AssertionError) as error:
+            status = tell_of_device(error)
         output.flush()
         if output.full and not status:
             reason = f"standard output could not be written: {output.full.strerror}."
             status = tell(Stop(reason, status=1))
         sys.exit(status)
-    except RuntimeError as error:
-        sys.exit(tell_of_device(error))
     except KeyboardInterrupt:
         _end_by_interrupt()
         raise
@@ -149,6 +158,7 @@ def _but_interrupts(report):
     """An `unraisablehook` for which Ctrl-C in a destructor or a callback counts too.
 
     JAX has one that the garbage collector calls; Python drops what is raised there.
+    What `signals.Interrupts` raises instead is dropped too, but it keeps the number.
     """
 
     def report_others(seen):

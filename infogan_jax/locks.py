@@ -1,17 +1,20 @@
 """A file that one process at a time holds; the system lets go of it when that ends."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TextIO
 
 
-def hold(file: TextIO, wait: bool = False) -> str:
-    """Locks a file that was opened by "a+", until it is closed, and signs it.
+@contextlib.contextmanager
+def hold(file: TextIO, wait: bool = False) -> Iterator[str]:
+    """Locks a file that was opened by "a+", and signs it.
 
     Args:
       file: of any content, which a signature replaces.
       wait: for another who holds it.
 
-    Returns:
+    Yields:
       "", or why the file system has no lock. On Windows nobody is kept out: processes
       there have to keep out of each other's way.
 
@@ -22,7 +25,8 @@ def hold(file: TextIO, wait: bool = False) -> str:
     try:
         import fcntl
     except ImportError:
-        return ""
+        yield ""
+        return
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -30,8 +34,12 @@ def hold(file: TextIO, wait: bool = False) -> str:
         holder = f"process {file.read() or 'unknown'}"
         raise BlockingIOError(error.errno, holder) from None
     except OSError as error:
-        return error.strerror or str(error)
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return ""
+        yield error.strerror or str(error)
+        return
+    try:
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield ""
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)  # Of a child too, which would keep it.

@@ -230,8 +230,8 @@ def resumed(directory: Path, given: dict) -> Options:
         else:
             flag = "--" + name.replace("_", "-")
             raise console.Stop(
-                f"{flag} {value} conflicts with the run's {stored}; leave it out, or "
-                "start another run by --out."
+                f"{directory}: {flag} {value} conflicts with the run's {stored}; leave "
+                "it out, or start another run by --out."
             )
     return options
 

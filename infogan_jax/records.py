@@ -50,7 +50,7 @@ def lock(directory: Path, wait: bool = False) -> Iterator[None]:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context((directory / _LOCK).open("a+"))
-            _take(file, directory, wait)
+            _take(stack, file, directory, wait)
         except OSError as error:
             if is_ours:
                 shutil.rmtree(directory, ignore_errors=True)
@@ -261,9 +261,9 @@ def last_logged(directory: Path, evaluate_every: int | None) -> int:
     return min(whole, evaluated + evaluate_every)
 
 
-def _take(file, directory, wait):
+def _take(stack, file, directory, wait):
     try:
-        missing = locks.hold(file, wait)
+        missing = stack.enter_context(locks.hold(file, wait))
     except BlockingIOError as error:
         raise Stop(
             f"{directory} is being written by {error.strerror}; wait for it, or name "

@@ -85,7 +85,7 @@ def main(
         return 128 + interrupted.signal
     except (Stop, ValueError, OSError, ImportError) as error:
         return console.tell(error)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         return console.tell_of_device(error)
 
 

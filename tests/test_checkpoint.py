@@ -135,11 +135,28 @@ def test_a_second_writer_is_refused_and_spoils_no_save(tiny, state, stepped, tmp
     pytest.importorskip("fcntl")
     with checkpoint.Writer(tmp_path, tiny) as writer:
         writer.save(state)
-        with pytest.raises(OSError, match=f"is being written by process {os.getpid()}"):
+        with pytest.raises(OSError, match="written by another Writer here; save by"):
+            infogan_jax.save(tmp_path, tiny, stepped[0])
+        (tmp_path / "checkpoints" / ".lock").write_text("4711")
+        with pytest.raises(OSError, match="written by process 4711; wait for it"):
             infogan_jax.save(tmp_path, tiny, stepped[0])
     assert checkpoint.steps(tmp_path) == [0]
     infogan_jax.save(tmp_path, tiny, stepped[0])
     assert checkpoint.steps(tmp_path) == [0, 1]
+
+
+def test_a_lock_that_finds_no_room_is_told_with_its_place(
+    tiny, state, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.locks, "hold", full)
+    words = (
+        f"cannot save to {tmp_path}/checkpoints: .*No space left on device; see that"
+    )
+    with pytest.raises(OSError, match=words):
+        infogan_jax.save(tmp_path, tiny, state)
 
 
 def test_nothing_is_saved_beside_the_steps_of_another_directory(tiny, state, tmp_path):

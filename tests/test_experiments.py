@@ -407,9 +407,10 @@ def test_every_arm_of_the_committed_tries_can_still_be_made():
     for path in results.rglob("*.jsonl"):
         first = path.read_text().partition("\n")[0]
         named.add(json.loads(first).get("arm"))
-    known = {a for a in named - {None} if not set(a.split("+")) - set(arms.CHANGES)}
-    assert len(known) > 40
-    for arm in known:
+    # Of the oldest, which BUILD_NOTES tells.
+    gone = {"head", "rates-2", "rates-2-head", "rates-4-head"}
+    assert gone < named
+    for arm in named - gone - {None}:
         arms.configuration(arm, 10_000, (28, 28, 1))
 
 

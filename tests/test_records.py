@@ -98,6 +98,23 @@ def test_a_lock_may_wait_for_another(tmp_path):
     assert entered == ["first", "second"]
 
 
+def test_a_lock_goes_with_its_with_though_a_child_has_the_file(tmp_path):
+    pytest.importorskip("fcntl")
+    with records.lock(tmp_path), (tmp_path / ".lock").open() as again:
+        opened = pathlib.Path("/proc/self/fd")
+        if not opened.is_dir():
+            pytest.skip("open files are not listed here")
+        ours = [
+            int(one.name)
+            for one in opened.iterdir()
+            if os.path.realpath(one) == str((tmp_path / ".lock").resolve())
+        ]
+        [of_lock] = [number for number in ours if number != again.fileno()]
+        kept = os.dup(of_lock)  # As a child has it that was forked here.
+    with records.lock(tmp_path):
+        os.close(kept)
+
+
 def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch, capsys):
     fcntl = pytest.importorskip("fcntl")
 

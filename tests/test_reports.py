@@ -4,9 +4,12 @@ import argparse
 import dataclasses
 import itertools
 import json
+import os
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import mnist
 import mnist_seeds
@@ -403,6 +406,37 @@ def test_all_seeds_have_the_data_that_the_first_one_found(
     # Where seeds have begun, theirs.
     assert mnist_seeds.main([*words, str(finished_seeds)]) == 1
     assert asked == ["auto"] and seen == ["bundled"] * 4
+
+
+def test_what_no_report_will_hold_is_not_compared(finished_seeds, capsys):
+    """A copy, a seed that has only begun, and one that never came to its options."""
+    for name, change in (
+        ("seed-0 old", {"batch_size": 7}),
+        ("seed-5", {"data": "mnist"}),
+        ("seed-6", {}),
+    ):
+        shutil.copytree(finished_seeds / "seed-1", finished_seeds / name)
+        edit(finished_seeds / name / "run.json", lambda run, to=change: run.update(to))
+    (finished_seeds / "seed-5" / "evaluation.json").unlink()
+    (finished_seeds / "seed-6" / "evaluation.json").unlink()
+    (finished_seeds / "seed-6" / "run.json").write_text("{")
+    argv = ["--quick", "--seeds", "0", "--out", str(finished_seeds)]
+    assert mnist_seeds.main(argv) == 0
+    assert "of 3 runs" in capsys.readouterr().out
+    assert mnist_seeds.main([*argv[:2], "5,0", *argv[3:]]) == 2
+    assert "holds seeds of bundled and mnist" in capsys.readouterr().err
+
+
+def test_a_device_that_is_missing_is_told_once(tmp_path):
+    script = pathlib.Path(mnist_seeds.__file__)
+    words = ["--quick", "--data", "bundled", "--seeds", "0-1", "--out", tmp_path / "x"]
+    ended = subprocess.run(
+        [sys.executable, script, *words],
+        env=os.environ | {"JAX_PLATFORMS": "nonsense"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2 and ended.stderr.count("error: ") == 1
 
 
 def test_seeds_of_another_experiment_beside_those_asked_for_are_told_first(

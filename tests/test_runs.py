@@ -196,15 +196,19 @@ def main():
 
 console.run(main)
 """
-    with open("/dev/full", "w") as full:
-        words = [sys.executable, "-c", code]
-        ended = subprocess.run(
-            words, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    for words in (["-c", code], ["-m", "infogan_jax", "--help"]):
+        with open("/dev/full", "w") as full:
+            ended = subprocess.run(
+                [sys.executable, *words],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=tmp_path,
+            )
+        assert ended.returncode == 1
+        assert ended.stderr == (
+            "error: standard output could not be written: No space left on device.\n"
         )
-    assert ended.returncode == 1
-    assert ended.stderr == (
-        "error: standard output could not be written: No space left on device.\n"
-    )
     assert (tmp_path / "end").exists()
 
 
@@ -231,44 +235,44 @@ console.run(main)
     assert not (tmp_path / "end").exists()
 
 
-@pytest.mark.parametrize(
-    "error, advice",
-    [
-        ("Unable to initialize backend 'tpu': none found\nat ...", "JAX_PLATFORMS"),
-        ("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.", "a smaller batch"),
-    ],
-)
-def test_what_a_device_lacks_is_one_line(error, advice, capsys, monkeypatch):
-    def main():
-        raise RuntimeError(error)
+def test_what_does_not_fit_a_device_is_one_line(images, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nat")
 
-    for name in ("stdout", "stderr"):
-        monkeypatch.setattr(sys, f"__{name}__", getattr(sys, name))
-        monkeypatch.setattr(sys, name, getattr(sys, name))
-    with pytest.raises(SystemExit) as ended:
-        console.run(main)
-    assert ended.value.code == 1
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {error.splitlines()[0]}; ") and advice in line
-
-
-def test_a_run_that_no_device_can_do_says_so(images, tmp_path, monkeypatch, capsys):
-    def no_device(*_):
-        raise RuntimeError("Unable to initialize backend 'tpu': none")
-
-    monkeypatch.setattr(runs, "_start", no_device)
+    monkeypatch.setattr(runs, "_start", full)
     words = ["--data", f"npz:{images}", "--out", str(tmp_path / "run")]
-    assert tiny_experiment.main(words) == 1
-    assert "name another by JAX_PLATFORMS" in capsys.readouterr().err
+    refused(capsys, tiny_experiment.main(words), "9 bytes.; see who else", "a smaller")
 
 
-def test_another_runtime_error_keeps_its_trace(monkeypatch):
+@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+def test_a_device_that_jax_does_not_find_is_one_line(platform, images, tmp_path):
+    environment = os.environ | {"JAX_PLATFORMS": platform}
+    words = [sys.executable, SCRIPT, "--data", f"npz:{images}", "--out", tmp_path / "r"]
+    for command in (words, [sys.executable, "-c", STARTED]):
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+        line = ended.stderr.splitlines()[-1]
+        assert ended.returncode == 2 and line.startswith("error: "), ended.stderr
+        assert line.endswith(
+            "see to it, or name another by JAX_PLATFORMS, such as cpu."
+        )
+        assert "Traceback" not in ended.stderr
+
+
+STARTED = """
+import jax
+from infogan_jax import console
+console.run(lambda: len(jax.devices()))
+"""
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, AssertionError])
+def test_a_mistake_in_a_program_keeps_its_trace(kind, monkeypatch):
     def main():
-        raise RuntimeError("a mistake")
+        raise kind("a mistake")
 
-    for name in ("stdout", "stderr"):
+    for name in ("stdout", "stderr", "unraisablehook"):
         monkeypatch.setattr(sys, name, getattr(sys, name))
-    with pytest.raises(RuntimeError, match="a mistake"):
+    with pytest.raises(kind, match="a mistake"):
         console.run(main)
 
 

@@ -1,7 +1,7 @@
 """How clusters agree with labels: accuracy under a matching, purity, NMI, ARI.
 
 `counts` is everywhere what `contingency` makes: int [clusters, labels], not all 0; all
-functions of it raise ValueError otherwise.
+functions of it raise ValueError otherwise. Shares of them will do, but for `ari`.
 """
 
 import numpy as np
@@ -134,9 +134,17 @@ def nmi(counts: ArrayLike) -> float:
 def ari(counts: ArrayLike) -> float:
     """Adjusted Rand index: 1 for equal partitions, about 0 for independent ones.
 
+    Raises:
+      ValueError: counts that are not whole.
+
     Source: Hubert and Arabie 1985, Comparing partitions.
     """
     counts = _counts(counts).astype(np.float64)
+    if (counts != np.round(counts)).any():  # x (x - 1) is negative between 0 and 1.
+        raise ValueError(
+            "counts must be whole numbers for ARI, such as contingency(clusters, "
+            "labels) gives; multiply shares by the number of images."
+        )
 
     def pairs(x):
         return (x * (x - 1) / 2).sum()
@@ -171,9 +179,7 @@ def _counts(counts):
         )
     if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.any()):
         raise ValueError("counts must be finite, at least 0, and not all 0.")
-    if (counts != np.round(counts)).any():  # Pairs of a pair's part are negative.
-        raise ValueError("counts must be whole, of pairs, not shares of them.")
-    return counts.astype(np.int64)
+    return counts.astype(np.float64 if counts.dtype.kind == "f" else np.int64)
 
 
 def _integers(name, numbers):

@@ -132,7 +132,8 @@ def factor_vae_score(
       ValueError: votes, a spread or `prune` of another shape, not finite, or negative;
         or all votes fix the same factor.
     """
-    if not (rules.is_finite(prune) and prune >= 0):
+    bound = np.asarray(prune, np.float64)
+    if bound.shape or not (np.isfinite(bound) and bound >= 0):
         raise ValueError(f"prune must be finite and at least 0, not {prune!r}.")
     spread = np.asarray(spread, np.float64)
     if spread.ndim != 1 or not (np.isfinite(spread) & (spread >= 0)).all():
@@ -142,7 +143,7 @@ def factor_vae_score(
     # The mean is rounded: what is constant, but for rounding, deviates by that.
     codes = np.asarray(train.codes, np.float64)
     varies = np.ptp(codes, (0, 1)) > _ROUNDING * np.abs(codes).max((0, 1))
-    alive = varies & (spread >= prune) & (spread > 0)
+    alive = varies & (spread >= bound) & (spread > 0)
     if not alive.any():
         return 0.0
 
