@@ -223,6 +223,8 @@ class Collected:
         signal.raise_signal(signal.SIGINT)
 
 def main():
+    # What runs in the background of a shell has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     Collected()
     pathlib.Path("end").touch()
     return 0
