@@ -162,7 +162,7 @@ def main(argv=None) -> int:
         elif not all(
             seeds.has_begun(seeds.run_of(options.out, s)) for s in options.seeds
         ):
-            if ":" in given.get("data", ""):  # The others, by name, have labels.
+            if ":" in given["data"]:  # The others, by name, have labels.
                 seeds.check_labels(data.load(given["data"], given.get("data_dir")))
         for seed in options.seeds:
             if seed in failed:

@@ -45,7 +45,6 @@ class InfoGan:
 
     def __init__(self, images, batch, width, dense, bfloat16, device, tuned):
         self.batch, self.bfloat16, self.device = batch, bfloat16, device
-        self.is_graph = False
         # Bytes of a GPU that others have taken.
         self.others = torch.cuda.memory_allocated() if device == "cuda" else 0
         self.images = torch.from_numpy(np.array(images)).to(device)
@@ -131,10 +130,7 @@ class InfoGan:
         """Images, weights, Adam's means and what two more steps have at once.
 
         As PyTorch's allocator sees it; what libraries take for themselves is missing.
-        None of a graph, whose replays allocate nothing that it sees.
         """
-        if self.is_graph:
-            return None
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
             self.step()
@@ -184,7 +180,7 @@ class InfoGan:
         captured = torch.cuda.CUDAGraph()
         with torch.cuda.graph(captured):
             self.step()
-        self.step, self.is_graph = captured.replay, True
+        self.step = captured.replay
         return self
 
     def wait(self):

@@ -228,8 +228,7 @@ def _assignment(text):
 
 def _check_memory(config, n):
     """Raises for images that would not fit: JAX would end the process by a signal."""
-    height, width, _ = config.image_shape
-    most = inference.MOST_PIXELS // (height * width)
+    most, (height, width, _) = inference.most_at_once(config), config.image_shape
     if n > most:
         raise ValueError(
             f"{n} images of {height}x{width} at once; ask for at most {most}."

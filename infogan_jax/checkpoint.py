@@ -261,15 +261,12 @@ def _alone(folder):
             file = held.enter_context((folder / ".lock").open("a+"))
             held.enter_context(locks.hold(file))
         except BlockingIOError as error:
-            is_ours = error.strerror == f"process {os.getpid()}"
+            holder, fix = error.strerror, "wait for it"
+            if holder == f"process {os.getpid()}":
+                holder, fix = "another Writer here", "save by that one"
             raise OSError(
-                f"{folder} is being written by "
-                + (
-                    "another Writer here; save by that one"
-                    if is_ours
-                    else f"{error.strerror}; wait for it"
-                )
-                + ", or save to another directory."
+                f"{folder} is being written by {holder}; {fix}, or save to another "
+                "directory."
             ) from None
         except PermissionError:
             pass  # Of a colleague's lock; if nothing may be written, saving tells.

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from infogan_jax import config as config_lib
+from infogan_jax import sharding, types
 from infogan_jax import state as state_lib
-from infogan_jax import types
 
 Config = config_lib.Config
 
@@ -26,9 +26,7 @@ def check_range(images: types.Array, wait: bool = False) -> None:
     """
     is_here = isinstance(images, np.ndarray)
     if wait and isinstance(images, jax.Array):
-        is_here = (
-            not isinstance(images, jax.core.Tracer) and images.is_fully_addressable
-        )
+        is_here = sharding.is_known(images)
     if is_here and jnp.issubdtype(images.dtype, jnp.floating):
         low, high = float(images.min()), float(images.max())
         if not (low >= 0 and high <= 1):

@@ -34,7 +34,7 @@ _FAKES = 10_000
 def infer_all(config: Config, state: TrainState, images: types.Array) -> np.ndarray:
     """Q's parameters for any number of images, [N, n_params].
 
-    A thousand are read at a time, or as many as `inference.MOST_PIXELS` allows.
+    A thousand are read at a time, or as many as `inference.most_at_once` allows.
 
     Args:
       config: the configuration.
@@ -259,9 +259,7 @@ def describe(report: Mapping[str, Any]) -> str:
 
 def _at_once(config):
     """How many images to have in memory at once."""
-    height, width, _ = config.image_shape
-    most = max(1, inference.MOST_PIXELS // (height * width))
-    return next(n for n in _CHUNKS if n <= most)
+    return next(n for n in _CHUNKS if n <= inference.most_at_once(config))
 
 
 def _confusion(config, state, split, n_labels):

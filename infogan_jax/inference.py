@@ -19,8 +19,8 @@ from infogan_jax import config as config_lib
 Config = config_lib.Config
 TrainState = training.TrainState
 
-# At once, of the paper's network: 20,000 images of 28x28, for which it takes 4 GB.
-MOST_PIXELS = 20_000 * 28 * 28
+# Of the paper's network: 20,000 images of 28x28, for which it takes 4 GB.
+_MOST_PIXELS = 20_000 * 28 * 28
 
 
 class Sample(NamedTuple):
@@ -29,6 +29,12 @@ class Sample(NamedTuple):
     images: jax.Array
     z: jax.Array
     c: jax.Array
+
+
+def most_at_once(config: Config) -> int:
+    """How many images of this size may be in memory together, at least 1."""
+    height, width, _ = config.image_shape
+    return max(1, _MOST_PIXELS // (height * width))
 
 
 @types.jit(static_argnums=0)

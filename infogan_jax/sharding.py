@@ -45,6 +45,14 @@ def is_sharded(x: Any) -> bool:
     return isinstance(x, jax.Array) and not x.sharding.is_fully_replicated
 
 
+def is_known(x: Any) -> bool:
+    """Whether the numbers of an array can be looked at: not traced, nor elsewhere."""
+    # In this order: a traced array has no such attribute to ask for.
+    return not isinstance(x, jax.core.Tracer) and getattr(
+        x, "is_fully_addressable", True
+    )
+
+
 def replicated(mesh: _Mesh) -> jax.sharding.NamedSharding:
     """On all of the mesh, not split."""
     return _Named(mesh, _Spec())

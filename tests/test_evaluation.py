@@ -183,7 +183,7 @@ def test_large_images_are_read_few_at_a_time(model, monkeypatch):
         return infer(config, state, images)
 
     monkeypatch.setattr(inference, "infer", noted)
-    monkeypatch.setattr(inference, "MOST_PIXELS", 8 * 25)  # An image has 2x4.
+    monkeypatch.setattr(inference, "_MOST_PIXELS", 8 * 25)  # An image has 2x4.
     images = pictures([0, 1, 2, 1] * 10, [0] * 40)["image"]
     means = evaluation.represent(*model, images)
     assert means.shape == (40, model[0].codes.dim) and sizes == [20, 20]

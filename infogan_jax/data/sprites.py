@@ -77,13 +77,16 @@ class Space:
           ValueError: other columns, or, unless it is traced, an index out of range.
         """
         _check_columns("indices", indices)
-        if _is_known(indices):
+        if sharding.is_known(indices):
             known = np.asarray(indices)
             if known.size and not ((known >= 0) & (known < self.sizes)).all():
                 raise ValueError(
                     f"indices must lie below {self.sizes}, from 0 on, and reach from "
                     f"{known.min(0)} to {known.max(0)}."
                 )
+        return self._values(indices)
+
+    def _values(self, indices):
         columns = [
             jnp.asarray(getattr(self, name), jnp.float32)[indices[:, k]]
             for k, name in enumerate(FACTORS)
@@ -109,7 +112,7 @@ class Space:
           ValueError: there is no such column, or they are several.
         """
         is_column = np.ndim(factor) == 0
-        if is_column and _is_known(factor):
+        if is_column and sharding.is_known(factor):
             is_column = np.asarray(factor) in range(len(FACTORS))
         if not is_column:
             raise ValueError(f"factor must be a column, 0 .. 4, not {factor!r}.")
@@ -126,7 +129,8 @@ class Space:
 
         def make(key):
             indices = self.sample(key, n)
-            return {"image": render(self.values(indices)), "factors": indices}
+            # In range: to look would be to wait for the device.
+            return {"image": _render(self._values(indices)), "factors": indices}
 
         return sharding.with_auto_axes(make, key, out=sharding.replicated)
 
@@ -145,7 +149,10 @@ def render(values: types.Array) -> jax.Array:
       ValueError: other columns, or, unless it is traced, a shape that is none.
     """
     _check_columns("values", values)
-    if _is_known(values) and not np.isin(np.asarray(values)[:, 0], (0, 1, 2)).all():
+    if (
+        sharding.is_known(values)
+        and not np.isin(np.asarray(values)[:, 0], (0, 1, 2)).all()
+    ):
         raise ValueError("shapes, the first column of values, must be 0, 1 or 2.")
     return _render(values)
 
@@ -175,13 +182,6 @@ def _check_columns(name, array):
             f"{name} must be [B, 5], columns {', '.join(FACTORS)}, not "
             f"{list(np.shape(array))}."
         )
-
-
-def _is_known(array):
-    """Whether an array's numbers can be looked at: it is not traced, nor elsewhere."""
-    if isinstance(array, jax.core.Tracer):
-        return False
-    return getattr(array, "is_fully_addressable", True)
 
 
 @functools.cache
