@@ -23,8 +23,9 @@ import seeds
 import table
 
 import infogan_jax
-from infogan_jax import console, data, json_files, networks, paths, population
-from infogan_jax import options as options_lib
+from infogan_jax import data, networks, population
+from infogan_jax.host import console, json_files, paths
+from infogan_jax.runs import options as options_lib
 
 DTYPES = ("float32", "bfloat16")
 

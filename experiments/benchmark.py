@@ -23,8 +23,9 @@ import contenders
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import console, json_files, machine, paths, plotting
-from infogan_jax import options as options_lib
+from infogan_jax import plotting
+from infogan_jax.host import console, json_files, machine, paths
+from infogan_jax.runs import options as options_lib
 
 
 def time_each(racing, rounds, steps):

@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from flax import linen
 
 import infogan_jax
-from infogan_jax import console, networks, population, presets, training
+from infogan_jax import networks, population, presets, training
 from infogan_jax import state as state_lib
+from infogan_jax.host import console
 
 N_IMAGES = 2_000
 

@@ -22,8 +22,9 @@ import mnist
 import psutil
 import seeds
 
-from infogan_jax import console, json_files, paths, plotting
-from infogan_jax import options as options_lib
+from infogan_jax import plotting
+from infogan_jax.host import console, json_files, paths
+from infogan_jax.runs import options as options_lib
 
 UNITS = {
     "host_mb": "resident memory [MB]",

@@ -15,7 +15,8 @@ import numpy as np
 import sweeps
 
 import infogan_jax
-from infogan_jax import console, evaluation, metrics
+from infogan_jax import evaluation, metrics
+from infogan_jax.host import console
 
 N_FAKES = 5000
 

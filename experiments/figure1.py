@@ -10,19 +10,10 @@ Results: the README, and `experiments/results/figure1.json`.
 
 import time
 
-from infogan_jax import (
-    checks,
-    console,
-    data,
-    json_files,
-    loop,
-    machine,
-    paths,
-    plotting,
-    presets,
-    progress,
-)
-from infogan_jax import options as options_lib
+from infogan_jax import checks, data, plotting, presets
+from infogan_jax.host import console, json_files, machine, paths
+from infogan_jax.runs import loop, progress
+from infogan_jax.runs import options as options_lib
 
 CONFIGS = {"InfoGAN": presets.PAPER, "GAN": presets.PLAIN_GAN}
 BATCH, EVERY = 128, 10

@@ -12,7 +12,8 @@ Times and results: the README, and `experiments/results`.
 import dataclasses
 import sys
 
-from infogan_jax import Config, Update, networks, objectives, presets, runs, schedules
+from infogan_jax import Config, Update, networks, objectives, presets, schedules
+from infogan_jax.runs import program
 
 QUICK_STEPS, QUICK_RATES = 10_000, (2e-3, 4e-3)
 
@@ -59,9 +60,9 @@ def quick(steps: int) -> Config:
     )
 
 
-def defaults(is_quick: bool) -> runs.Options:
+def defaults(is_quick: bool) -> program.Options:
     """The options' defaults."""
-    return runs.Options(
+    return program.Options(
         quick=is_quick,
         data="auto",
         data_dir=None,
@@ -74,7 +75,7 @@ def defaults(is_quick: bool) -> runs.Options:
     )
 
 
-def build(options: runs.Options, image_shape: tuple) -> Config:
+def build(options: program.Options, image_shape: tuple) -> Config:
     """The configuration for images of this shape."""
     config = (quick if options.quick else full)(options.steps)
     architecture = dataclasses.replace(config.architecture, image_shape=image_shape)
@@ -83,7 +84,7 @@ def build(options: runs.Options, image_shape: tuple) -> Config:
 
 def main(argv=None) -> int:
     """Trains, evaluates, draws; returns the exit status."""
-    return runs.main(argv, __doc__, defaults, build, out="runs/mnist")
+    return program.main(argv, __doc__, defaults, build, out="runs/mnist")
 
 
 if __name__ == "__main__":

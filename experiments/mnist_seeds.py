@@ -26,8 +26,10 @@ import seeds
 import seeds_at_once
 import seeds_report
 
-from infogan_jax import Config, console, data, json_files, records, resuming, runs
-from infogan_jax import options as options_lib
+from infogan_jax import Config, data
+from infogan_jax.host import console, json_files
+from infogan_jax.runs import options as options_lib
+from infogan_jax.runs import program, records, resuming
 
 
 def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
@@ -60,7 +62,7 @@ def has_all_steps(experiment, run: Path, given: dict) -> bool:
         # Its schedules are of the length that it began with.
         steps = json_files.read(run / "environment.json").get("steps", before.steps)
         began = dataclasses.replace(before, steps=steps)
-        if config != runs.configuration(experiment.build, began, config.image_shape):
+        if config != program.configuration(experiment.build, began, config.image_shape):
             raise console.Stop(
                 f"{run} holds a run of another experiment, or of another version of "
                 f"{experiment.__name__}.py; name another directory by --out."

@@ -18,7 +18,8 @@ import sys
 
 import mnist
 
-from infogan_jax import Config, objectives, runs, schedules
+from infogan_jax import Config, objectives, schedules
+from infogan_jax.runs import program
 
 
 def with_images(config: Config, steps: int) -> Config:
@@ -77,19 +78,19 @@ def with_images(config: Config, steps: int) -> Config:
     )
 
 
-def defaults(is_quick: bool) -> runs.Options:
+def defaults(is_quick: bool) -> program.Options:
     """The options' defaults: larger batches."""
     return dataclasses.replace(mnist.defaults(is_quick), batch_size=256, steps=8000)
 
 
-def build(options: runs.Options, image_shape: tuple) -> Config:
+def build(options: program.Options, image_shape: tuple) -> Config:
     """The configuration for images of this shape."""
     return with_images(mnist.build(options, image_shape), options.steps)
 
 
 def main(argv=None) -> int:
     """Trains, evaluates, draws; returns the exit status."""
-    return runs.main(argv, __doc__, defaults, build, out="runs/mnist-vat")
+    return program.main(argv, __doc__, defaults, build, out="runs/mnist-vat")
 
 
 if __name__ == "__main__":

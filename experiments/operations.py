@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from infogan_jax import console, ops, products
-from infogan_jax import options as options_lib
+from infogan_jax.host import console
+from infogan_jax.ops import convolutions, products
+from infogan_jax.runs import options as options_lib
 
 # [B, 2H, 2W, C] and the features: layers of the paper's, the quick and CR's network.
 LAYERS = [
@@ -30,19 +31,19 @@ LAYERS = [
     (64, 16, 32, 64),
 ]
 FORMS = {
-    "convolution": ops._by_convolution,
-    "patches": ops._by_patches,
-    "tiles": ops._by_tiles,
+    "convolution": convolutions._by_convolution,
+    "patches": convolutions._by_patches,
+    "tiles": convolutions._by_tiles,
 }
 FORWARD = {
-    "convolution": ops._plain_conv,
-    "patches": ops._conv_by_patches,
-    "tiles": ops._conv_by_tiles,
+    "convolution": convolutions._plain_conv,
+    "patches": convolutions._conv_by_patches,
+    "tiles": convolutions._conv_by_tiles,
 }
 TRANSPOSED = {
-    "convolution": ops._plain_transpose,
-    "blocks": ops._transpose_by_blocks,
-    "tiles": ops._transpose_by_tiles,
+    "convolution": convolutions._plain_transpose,
+    "blocks": convolutions._transpose_by_blocks,
+    "tiles": convolutions._transpose_by_tiles,
 }
 PRODUCTS = {"XLA's own": jnp.matmul, "`products`": products.matmul}
 TIMES, TURNS = 4, 7  # rounds of the loop; calls

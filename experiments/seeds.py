@@ -5,8 +5,9 @@ import contextlib
 import pathlib
 from collections.abc import Iterator
 
-from infogan_jax import checkpoint, console, data, evaluation, json_files
-from infogan_jax import options as options_lib
+from infogan_jax import checkpoint, data, evaluation
+from infogan_jax.host import console, json_files
+from infogan_jax.runs import options as options_lib
 
 
 def parse(text: str) -> list[int]:

@@ -13,19 +13,10 @@ import jax
 import jax.numpy as jnp
 import seeds
 
-from infogan_jax import (
-    checkpoint,
-    console,
-    data,
-    loop,
-    parallel,
-    paths,
-    population,
-    records,
-    runs,
-    signals,
-)
-from infogan_jax import options as options_lib
+from infogan_jax import checkpoint, data, parallel, population
+from infogan_jax.host import console, paths, signals
+from infogan_jax.runs import loop, program, records
+from infogan_jax.runs import options as options_lib
 
 SAVE_EVERY_S = 300  # Sixteen seeds of the paper's size are 2.5 GB.
 
@@ -47,12 +38,12 @@ def train(experiment, out: Path, wanted: list[int], rest: list[str]) -> list[int
     given = seeds.given_options(experiment, rest)
     options = options_lib.chosen(experiment.defaults, given)
     whole, split = places(len(fresh), options)
-    runs.keep_compiled_programs()
+    program.keep_compiled_programs()
     dataset = data.load(options.data, options.data_dir)
     seeds.check_labels(dataset)
     print(f"data: {dataset.note}", flush=True)
     options = dataclasses.replace(options, data=dataset.name)
-    config = runs.configuration(experiment.build, options, dataset.image_shape)
+    config = program.configuration(experiment.build, options, dataset.image_shape)
     with contextlib.ExitStack() as held:
         logged = []
         for seed in fresh:
@@ -62,13 +53,13 @@ def train(experiment, out: Path, wanted: list[int], rest: list[str]) -> list[int
         return lead(logged, whole, split)
 
 
-def places(n_seeds: int, options: runs.Options) -> tuple:
+def places(n_seeds: int, options: program.Options) -> tuple:
     """Where the data lie, and the seeds, split evenly over as many devices as can be.
 
     Raises:
       Stop: there are not the devices that the options ask for.
     """
-    devices = runs.local_devices(options) if options.devices else jax.local_devices()
+    devices = program.local_devices(options) if options.devices else jax.local_devices()
     n, kind = parallel.largest_fit(n_seeds, len(devices)), devices[0].device_kind
     available, each = jax.local_device_count(), n_seeds // n
     print(f"devices: {n} of {available} ({kind}), seeds on each: {each}")
@@ -153,7 +144,7 @@ def lead(logged, whole, split) -> list[int]:
     for index in going:
         run, log = logged[index]
         state = population.of_seed(states, index)
-        runs.write_figures(run, state, runs.evaluate(run, state, log))
+        program.write_figures(run, state, program.evaluate(run, state, log))
     return [run.options.seed for i, (run, _) in enumerate(logged) if i not in going]
 
 

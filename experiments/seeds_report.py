@@ -9,7 +9,8 @@ import seeds
 import table
 from scipy import stats
 
-from infogan_jax import json_files, plotting
+from infogan_jax import plotting
+from infogan_jax.host import json_files
 
 SHARE = 0.15  # of a category (or a digit) from which on a part of it is named
 

@@ -33,21 +33,11 @@ import sprites_scores
 import table
 
 import infogan_jax
-from infogan_jax import (
-    checkpoint,
-    console,
-    json_files,
-    loop,
-    machine,
-    paths,
-    presets,
-    records,
-    runs,
-    signals,
-    training,
-)
-from infogan_jax import options as options_lib
+from infogan_jax import checkpoint, presets, training
+from infogan_jax.host import console, json_files, machine, paths, signals
 from infogan_jax.metrics import inputs
+from infogan_jax.runs import loop, program, records
+from infogan_jax.runs import options as options_lib
 
 STEPS, SWITCH, BATCH = 322_560, 288_000, 64
 EVALUATIONS, PER_DISPATCH, SAVE_EVERY_S = 8, 100, 60
@@ -286,7 +276,7 @@ def main(argv=None) -> int:
         for seed in options.seeds if options.after else ():
             if not checkpoint.steps(seeds.run_of(options.out, seed)):
                 check_after(options.after, seed, switch_of(steps), options.votes)
-        runs.keep_compiled_programs()
+        program.keep_compiled_programs()
         failed = train_all(options, config, steps)
         with records.lock(options.out, wait=True):
             write_report(options.out, options.variant, steps)

@@ -10,7 +10,8 @@ import sprites_scores
 from scipy import stats
 
 import infogan_jax
-from infogan_jax import json_files, plotting
+from infogan_jax import plotting
+from infogan_jax.host import json_files
 
 # Of InfoGAN-CR's table 1 and 3: 50 runs each, dSprites itself.
 PUBLISHED = {

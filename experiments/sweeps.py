@@ -19,9 +19,10 @@ import numpy as np
 from scipy import stats
 
 import infogan_jax
-from infogan_jax import console, data, evaluation, json_files, latents, metrics, paths
-from infogan_jax import options as options_lib
+from infogan_jax import data, evaluation, latents, metrics
+from infogan_jax.host import console, json_files, paths
 from infogan_jax.metrics import inputs
+from infogan_jax.runs import options as options_lib
 
 N_FAKES, N_SWEEPS, STEPS = 2000, 100, 11
 MEASURES = metrics.slant, metrics.width, metrics.stroke_area

@@ -15,8 +15,8 @@ import dataclasses
 import itertools
 import statistics
 
-from infogan_jax import console, json_files
-from infogan_jax import options as options_lib
+from infogan_jax.host import console, json_files
+from infogan_jax.runs import options as options_lib
 
 # What runs did that do not tell it: older ones lack the newer options.
 _BEFORE = {

@@ -21,17 +21,11 @@ import arms
 import jax
 import mnist
 
-from infogan_jax import (
-    checkpoint,
-    console,
-    data,
-    evaluation,
-    json_files,
-    loop,
-    records,
-)
-from infogan_jax import options as options_lib
+from infogan_jax import checkpoint, data, evaluation
 from infogan_jax import state as state_lib
+from infogan_jax.host import console, json_files
+from infogan_jax.runs import loop, records
+from infogan_jax.runs import options as options_lib
 
 EVERY = 500
 # Q's average is over some thousand updates: every 50 it keeps .95 of what it was.

@@ -86,5 +86,5 @@ if not TYPE_CHECKING:  # To a checker every name would be one, misspelled too.
             module = importlib.import_module("infogan_jax.checkpoint")
             return module if name == "checkpoint" else getattr(module, name)
         if name == "__version__":
-            return importlib.import_module("infogan_jax.machine").version()
+            return importlib.import_module("infogan_jax.host.machine").version()
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

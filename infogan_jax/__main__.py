@@ -12,18 +12,11 @@ import jax
 import numpy as np
 
 import infogan_jax
-from infogan_jax import (
-    console,
-    evaluation,
-    inference,
-    json_files,
-    latents,
-    paths,
-    plotting,
-    records,
-)
 from infogan_jax import data as data_lib
-from infogan_jax import options as options_lib
+from infogan_jax import evaluation, inference, latents, plotting
+from infogan_jax.host import console, json_files, paths
+from infogan_jax.runs import options as options_lib
+from infogan_jax.runs import records
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """Config: all that determines what a step computes.
 
-How long a run goes on, and on what, is in `options`.
+How long a run goes on, and on what, is in `runs.options`.
 
 Frozen and hashable, it is jit's static argument; JSON-able, it travels with every
 checkpoint.
@@ -12,16 +12,8 @@ from typing import Any
 
 import jax
 
-from infogan_jax import (
-    latents,
-    machine,
-    networks,
-    objectives,
-    registry,
-    rules,
-    schedules,
-    types,
-)
+from infogan_jax import latents, networks, objectives, registry, rules, schedules, types
+from infogan_jax.host import machine
 from infogan_jax.objectives import terms
 
 

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from infogan_jax import adam, forward, objectives, types
 from infogan_jax import config as config_lib
+from infogan_jax import forward, objectives, types
 from infogan_jax import state as state_lib
+from infogan_jax.ops import adam
 
 
 def descend(

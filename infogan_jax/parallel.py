@@ -79,7 +79,7 @@ def shard_map_step(
       (state, batch, key) -> (state, metrics), as `pmap_step`. Every process passes the
       whole batch, of which its devices take their share, and gets a ValueError for one
       that does not divide; the state that comes back lies on all devices:
-      `infogan_jax.processes.local`, to be imported, gives this process's copy.
+      `infogan_jax.host.processes.local`, to be imported, gives this process's copy.
 
     Raises:
       ValueError: `devices` is empty.

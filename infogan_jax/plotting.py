@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from infogan_jax import config as config_lib
-from infogan_jax import console, inference, latents, paths, training, types
+from infogan_jax import inference, latents, training, types
+from infogan_jax.host import console, paths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from infogan_jax import adam, initialisers, sharding, types
 from infogan_jax import config as config_lib
+from infogan_jax import sharding, types
+from infogan_jax.networks import initialisers
+from infogan_jax.ops import adam
 
 Tree = TypeVar("Tree")
 

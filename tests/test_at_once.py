@@ -30,7 +30,7 @@ def images(tmp_path):
 def undrawn(request, monkeypatch):
     """Figures, much of these tests' time, are drawn where they are looked at alone."""
     if request.function is not test_seeds_at_once_leave_the_runs_of_each:
-        monkeypatch.setattr(seeds_at_once.runs, "write_figures", lambda *_: None)
+        monkeypatch.setattr(seeds_at_once.program, "write_figures", lambda *_: None)
 
 
 @pytest.mark.parametrize(("devices", "said"), [("1", "1 of 8"), ("4", "2 of 8")])
@@ -178,7 +178,7 @@ def test_what_fails_after_the_training_costs_no_seed_its_state(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(seeds_at_once.runs, "write_figures", full)
+    monkeypatch.setattr(seeds_at_once.program, "write_figures", full)
     with pytest.raises(OSError, match="No space left"):
         seeds_at_once.train(tiny_experiment, tmp_path, [0, 1], ["--data", images])
     for seed in (0, 1):

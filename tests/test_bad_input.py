@@ -30,10 +30,10 @@ from infogan_jax import (
     networks,
     population,
     presets,
-    processes,
     schedules,
 )
 from infogan_jax import __main__ as cli
+from infogan_jax.host import processes
 from infogan_jax.objectives import (
     ContrastivePairs,
     ImageInformation,

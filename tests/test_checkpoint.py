@@ -3,6 +3,7 @@ import errno
 import gc
 import logging
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from helpers import assert_equal
 
 import infogan_jax
 from infogan_jax import checkpoint, latents, networks, registry
+from infogan_jax.checkpoint import storage
+from infogan_jax.host import locks
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +154,7 @@ def test_a_lock_that_finds_no_room_is_told_with_its_place(
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.locks, "hold", full)
+    monkeypatch.setattr(locks, "hold", full)
     words = (
         f"cannot save to {tmp_path}/checkpoints: .*No space left on device; see that"
     )
@@ -221,7 +224,7 @@ def test_a_wrong_dtype_is_refused_not_cast(tiny, state, tmp_path):
 def save_unchecked(path, config, state):
     """What another version, or another program, may have left."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "_check", lambda *_: None)
+        patch.setattr(storage, "check", lambda *_: None)
         infogan_jax.save(path, config, state)
 
 
@@ -299,7 +302,7 @@ def test_a_step_that_a_writer_removes_meanwhile_gives_way_to_the_next(
 ):
     infogan_jax.save(tmp_path, tiny, state)
     first, later = int(state.step), state.replace(step=state.step + 1)
-    read = checkpoint._restore_json
+    read = storage.read_config
 
     def overtaken(manager, step):
         if step == first and first in checkpoint.steps(tmp_path):
@@ -307,7 +310,7 @@ def test_a_step_that_a_writer_removes_meanwhile_gives_way_to_the_next(
             infogan_jax.save(tmp_path, tiny, later)
         return read(manager, step)
 
-    monkeypatch.setattr(checkpoint, "_restore_json", overtaken)
+    monkeypatch.setattr(storage, "read_config", overtaken)
     assert_equal(infogan_jax.restore(tmp_path)[1], later)
     with pytest.raises(FileNotFoundError, match=f"no step {first}, only"):
         infogan_jax.restore(tmp_path, step=first)
@@ -422,7 +425,7 @@ def test_what_cannot_be_read_is_not_called_damaged(saved, tmp_path, monkeypatch)
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(checkpoint.Path, "read_bytes", refuse)
+    monkeypatch.setattr(pathlib.Path, "read_bytes", refuse)
     with pytest.raises(OSError, match="cannot be read: Permission denied"):
         infogan_jax.restore(directory)
     gc.collect()

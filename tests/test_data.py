@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 from helpers import idx_bytes
 
-from infogan_jax import data, paths
+from infogan_jax import data
 from infogan_jax.data import files, idx, loading
+from infogan_jax.host import paths
 
 PARTS = [part for pair in idx._FILES.values() for part in pair]
 
@@ -731,7 +732,7 @@ def test_a_file_that_cannot_be_replaced_is_written_over(
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such devices")
 @pytest.mark.parametrize("shown", ["| cat", "> {}; cat {}"])
 def test_the_standard_output_may_be_written_to_as_a_file(tmp_path, shown):
-    code = "from infogan_jax import paths; paths.write('/dev/stdout', b'it')"
+    code = "from infogan_jax.host import paths; paths.write('/dev/stdout', b'it')"
     command = f"{shlex.join([sys.executable, '-c', code])} {shown}"
     command = command.replace("{}", shlex.quote(str(tmp_path / "file")))
     done = subprocess.run(["bash", "-c", command], check=True, capture_output=True)

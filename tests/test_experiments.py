@@ -23,7 +23,9 @@ import tries
 from flax import linen as nn
 
 import infogan_jax
-from infogan_jax import console, loop, networks, presets, schedules
+from infogan_jax import networks, presets, schedules
+from infogan_jax.host import console
+from infogan_jax.runs import loop
 
 FOLDER = pathlib.Path(mnist.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if "def main(" in p.read_text())

@@ -22,7 +22,9 @@ import tiny_experiment
 from helpers import read_lines
 
 import infogan_jax
-from infogan_jax import checkpoint, console, data, json_files, loop, records, runs
+from infogan_jax import checkpoint, data
+from infogan_jax.host import console, json_files
+from infogan_jax.runs import loop, program, records
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tiny_experiment", "infogan_jax.checkpoint"])
@@ -207,8 +209,8 @@ def short(dataset, tmp_path_factory):
 def copied(short, tmp_path, monkeypatch):
     """A copy of the run that may be spoilt; its report is not made again."""
     report = {"codes": [], "parameters": 0, "step": 6}
-    monkeypatch.setattr(runs.evaluation, "evaluate", lambda *_: dict(report))
-    monkeypatch.setattr(runs, "write_figures", lambda *_: None)
+    monkeypatch.setattr(program.evaluation, "evaluate", lambda *_: dict(report))
+    monkeypatch.setattr(program, "write_figures", lambda *_: None)
     return pathlib.Path(shutil.copytree(short, tmp_path / "copy"))
 
 
@@ -433,7 +435,7 @@ def one_signal():
 
 
 def test_a_signal_while_the_data_come_is_its_status(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs.data, "load", one_signal())
+    monkeypatch.setattr(program.data, "load", one_signal())
     out = tmp_path / "run"
     assert tiny_experiment.main(["--out", str(out)]) == 128 + signal.SIGTERM
     assert not out.exists()
@@ -450,14 +452,14 @@ def test_a_signal_in_the_last_save_ends_the_run(copied, monkeypatch, capsys):
 def test_a_signal_in_the_last_second_is_the_status_of_a_finished_run(
     copied, monkeypatch, capsys
 ):
-    monkeypatch.setattr(runs.gc, "collect", one_signal())
+    monkeypatch.setattr(program.gc, "collect", one_signal())
     assert resume(copied) == 128 + signal.SIGTERM
     assert "minutes in all" in capsys.readouterr().out
     assert (copied / "evaluation.json").exists()
 
 
 def test_a_report_of_an_earlier_end_does_not_outlive_it(copied, monkeypatch):
-    monkeypatch.setattr(runs.loop, "lead", lambda run, state, *_: (state, 15))
+    monkeypatch.setattr(program.loop, "lead", lambda run, state, *_: (state, 15))
     more = ["--out", str(copied), "--resume", "--steps", "8"]
     assert tiny_experiment.main(more) == 128 + 15
     assert not (copied / "evaluation.json").exists()
@@ -484,7 +486,7 @@ def test_a_run_that_began_while_the_data_came_is_not_written_over(
         shutil.copytree(short, out)
         return load(*arguments)
 
-    monkeypatch.setattr(runs.data, "load", slow)
+    monkeypatch.setattr(program.data, "load", slow)
     assert tiny_experiment.main([*wish, "--out", str(out), "--steps", "5"]) == 2
     assert f"{out} exists" in capsys.readouterr().err
     assert (out / "run.json").read_text() == (short / "run.json").read_text()
@@ -494,7 +496,7 @@ def test_what_auto_has_loaded_is_what_a_run_goes_on_with(
     copied, wish, tmp_path, monkeypatch
 ):
     loaded = data.load(wish[1])
-    monkeypatch.setattr(runs.data, "load", lambda *_: loaded)
+    monkeypatch.setattr(program.data, "load", lambda *_: loaded)
     out = tmp_path / "run"
     assert tiny_experiment.main(["--out", str(out), "--steps", "1"]) == 0
     assert json.loads((out / "run.json").read_text())["data"] == wish[1]
@@ -535,7 +537,7 @@ def test_a_checkpoint_that_cannot_be_read_just_now_stops_the_run(
 
 def test_the_way_to_sample_names_a_digit_that_there_is(copied, monkeypatch, capsys):
     report = {"codes": [], "parameters": 0, "step": 6, "label_of": [2, 0, 1]}
-    monkeypatch.setattr(runs.evaluation, "evaluate", lambda *_: dict(report))
+    monkeypatch.setattr(program.evaluation, "evaluate", lambda *_: dict(report))
     assert resume(copied) == 0
     assert "--digit 2 " in capsys.readouterr().out
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infogan_jax.initialisers import normal, one_draw
+from infogan_jax.networks.initialisers import normal, one_draw
 
 
 def test_one_draw_is_shared_out_without_overlap():

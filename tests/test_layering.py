@@ -1,6 +1,7 @@
 """The layers of the package, checked from its imports, and what `import` may cost."""
 
 import ast
+import graphlib
 import pathlib
 import subprocess
 import sys
@@ -10,52 +11,45 @@ import infogan_jax
 
 ROOT = pathlib.Path(infogan_jax.__file__).parent
 RANKS = {
-    "types": 0,
-    "machine": 0,
-    "rules": 0,
-    "paths": 0,
-    "signals": 0,
-    "silence": 0,
-    "processes": 1,
-    "initialisers": 0,
+    "host": 0,
     "registry": 0,
-    "console": 0,
-    "json_files": 1,
-    "locks": 0,
-    "metrics": 1,
-    "products": 0,
-    "winograd": 0,
-    "ops": 1,
+    "rules": 0,
     "sharding": 0,
+    "types": 0,
     "data": 1,
     "latents": 1,
-    "networks": 2,
-    "progress": 1,
+    "metrics": 1,
+    "ops": 1,
     "schedules": 1,
+    "networks": 2,
     "objectives": 2,
     "config": 3,
-    "adam": 4,
     "presets": 4,
     "state": 5,
-    "forward": 6,
     "checks": 6,
+    "forward": 6,
     "descent": 7,
     "training": 8,
+    "watch": 8,
+    "checkpoint": 9,
+    "inference": 9,
     "parallel": 9,
     "population": 9,
-    "inference": 9,
-    "checkpoint": 9,
     "evaluation": 10,
     "plotting": 10,
-    "options": 8,
-    "watch": 8,
-    "records": 9,
-    "loop": 11,
-    "resuming": 12,
-    "runs": 13,
-    "__main__": 14,
-    "__init__": 14,
+    "runs": 11,
+    "__main__": 12,
+    "": 12,
 }
+
+
+def module(path):
+    """The dotted name of a file below the package's; a package's own is its name."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {module(path): path for path in ROOT.rglob("*.py")}
 
 
 def imported(path):
@@ -65,20 +59,25 @@ def imported(path):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "infogan_jax":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            first, _, rest = node.module.partition(".")
-            names |= {rest.partition(".")[0]} if first == "infogan_jax" else set()
-    return names
+        if isinstance(node, ast.ImportFrom) and node.module:
+            first, *rest = node.module.split(".")
+            if first == "infogan_jax":
+                names |= {".".join([*rest, alias.name]) for alias in node.names}
+    members = names - MODULES.keys()
+    return names & MODULES.keys() | {name.rpartition(".")[0] for name in members}
 
 
 def test_every_module_imports_only_from_lower_ranks():
-    for path in ROOT.rglob("*.py"):
-        file = path.relative_to(ROOT)
-        home = file.parts[0].removesuffix(".py")
-        for name in imported(path) - {home}:
-            assert RANKS[name] < RANKS[home], f"{file} imports {name}"
+    for name, path in MODULES.items():
+        home = name.partition(".")[0]
+        for other in imported(path):
+            there = other.partition(".")[0]
+            assert there == home or RANKS[there] < RANKS[home], f"{name}: {other}"
+
+
+def test_no_imports_go_round_within_a_package_either():
+    graph = {name: imported(path) for name, path in MODULES.items()}
+    graphlib.TopologicalSorter(graph).prepare()
 
 
 def test_only_networks_imports_linen_and_only_checkpoint_orbax():

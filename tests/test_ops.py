@@ -7,9 +7,12 @@ import plain
 import pytest
 from jax import lax
 
-from infogan_jax import ops
+from infogan_jax.ops import convolutions
 
-PAIRS = [(plain.conv, ops.strided_conv), (plain.conv_transpose, ops.conv_transpose)]
+PAIRS = [
+    (plain.conv, convolutions.strided_conv),
+    (plain.conv_transpose, convolutions.conv_transpose),
+]
 N = 3  # seeds, steps or devices
 
 
@@ -71,13 +74,17 @@ def test_fast_form_is_the_plain_form(plain, fast, of, way, arrays):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("form", [ops._by_patches, ops._by_tiles])
+@pytest.mark.parametrize("form", [convolutions._by_patches, convolutions._by_tiles])
 def test_all_kernel_gradients_are_the_same(form, arrays):
     x, g = arrays[0][0], np.random.default_rng(1).normal(size=(2, 3, 2, 3))
-    np.testing.assert_allclose(form(x, g), ops._by_convolution(x, g), rtol=1e-9)
+    np.testing.assert_allclose(
+        form(x, g), convolutions._by_convolution(x, g), rtol=1e-9
+    )
 
 
-@pytest.mark.parametrize("fast", [ops.strided_conv, ops.conv_transpose])
+@pytest.mark.parametrize(
+    "fast", [convolutions.strided_conv, convolutions.conv_transpose]
+)
 @pytest.mark.parametrize("of", [lambda conv: conv, gradients])
 @pytest.mark.parametrize(("channels", "features"), [(5, 7), (32, 32)])
 def test_seeds_with_kernels_of_their_own_need_no_grouped_convolution(
@@ -102,6 +109,9 @@ def test_one_kernel_for_all_seeds_is_one_convolution(plain, fast, arrays):
 
 def test_odd_sides_are_refused():
     image, kernel = jnp.zeros((1, 7, 8, 1)), jnp.zeros((4, 4, 1, 2))
-    for convolve in (ops.strided_conv, jax.grad(lambda *x: ops.strided_conv(*x).sum())):
+    for convolve in (
+        convolutions.strided_conv,
+        jax.grad(lambda *x: convolutions.strided_conv(*x).sum()),
+    ):
         with pytest.raises(ValueError, match="even"):
             convolve(image, kernel)

@@ -10,8 +10,8 @@ import plain
 import pytest
 from jax import lax
 
-from infogan_jax import ops, products
 from infogan_jax.networks import layers
+from infogan_jax.ops import convolutions, products
 
 ROUNDING = 2.0**-8  # bfloat16's: half of the last bit, at most
 N = 3  # seeds, steps or devices
@@ -21,8 +21,8 @@ FORMS = [
     (products.of_transposed, lambda a, b: a.T @ b, (40, 24), (40, 16)),
 ]
 CONVOLUTIONS = [
-    (ops.strided_conv, plain.conv),
-    (ops.conv_transpose, plain.conv_transpose),
+    (convolutions.strided_conv, plain.conv),
+    (convolutions.conv_transpose, plain.conv_transpose),
 ]
 
 
@@ -154,10 +154,10 @@ def multiplied(f, *arrays):
 LARGE = [
     (products.matmul, (128, 256), (256, 64)),
     (products.of_transposed, (256, 128), (256, 64)),
-    (ops.strided_conv, (8, 16, 16, 32), (4, 4, 32, 64)),
-    (ops.strided_conv, (8, 16, 16, 1), (4, 4, 1, 64)),
-    (ops.conv_transpose, (8, 16, 16, 32), (4, 4, 32, 64)),
-    (ops.conv_transpose, (8, 16, 16, 32), (4, 4, 32, 1)),
+    (convolutions.strided_conv, (8, 16, 16, 32), (4, 4, 32, 64)),
+    (convolutions.strided_conv, (8, 16, 16, 1), (4, 4, 1, 64)),
+    (convolutions.conv_transpose, (8, 16, 16, 32), (4, 4, 32, 64)),
+    (convolutions.conv_transpose, (8, 16, 16, 32), (4, 4, 32, 1)),
 ]
 
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from infogan_jax import loop, progress
+from infogan_jax.runs import loop, progress
 
 
 class Terminal(io.StringIO):

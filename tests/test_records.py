@@ -11,7 +11,9 @@ import threading
 import pytest
 import tiny_experiment
 
-from infogan_jax import console, data, json_files, paths, records, signals
+from infogan_jax import data
+from infogan_jax.host import console, json_files, paths, signals
+from infogan_jax.runs import records
 
 SEEN = {
     "d/accuracy": 0.9,

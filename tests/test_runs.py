@@ -22,8 +22,10 @@ from helpers import read_lines
 
 import infogan_jax
 from infogan_jax import __main__ as cli
-from infogan_jax import checkpoint, console, data, loop, runs, schedules
-from infogan_jax import options as options_lib
+from infogan_jax import checkpoint, data, schedules
+from infogan_jax.host import console
+from infogan_jax.runs import loop, program
+from infogan_jax.runs import options as options_lib
 
 HERE = pathlib.Path(__file__).parent
 SCRIPT = str(HERE / "tiny_experiment.py")
@@ -166,7 +168,7 @@ def test_a_run_goes_on_with_data_that_have_moved(finished, images, tmp_path, cap
 def test_a_script_goes_on_when_nobody_listens(tmp_path, closed):
     code = """
 import pathlib, sys
-from infogan_jax import console
+from infogan_jax.host import console
 
 def main():
     for stream in (sys.stdout, sys.stderr) * 50:
@@ -187,7 +189,7 @@ def test_a_script_tells_that_its_output_had_no_room(tmp_path):
         pytest.skip("there is no /dev/full here")
     code = """
 import pathlib
-from infogan_jax import console
+from infogan_jax.host import console
 
 def main():
     print("what was asked for")
@@ -216,7 +218,7 @@ console.run(main)
 def test_ctrl_c_counts_where_python_drops_what_is_raised(tmp_path):
     code = """
 import pathlib, signal
-from infogan_jax import console
+from infogan_jax.host import console
 
 class Collected:
     def __del__(self):
@@ -241,7 +243,7 @@ def test_what_does_not_fit_a_device_is_one_line(images, tmp_path, monkeypatch, c
     def full(*_):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nat")
 
-    monkeypatch.setattr(runs, "_start", full)
+    monkeypatch.setattr(program, "_start", full)
     words = ["--data", f"npz:{images}", "--out", str(tmp_path / "run")]
     refused(capsys, tiny_experiment.main(words), "9 bytes.; see who else", "a smaller")
 
@@ -262,7 +264,7 @@ def test_a_device_that_jax_does_not_find_is_one_line(platform, images, tmp_path)
 
 STARTED = """
 import jax
-from infogan_jax import console
+from infogan_jax.host import console
 console.run(lambda: len(jax.devices()))
 """
 
@@ -690,7 +692,7 @@ def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, monkeypatch, ca
         for cache, kept in ((tmp_path / "file", None), (tmp_path, str(where))):
             monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
             jax.config.update(name, None)
-            runs.keep_compiled_programs()
+            program.keep_compiled_programs()
             assert jax.config.values[name] == kept
     finally:
         jax.config.update(name, before)
@@ -719,14 +721,14 @@ def test_processes_stop_together_where_one_lacks_the_data(
 ):
     """As the second of two sees it."""
     of_first = (lambda make: make()) if first is None else lambda make: first
-    monkeypatch.setattr(runs.processes, "text_from_first", of_first)
+    monkeypatch.setattr(program.processes, "text_from_first", of_first)
     agreed = []
     monkeypatch.setattr(
-        runs.processes, "agree", lambda mine: [agreed.append(mine) or failures]
+        program.processes, "agree", lambda mine: [agreed.append(mine) or failures]
     )
     wish = options_lib.Options(False, f"npz:{images}", None, 4, 16, 0, 2, 2, 1)
     with pytest.raises(console.Stop, match=message):
-        runs._load(wish)
+        program._load(wish)
     with pytest.raises(OSError, match="gone.npz"):
-        runs._load(dataclasses.replace(wish, data="npz:gone.npz"))
+        program._load(dataclasses.replace(wish, data="npz:gone.npz"))
     assert agreed == [not failures, True]

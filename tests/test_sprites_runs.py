@@ -19,7 +19,9 @@ import sprites_report
 import sprites_scores
 
 import infogan_jax
-from infogan_jax import json_files, latents, metrics, networks, presets
+from infogan_jax import latents, metrics, networks, presets
+from infogan_jax.host import json_files
+from infogan_jax.runs import records
 
 
 def test_a_fraction_of_the_sprites_schedule_moves_its_switch():
@@ -164,7 +166,7 @@ def test_every_iteration_draws_sprites_of_its_own_wherever_a_run_is_cut(
 
 def test_two_processes_do_not_train_one_sprites_seed(tmp_path, capsys):
     wish = ["--variant", "modified", "--fraction", "0.000025", "--seeds", "0"]
-    with infogan_jax.records.lock(tmp_path / "seed-0"):
+    with records.lock(tmp_path / "seed-0"):
         assert sprites.main([*wish, "--out", str(tmp_path)]) == 2
     assert "is being written by process" in capsys.readouterr().err
     assert not (tmp_path / "seed-0" / "begun.json").exists()
@@ -260,7 +262,7 @@ def quickly(monkeypatch):
         ),
     )
     monkeypatch.setattr(sprites_report, "_draw", lambda *_: None)
-    monkeypatch.setattr(sprites.runs, "keep_compiled_programs", lambda: None)
+    monkeypatch.setattr(sprites.program, "keep_compiled_programs", lambda: None)
 
     def use(spoil):
         """`spoil` is called with the state after each iteration, and may change it."""

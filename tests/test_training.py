@@ -14,7 +14,6 @@ from helpers import assert_equal
 import infogan_jax
 from infogan_jax import (
     Update,
-    adam,
     checks,
     data,
     descent,
@@ -26,6 +25,7 @@ from infogan_jax import (
 )
 from infogan_jax.data import sprites
 from infogan_jax.networks import layers
+from infogan_jax.ops import adam
 
 
 def assert_close(a, b, tolerance=1e-5):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import Update, presets, records, schedules, watch
+from infogan_jax import Update, presets, schedules, watch
 from infogan_jax.objectives import MutualInformation, NonSaturating, Recognition
+from infogan_jax.runs import records
 
 HEALTHY = {
     "d/accuracy": 0.8,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from infogan_jax import ops, winograd
+from infogan_jax.ops import convolutions, winograd
 
 
 def plain(x, kernel):
@@ -52,15 +52,19 @@ def test_the_rounding_error_is_no_more_than_a_few_times_the_plain_one():
 
 
 def kernels_gradient(x, kernel):
-    return jax.grad(lambda kernel: ops.strided_conv(x, kernel).sum())(kernel)
+    return jax.grad(lambda kernel: convolutions.strided_conv(x, kernel).sum())(kernel)
 
 
 @pytest.mark.parametrize(
     ("wide", "side", "multiplications"),
     [
-        (ops.strided_conv, 16, 8 * 8 * 16),
+        (convolutions.strided_conv, 16, 8 * 8 * 16),
         (kernels_gradient, 16, 8 * 8 * 16),
-        (ops.conv_transpose, 15, 16 * 16 * 4 * 4),  # Blocks of 2x2 pixels of 2x2 taps.
+        (
+            convolutions.conv_transpose,
+            15,
+            16 * 16 * 4 * 4,
+        ),  # Blocks of 2x2 pixels of 2x2 taps.
     ],
 )
 def test_wide_convolutions_multiply_nine_times_for_sixteen(wide, side, multiplications):
@@ -77,12 +81,16 @@ def test_narrow_convolutions_multiply_sixteen_times(channels, features):
     if jax.default_backend() != "cpu":
         pytest.skip("other backends have forms of their own")
     x, kernel = jnp.zeros((2, 15, 15, channels)), jnp.zeros((4, 4, channels, features))
-    cost = jax.jit(ops.conv_transpose).lower(x, kernel).compile().cost_analysis()
+    cost = (
+        jax.jit(convolutions.conv_transpose).lower(x, kernel).compile().cost_analysis()
+    )
     due = 2 * 2 * 16 * 16 * 4 * 4 * channels * features
     assert cost["flops"] / due == pytest.approx(1, rel=0.15)
 
 
-@pytest.mark.parametrize("fast", [ops.strided_conv, ops.conv_transpose])
+@pytest.mark.parametrize(
+    "fast", [convolutions.strided_conv, convolutions.conv_transpose]
+)
 def test_a_gpu_has_one_convolution_of_wide_arrays_too(fast):
     x, kernel = jnp.zeros((2, 8, 8, 64)), jnp.zeros((4, 4, 64, 64))
     lowered = jax.jit(fast).trace(x, kernel).lower(lowering_platforms=("cuda",))

@@ -5,7 +5,8 @@ import sys
 
 import jax.numpy as jnp
 
-from infogan_jax import Config, Update, latents, networks, registry, runs
+from infogan_jax import Config, Update, latents, networks, registry
+from infogan_jax.runs import program
 
 CONFIG = Config(
     codes=latents.Product(
@@ -34,7 +35,7 @@ SICK = 666  # the seed that trains with it
 
 
 def defaults(is_quick):
-    return runs.Options(
+    return program.Options(
         quick=is_quick,
         data="auto",
         data_dir=None,
@@ -56,12 +57,12 @@ def build(options, image_shape):
 
 
 def main(argv=None):
-    return runs.main(argv, __doc__, defaults, build, out="runs/tiny")
+    return program.main(argv, __doc__, defaults, build, out="runs/tiny")
 
 
 def in_background(arguments, output):
     """As a process's work: prints to a file, draws nothing, exits with the status."""
-    runs.write_figures = lambda *_: None
+    program.write_figures = lambda *_: None
     sys.stdout = sys.stderr = open(output, "w")
     sys.exit(main(arguments))
 

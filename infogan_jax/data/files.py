@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from infogan_jax import paths, types
+from infogan_jax import types
+from infogan_jax.host import paths
 
 _SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from infogan_jax import paths, types
+from infogan_jax import types
 from infogan_jax.data import files, idx, prepared
+from infogan_jax.host import paths
 
 NAMES = (
     "auto",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import jax
 from flax import linen as nn
 
-from infogan_jax import initialisers, registry, types
-from infogan_jax.networks import layers
+from infogan_jax import registry, types
+from infogan_jax.networks import initialisers, layers
 
 
 @registry.register

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from infogan_jax import initialisers, ops, products, rules, types
+from infogan_jax import rules, types
+from infogan_jax.networks import initialisers
+from infogan_jax.ops import convolutions, products
 
 _OUTPUTS = ("sigmoid", "tanh")
 
@@ -50,14 +52,14 @@ class DownConv(_Linear):
     """Convolution of stride 2, 4x4: [B, H, W, C] to [B, H/2, W/2, features]."""
 
     window: ClassVar = (4, 4)
-    operation = staticmethod(ops.strided_conv)
+    operation = staticmethod(convolutions.strided_conv)
 
 
 class UpConv(_Linear):
     """Its transpose, of stride 2, 4x4: [B, H, W, C] to [B, 2H, 2W, features]."""
 
     window: ClassVar = (4, 4)
-    operation = staticmethod(ops.conv_transpose)
+    operation = staticmethod(convolutions.conv_transpose)
 
 
 class LinearD(nn.Module):

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from infogan_jax import console
+from infogan_jax.host import console
 
 Tree = TypeVar("Tree")
 Result = TypeVar("Result")

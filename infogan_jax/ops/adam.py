@@ -8,7 +8,7 @@ Source: Kingma and Ba 2015 (arXiv:1412.6980).
 """
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,8 @@ import numpy as np
 import optax
 from jax import lax
 
-from infogan_jax import config as config_lib
+if TYPE_CHECKING:
+    from infogan_jax.config import Update
 
 
 def init(params: dict[str, Any]) -> Any:
@@ -34,7 +35,7 @@ def init(params: dict[str, Any]) -> Any:
 
 
 def step(
-    update: config_lib.Update,
+    update: "Update",
     params: dict[str, Any],
     grads: dict[str, Any],
     norm: jax.Array,

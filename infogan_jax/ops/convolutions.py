@@ -1,4 +1,4 @@
-"""Operations that XLA does slowly, written so that it does them fast.
+"""Convolutions of stride 2, by whatever XLA does fastest.
 
 `strided_conv` and `conv_transpose` are the plain 4x4 operations of stride 2, to
 rounding; what differs is how they are computed on CPUs and NVIDIA's GPUs. There the
@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from infogan_jax import products, winograd
+from infogan_jax.ops import products, winograd
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))  # A pixel of padding on each side.

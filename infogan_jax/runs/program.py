@@ -1,21 +1,4 @@
-"""Run directories: how an experiment trains, survives interruption, and reports.
-
-A run directory holds
-
-    config.json       the Config
-    run.json          the options: data, steps, batch size, seed, ...
-    environment.json  versions, devices, the dataset's name and hash; seed, steps
-    metrics.jsonl     one line per update: "step" and the metrics; no clock values
-    accuracy.jsonl    clustering of the test images every so many updates
-    timings.jsonl     for each of these lines, seconds since the start of its process
-    checkpoints/      the newest three saved steps, restorable by path
-    damaged/          saved steps that turned out to be damaged, if any
-    .lock             held while a process writes here
-    evaluation.json   the final report, with the label of each category
-    *.png             figures
-
-`metrics.jsonl` of a resumed run equals that of an uninterrupted one, line by line.
-"""
+"""An experiment as a program: its command line, its run, its report and figures."""
 
 import contextlib
 import dataclasses
@@ -30,22 +13,10 @@ from collections.abc import Callable, Sequence
 import jax
 
 from infogan_jax import config as config_lib
-from infogan_jax import (
-    console,
-    data,
-    evaluation,
-    json_files,
-    loop,
-    parallel,
-    paths,
-    plotting,
-    processes,
-    records,
-    resuming,
-    signals,
-    training,
-)
-from infogan_jax import options as options_lib
+from infogan_jax import data, evaluation, parallel, plotting, training
+from infogan_jax.host import console, json_files, paths, processes, signals
+from infogan_jax.runs import loop, records, resuming
+from infogan_jax.runs import options as options_lib
 
 Options = options_lib.Options
 Stop = console.Stop

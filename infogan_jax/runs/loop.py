@@ -16,18 +16,10 @@ import jax
 import jax.numpy as jnp
 
 from infogan_jax import config as config_lib
-from infogan_jax import (
-    console,
-    data,
-    evaluation,
-    processes,
-    progress,
-    records,
-    signals,
-    training,
-    types,
-)
-from infogan_jax import options as options_lib
+from infogan_jax import data, evaluation, training, types
+from infogan_jax.host import console, processes, signals
+from infogan_jax.runs import progress, records
+from infogan_jax.runs import options as options_lib
 
 State = training.TrainState
 Stop = console.Stop

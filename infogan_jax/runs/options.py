@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infogan_jax import console, data, json_files, paths, rules
+from infogan_jax import data, rules
+from infogan_jax.host import console, json_files, paths
 
 _SEEDS = range(2**32)
 # The smallest numbers of a run; a norm needs two images.

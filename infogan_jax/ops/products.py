@@ -8,7 +8,7 @@ summed in float32 and then rounded; a left factor is transposed beforehand; and 
 only moves numbers moves integers, for XLA:CPU moves bfloat16 as float32.
 
 In other dtypes, and on other backends, they are the plain ones. The price is that of
-`ops`: no forward-mode derivatives, in bfloat16 alone.
+`convolutions`: no forward-mode derivatives, in bfloat16 alone.
 """
 
 import functools

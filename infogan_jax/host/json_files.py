@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from infogan_jax import paths
+from infogan_jax.host import paths
 
 
 def read(path: Path) -> dict:

@@ -4,7 +4,7 @@ import time
 
 import tqdm
 
-from infogan_jax import console
+from infogan_jax.host import console
 
 _SECONDS = 60.0  # between lines, where there is nothing else to tell
 

@@ -14,17 +14,9 @@ from typing import Any
 import jax
 
 from infogan_jax import config as config_lib
-from infogan_jax import (
-    console,
-    data,
-    json_files,
-    locks,
-    machine,
-    paths,
-    types,
-    watch,
-)
-from infogan_jax import options as options_lib
+from infogan_jax import data, types, watch
+from infogan_jax.host import console, json_files, locks, machine, paths
+from infogan_jax.runs import options as options_lib
 
 Stop = console.Stop
 _LOCK = ".lock"

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from infogan_jax import config as config_lib
-from infogan_jax import console, data, evaluation, loop, processes, records, training
+from infogan_jax import data, evaluation, training
+from infogan_jax.host import console, processes
+from infogan_jax.runs import loop, records
 
 Stop = console.Stop
 T = TypeVar("T")
