@@ -92,3 +92,20 @@ def state(tiny, key):
 def stepped(tiny, state, batch, key):
     """State and metrics after one step."""
     return infogan_jax.train_step(tiny, state, batch, key)
+
+
+@pytest.fixture(scope="session")
+def spoiled(tiny, state, dataset, tmp_path_factory):
+    """A folder of what no run can begin from, but `images.npz` and the run `saved`."""
+    folder = tmp_path_factory.mktemp("spoiled")
+    np.savez(folder / "images.npz", image=dataset["image"], label=dataset["label"])
+    np.savez(folder / "odd.npz", image=np.zeros((20, 9, 8), np.uint8))
+    np.savez(folder / "words.npz", image=np.array([["a"]]))
+    np.savez(folder / "wild.npz", image=np.full((20, 8, 8), 7.0))
+    np.savez(folder / "other.npz", x=np.zeros(3))
+    np.savez(folder / "pickled.npz", image=np.array([{}], object))
+    (folder / "torn.npz").write_bytes((folder / "images.npz").read_bytes()[:300])
+    (folder / "empty").mkdir()
+    (folder / "file").write_text("mine")
+    infogan_jax.save(folder / "saved", tiny, state)
+    return folder

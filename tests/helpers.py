@@ -1,6 +1,8 @@
 """What several test files need, and no library has."""
 
+import contextlib
 import json
+import time
 
 import jax
 import numpy as np
@@ -11,6 +13,17 @@ import infogan_jax
 def read_lines(path):
     """The objects of a JSON-lines file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@contextlib.contextmanager
+def at_once():
+    """What an error may take: three seconds after the imports.
+
+    Of processor time, which other work on the machine does not lengthen.
+    """
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < 3.0
 
 
 def idx_bytes(array):

@@ -1,22 +1,13 @@
-"""A wrong wish is one clear error: value, rule and way out; it leaves nothing behind.
+"""A wrong argument of a public function is one clear error: value, rule, way out."""
 
-In process: three seconds are what a user may have to wait for it after the imports,
-counted in processor time, which other work on the machine does not lengthen.
-"""
-
-import contextlib
 import dataclasses
-import os
 import pathlib
-import subprocess
-import sys
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny_experiment
+from helpers import at_once
 
 import infogan_jax
 from infogan_jax import (
@@ -32,7 +23,6 @@ from infogan_jax import (
     presets,
     schedules,
 )
-from infogan_jax import __main__ as cli
 from infogan_jax.host import processes
 from infogan_jax.objectives import (
     ContrastivePairs,
@@ -42,31 +32,12 @@ from infogan_jax.objectives import (
     VirtualAdversarial,
 )
 
-SECONDS = 3.0
 SPACE = data.sprites.Space()
 
 
-@contextlib.contextmanager
-def at_once():
-    began = time.process_time()
-    yield
-    assert time.process_time() - began < SECONDS
-
-
 @pytest.fixture(scope="module")
-def world(tiny, state, batch, dataset, key, tmp_path_factory):
+def world(tiny, state, batch, dataset, key, spoiled):
     """What the cases below are made of."""
-    folder = tmp_path_factory.mktemp("world")
-    np.savez(folder / "images.npz", image=dataset["image"], label=dataset["label"])
-    np.savez(folder / "odd.npz", image=np.zeros((20, 9, 8), np.uint8))
-    np.savez(folder / "words.npz", image=np.array([["a"]]))
-    np.savez(folder / "wild.npz", image=np.full((20, 8, 8), 7.0))
-    np.savez(folder / "other.npz", x=np.zeros(3))
-    np.savez(folder / "pickled.npz", image=np.array([{}], object))
-    (folder / "torn.npz").write_bytes((folder / "images.npz").read_bytes()[:300])
-    (folder / "empty").mkdir()
-    (folder / "file").write_text("mine")
-    checkpoint.save(folder / "saved", tiny, state)
     many = population.init(tiny, jax.random.split(key, 3))
     state = jax.device_get(state)
     return {
@@ -76,7 +47,7 @@ def world(tiny, state, batch, dataset, key, tmp_path_factory):
         "batch": batch,
         "data": dataset,
         "key": key,
-        "folder": folder,
+        "folder": spoiled,
     }
 
 
@@ -141,6 +112,8 @@ def image(w):
 
 
 factors = np.arange(40).reshape(20, 2) % 4
+
+
 FUNCTIONS = [
     # configurations
     (
@@ -785,188 +758,6 @@ def test_a_function_names_value_and_rule_at_once(world, case):
     call, error, message = case
     with at_once(), pytest.raises(error, match=message):
         call(world)
-
-
-COMMANDS = [
-    (["--data", "mnits"], ["unknown dataset 'mnits'", "Did you mean"]),
-    (["--data", "npz:nowhere.npz"], ["no file nowhere.npz"]),
-    (["--data", "npz:W/odd.npz"], ["9x8", "divisible by 4"]),
-    (["--data", "npz:W/words.npz"], ["images have shape (1, 1)"]),
-    (["--data", "npz:W/wild.npz"], ["must lie in [0, 1]", "rescale"]),
-    (["--data", "npz:W/other.npz"], ["holds ['x']", "it needs"]),
-    (["--data", "npz:W/pickled.npz"], ["cannot be read"]),
-    (["--data", "npz:W/torn.npz"], ["cannot be read"]),
-    (["--data", "folder:nowhere"], ["no folder nowhere"]),
-    (["--data", "folder:W/empty"], ["holds no images"]),
-    (["--data", "tfds:nothing", "--data-dir", "."], ["no prepared dataset"]),
-    (["--steps", "0"], ["--steps must be at least 1, not 0"]),
-    (["--steps", str(2**31)], ["--steps must be at most 2147483647, not 2147483648"]),
-    (["--batch-size", "0"], ["--batch-size must be at least 2, not 0"]),
-    (["--batch-size", "1"], ["--batch-size must be at least 2, not 1"]),
-    (["--save-every", "0"], ["--save-every must be at least 1"]),
-    (["--evaluate-every", "0"], ["--evaluate-every must be at least 1"]),
-    (["--seed", "-1"], ["--seed must lie in"]),
-    (["--seed", str(2**32)], ["--seed must lie in"]),
-    (["--devices", "0"], ["--devices must be at least 1"]),
-    (["--devices", "99"], ["there are only 8 here"]),
-    (["--devices", "3"], ["cannot be split over 3 devices"]),
-    (["--distributed", "here"], ["names no cluster", "HOST:PORT,PROCESSES,INDEX"]),
-    (["--distributed", "a:1,two,0"], ["names no cluster"]),
-    (["--resume"], ["no run to resume"]),
-    (["--out", "W/file"], ["exists"]),
-    (["--out", "W/lr[1]"], ["path must be without [ ]", "name another"]),
-    (["--out", "W/file/run"], ["cannot write to", "--out"]),
-    (["--out", "W/saved"], ["exists"]),
-]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"), COMMANDS, ids=lambda x: " ".join(x)[:40]
-)
-def test_a_command_says_it_in_one_line_and_leaves_nothing(
-    world, tmp_path, capsys, monkeypatch, arguments, words
-):
-    monkeypatch.chdir(tmp_path)
-    arguments = [a.replace("W/", f"{world['folder']}/") for a in arguments]
-    for name, value in (
-        ("--data", f"npz:{world['folder']}/images.npz"),
-        ("--out", "run"),
-    ):
-        arguments += [] if name in arguments else [name, value]
-    before = sorted(world["folder"].rglob("*"))
-    with at_once():
-        assert tiny_experiment.main(arguments) == 2
-    says_in_one_line(capsys, words)
-    assert list(tmp_path.iterdir()) == []
-    assert sorted(world["folder"].rglob("*")) == before
-
-
-def says_in_one_line(capsys, words):
-    lines = capsys.readouterr().err.splitlines()
-    [line] = [line for line in lines if not line.startswith("update ")]
-    assert line.startswith("error: ")
-    for word in words:
-        assert word in line
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["--steps", "many"], ["--no-such-option"], ["--seed"], ["--devices", "x"]],
-)
-def test_arguments_that_cannot_be_parsed_are_status_two(capsys, arguments):
-    with pytest.raises(SystemExit) as stopped:
-        tiny_experiment.main(arguments)
-    assert stopped.value.code == 2
-    assert "Traceback" not in capsys.readouterr().err
-
-
-WISHES = [
-    (["sample", "~nosuch/run"], ["~nosuch/run", "Write the whole path"]),
-    (["sample", "nowhere"], ["no checkpoint", "nowhere"]),
-    (["sample", "W/empty"], ["no checkpoint"]),
-    (["sample", "W/file"], ["no checkpoint"]),
-    (["sample", "W/saved", "--digit", "7"], ["evaluation.json"]),
-    (["sample", "W/saved", "--n", "0"], ["n must be whole, at least 1"]),
-    (
-        ["sample", "W/saved", "--n", str(2**31)],
-        [f"{2**31} images of 8x8 at once", "245000"],
-    ),
-    (["sample", "W/saved", "--set", "9=0"], ["no code 9"]),
-    (["sample", "W/saved", "--set", "1=0", "--set", "1=1"], ["names a code twice"]),
-    (["traverse", "W/saved", "--code", "5"], ["no code 5"]),
-    (
-        ["traverse", "W/saved", "--rows", "999", "--steps", "999"],
-        ["998001 images of 8x8"],
-    ),
-    (["infer", "W/saved", "nowhere.npz"], ["no file nowhere.npz"]),
-    (["infer", "W/saved", "W/empty"], ["holds no images"]),
-    (["infer", "W/saved", "W/odd.npz"], ["do not fit"]),
-    (["evaluate", "W/saved"], ["run.json"]),
-]
-
-
-@pytest.mark.parametrize(("arguments", "words"), WISHES, ids=lambda x: " ".join(x)[:40])
-def test_a_wrong_wish_is_one_line_and_writes_nothing(
-    world, tmp_path, capsys, monkeypatch, arguments, words
-):
-    monkeypatch.chdir(tmp_path)
-    arguments = [a.replace("W/", f"{world['folder']}/") for a in arguments]
-    with at_once():
-        assert cli.main(arguments) == 2
-    says_in_one_line(capsys, words)
-    assert list(tmp_path.iterdir()) == []
-
-
-# What only the system can refuse.
-
-
-def test_a_directory_without_the_right_to_write_is_refused(world, tmp_path, capsys):
-    if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
-    (tmp_path / "closed").mkdir(mode=0o500)
-    images, out = world["folder"] / "images.npz", tmp_path / "closed" / "run"
-    assert tiny_experiment.main(["--data", f"npz:{images}", "--out", str(out)]) == 2
-    says_in_one_line(capsys, ["cannot write to", "Permission denied", "--out"])
-
-
-def test_a_read_only_file_system_is_refused(world, capsys):
-    if not pathlib.Path("/proc/self").exists():
-        pytest.skip("there is no /proc here")
-    images = world["folder"] / "images.npz"
-    arguments = ["--data", f"npz:{images}", "--out", "/proc/self/run"]
-    assert tiny_experiment.main(arguments) == 2
-    says_in_one_line(capsys, ["cannot write to", "--out"])
-
-
-def used(folder):
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 300 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no right to mount a file system")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_full_disk_stops_the_run_and_a_new_start_leaves_nothing(
-    world, small_disk, capsys
-):
-    images = world["folder"] / "images.npz"
-    arguments = ["--data", f"npz:{images}", "--out", str(small_disk / "run")]
-    assert tiny_experiment.main([*arguments, "--steps", "6"]) == 2
-    says_in_one_line(capsys, ["cannot", str(small_disk)])
-    (small_disk / "filler").write_bytes(b"x" * (300_000 - used(small_disk) - 4096))
-    out = small_disk / "second"
-    assert tiny_experiment.main(["--data", f"npz:{images}", "--out", str(out)]) == 2
-    assert not out.exists()
-
-
-def test_a_file_that_may_not_grow_is_a_clear_error(world, tmp_path):
-    """As on a full disk, wherever that cannot be had."""
-    program = (
-        "import resource, sys, tiny_experiment\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "sys.exit(tiny_experiment.main())"
-    )
-    images, out = world["folder"] / "images.npz", tmp_path / "run"
-    done = subprocess.run(
-        [sys.executable, "-c", program, "--data", f"npz:{images}", "--out", str(out)],
-        capture_output=True,
-        text=True,
-        cwd=pathlib.Path(tiny_experiment.__file__).parent,
-        # The tests' common programs are not to be cut off either.
-        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")},
-    )
-    assert done.returncode == 2, done.stderr
-    errors = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert len(errors) == 1 and str(out) in errors[0]
-    assert "Traceback" not in done.stderr
 
 
 def test_a_config_of_a_class_that_is_not_imported_says_what_to_import(tiny):
