@@ -29,7 +29,7 @@ import seeds_report
 from infogan_jax import Config, data
 from infogan_jax.host import console, json_files
 from infogan_jax.runs import options as options_lib
-from infogan_jax.runs import program, records, resuming
+from infogan_jax.runs import program, records
 
 
 def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
@@ -54,11 +54,11 @@ def has_all_steps(experiment, run: Path, given: dict) -> bool:
       Stop, ValueError: it is another experiment's, or had other options.
     """
     before, now = (options_lib.resumed(run, wish) for wish in ({}, given))
-    if now.data != before.data:
+    if now.data != before.data and ":" not in now.data:  # Files may be moved.
         raise console.Stop(f"{run} was trained on {before.data}, not {now.data}.")
     path = run / "config.json"
     if path.exists():  # The committed results have none.
-        config = resuming.read(path, Config.from_json)
+        config = records.read(path, Config.from_json)
         # Its schedules are of the length that it began with.
         steps = json_files.read(run / "environment.json").get("steps", before.steps)
         began = dataclasses.replace(before, steps=steps)
@@ -100,9 +100,23 @@ def check_same(experiment, out: Path, asked: list[int], given: dict) -> None:
     Those that are not asked for may have more or fewer steps, as the report then says.
     """
     others = {name: value for name, value in given.items() if name != "steps"}
-    wanted = [seeds.run_of(out, seed) for seed in asked]
+    wanted = {seeds.run_of(out, seed): seed for seed in asked}
     for run in compared(out, asked):
         has_all_steps(experiment, run, given if run in wanted else others)
+    begun = {
+        run: options_lib.read(run / "run.json")
+        for run in wanted
+        if (run / "run.json").exists()
+    }
+    steps = options_lib.chosen(experiment.defaults, given).steps
+    for run, began in begun.items():
+        seeds.check_own(run, wanted[run], began.seed)
+        # Without --steps a seed that has begun goes on to its own end.
+        if len(begun) < len(wanted) and "steps" not in given and began.steps != steps:
+            raise console.Stop(
+                f"{run} is of {began.steps} updates, where a new seed would be of "
+                f"{steps}; say by --steps of how many all are to be."
+            )
 
 
 def one_dataset(experiment, out: Path, asked: list[int], rest: list[str]) -> list[str]:
@@ -159,16 +173,16 @@ def main(argv=None) -> int:
         rest = one_dataset(experiment, options.out, options.seeds, rest)
         given = seeds.given_options(experiment, rest)
         check_same(experiment, options.out, options.seeds, given)  # Before any hour.
+        left = options.seeds
         if options.at_once:
+            left = [s for s in left if seeds.has_begun(seeds.run_of(options.out, s))]
             failed = seeds_at_once.train(experiment, options.out, options.seeds, rest)
         elif not all(
             seeds.has_begun(seeds.run_of(options.out, s)) for s in options.seeds
         ):
             if ":" in given["data"]:  # The others, by name, have labels.
                 seeds.check_labels(data.load(given["data"], given.get("data_dir")))
-        for seed in options.seeds:
-            if seed in failed:
-                continue
+        for seed in left:
             status = train(experiment, options.out, seed, rest)
             if status > 1:  # A signal, or what would stop the others too.
                 return status

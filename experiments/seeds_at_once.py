@@ -49,7 +49,7 @@ def train(experiment, out: Path, wanted: list[int], rest: list[str]) -> list[int
         for seed in fresh:
             own = dataclasses.replace(options, seed=seed)
             directory = seeds.run_of(out, seed)
-            logged.append(begin(held, directory, config, own, dataset))
+            logged.append(begin(held, directory, config, own, dataset, len(fresh)))
         return lead(logged, whole, split)
 
 
@@ -59,15 +59,15 @@ def places(n_seeds: int, options: program.Options) -> tuple:
     Raises:
       Stop: there are not the devices that the options ask for.
     """
-    devices = program.local_devices(options) if options.devices else jax.local_devices()
+    devices = program.first_devices(options.devices)
     n, kind = parallel.largest_fit(n_seeds, len(devices)), devices[0].device_kind
     available, each = jax.local_device_count(), n_seeds // n
     print(f"devices: {n} of {available} ({kind}), seeds on each: {each}")
     return parallel.shardings(devices[:n])
 
 
-def begin(held, directory: Path, config, options, dataset):
-    """A run that is led with others, and its log; `held` keeps them open.
+def begin(held, directory: Path, config, options, dataset, n_seeds: int):
+    """A run that is led with others, `n_seeds` in all, and its log; `held` keeps both.
 
     Raises:
       Stop: the directory cannot be written, or holds more than a run that was killed
@@ -76,7 +76,7 @@ def begin(held, directory: Path, config, options, dataset):
     check_unsaved(directory)
     held.enter_context(records.lock(directory))
     check_unsaved(directory)  # Another may have been there first.
-    records.write_header(directory, config, options, dataset, resume=False)
+    records.write_header(directory, config, options, dataset, False, n_seeds)
     for name in records.LOGS:  # Of a try that was killed.
         (directory / f"{name}.jsonl").unlink(missing_ok=True)
     key = jax.random.key(options.seed)
@@ -168,7 +168,8 @@ def record(run: loop.Run, state, log: records.Log, is_due: bool) -> None:
     Raises:
       Stop: training has failed (status 1), or the directory cannot be written.
     """
-    loop.settle(log, state, f"seed {run.options.seed}: ")
+    name = f"seed {run.options.seed}"
+    loop.settle(log, state, lambda cause: print(f"{name}: {cause}", file=console.ERR))
     if state.step < run.options.steps:
         loop.log_accuracy(run, state, log)
     if is_due:

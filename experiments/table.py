@@ -32,7 +32,9 @@ def report_of(run) -> dict:
     Raises:
       ValueError: it is missing or damaged, or had none.
     """
-    report = json_files.read(run / "evaluation.json")
+    if not (path := run / "evaluation.json").is_file():
+        raise ValueError(f"{run} is not a finished run: it has no {path.name}.")
+    report = json_files.read(path)
     if "accuracy" not in report:
         raise ValueError(f"{run} was evaluated without labels: it has no accuracy.")
     return report
@@ -51,8 +53,10 @@ def seconds(timings) -> float:
 
 def differences(runs) -> str:
     """Which options, other than the seed, the runs do not share; "" for none."""
-    harmless = {"seed", "data_dir", "save_every"}
+    harmless = {"seed", "data_dir", "save_every", "evaluate_every", "devices"}
     options = [_BEFORE | json_files.read(run / "run.json") for run in runs]
+    for option in options:  # Files may be moved; the images are compared below.
+        option["data"] = str(option.get("data")).partition(":")[0]
     names = [
         name
         for name in dict.fromkeys(itertools.chain(*options))
@@ -86,7 +90,7 @@ def summary(runs) -> str:
         "evaluated |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    accuracies, steps = [], []
+    accuracies, steps, seeds = [], [], []
     for run in runs:
         report, options = report_of(run), json_files.read(run / "run.json")
         accuracies.append(report["accuracy"])
@@ -102,6 +106,7 @@ def summary(runs) -> str:
             f"{minutes:.1f} |"
         )
         steps.append(str(options["steps"]))
+        seeds.append(options["seed"])
     places = [json_files.read(run / "environment.json") for run in runs]
     versions = (f"{k} {v}" for place in places for k, v in place["versions"].items())
     images = (
@@ -118,6 +123,12 @@ def summary(runs) -> str:
     ]
     if warning := differences(runs):
         rows += ["", warning]
+    if twice := sorted({str(seed) for seed in seeds if seeds.count(seed) > 1}):
+        rows += ["", f"More than one run is of seed {', '.join(twice)}."]
+    together = {place.get("seeds_at_once", 1) for place in places} - {1}
+    if together:
+        n = " or ".join(map(str, sorted(together)))
+        rows += ["", f"Where {n} seeds were trained at once, the minutes are of all."]
     return "\n".join(rows)
 
 
@@ -191,7 +202,8 @@ def _from_to(values):
 def curve(run) -> str:
     """Accuracy on the test images while a run trained."""
     rows = ["| update | Hungarian on test | NMI |", "|---|---|---|"]
-    for line in json_files.read_lines(run / "accuracy.jsonl"):
+    hint = "as where a run had no labels"
+    for line in json_files.read_lines(run / "accuracy.jsonl", hint):
         rows.append(f"| {line['step']} | {line['hungarian']:.4f} | {line['nmi']:.3f} |")
     return "\n".join(rows)
 

@@ -162,6 +162,52 @@ def test_a_lock_that_finds_no_room_is_told_with_its_place(
         infogan_jax.save(tmp_path, tiny, state)
 
 
+FULL = """
+import os, pathlib, resource, sys
+import conftest, jax, tiny_experiment, infogan_jax
+from infogan_jax import checkpoint
+from infogan_jax.runs import records
+
+config = tiny_experiment.build(tiny_experiment.defaults(True), (8, 8, 1))
+state = infogan_jax.init(config, jax.random.key(0))
+
+def told(what, *arguments):
+    try:
+        what(*arguments)
+    except (OSError, records.Stop) as error:
+        print(error, flush=True)
+
+with checkpoint.Writer("run", config) as writer:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))
+    writer.save(state)
+    told(writer.save, state)  # Which hears of the one before.
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, -1))
+told(checkpoint.save, "another", config, state)
+with records.lock(pathlib.Path("locked")):
+    print("not locked")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files grow without limit there")
+@pytest.mark.parametrize("room", [0, 2000])
+def test_what_finds_no_room_is_told_once_and_with_its_place(tmp_path, room):
+    """As on a full disk, in Orbax's threads and in the files of locks."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(room)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    first, second = done.stdout.splitlines()
+    for line, place in ((first, "run"), (second, "another")):
+        assert line.startswith(f"cannot save to {tmp_path / place}/checkpoints: ")
+        assert "File too large; see that there is room" in line
+    *others, last = done.stderr.splitlines()
+    assert "Stop: cannot write to locked: File too large" in last
+    assert not any("ERROR" in line for line in others)
+
+
 def test_nothing_is_saved_beside_the_steps_of_another_directory(tiny, state, tmp_path):
     infogan_jax.save(tmp_path, tiny, state)
     with pytest.raises(ValueError, match=f"give {tmp_path}, in which"):

@@ -38,7 +38,7 @@ RANKS = {
     "evaluation": 10,
     "plotting": 10,
     "runs": 11,
-    "__main__": 12,
+    "__main__": 13,
     "": 12,
 }
 
@@ -59,7 +59,10 @@ def imported(path):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
+        if isinstance(node, ast.Import):
+            known = (alias.name.partition(".") for alias in node.names)
+            names |= {rest for first, _, rest in known if first == "infogan_jax"}
+        elif isinstance(node, ast.ImportFrom) and node.module:
             first, *rest = node.module.split(".")
             if first == "infogan_jax":
                 names |= {".".join([*rest, alias.name]) for alias in node.names}

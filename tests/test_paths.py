@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import os
 import pathlib
 import shlex
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -53,6 +55,21 @@ def test_the_standard_output_may_be_written_to_as_a_file(tmp_path, shown):
     command = command.replace("{}", shlex.quote(str(tmp_path / "file")))
     done = subprocess.run(["bash", "-c", command], check=True, capture_output=True)
     assert done.stdout == b"it"
+
+
+def test_a_disk_in_memory_is_one():
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+        path = pathlib.Path(folder) / "a"
+        path.write_bytes(b"old")
+        before = path.stat().st_ino
+        paths.write(path, b"new")
+        assert path.stat().st_ino != before  # It was replaced, not written over.
+
+
+def _memory():
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("there is no such disk")
+    return "/dev/shm"
 
 
 def test_a_file_that_may_be_written_is_not_begun(tmp_path):

@@ -149,6 +149,29 @@ def test_a_seed_that_went_on_for_more_updates_is_finished(finished_seeds, capsys
     assert mnist_seeds.main(asked) == 0
 
 
+def test_seeds_of_two_lengths_are_not_begun_unawares(finished_seeds, capsys):
+    for seed in (0, 1):
+        edit(
+            finished_seeds / f"seed-{seed}" / "run.json",
+            lambda run: run.update(steps=500),
+        )
+    wish = ["--quick", "--out", str(finished_seeds), "--seeds"]
+    assert mnist_seeds.main([*wish, "0,1,7"]) == 2
+    assert "is of 500 updates, where a new seed would be of 10000" in (
+        capsys.readouterr().err
+    )
+    assert not (finished_seeds / "seed-7").exists()
+    assert mnist_seeds.main([*wish, "0,1"]) == 0  # None of these is new.
+
+
+def test_a_copy_is_not_taken_for_the_seed_of_its_name(finished_seeds, capsys):
+    copy = finished_seeds / "seed-7"
+    shutil.copytree(finished_seeds / "seed-1", copy)
+    wish = ["--quick", "--seeds", "7", "--out", str(finished_seeds)]
+    assert mnist_seeds.main(wish) == 2
+    assert f"{copy} is a copy of seed 1's run, not of seed 7" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("way", [[], ["--at-once"]])
 def test_images_without_labels_are_refused_before_the_first_seed(way, tmp_path, capsys):
     images, out = tmp_path / "images.npz", tmp_path / "out"
@@ -185,6 +208,36 @@ def test_what_runs_differ_in_is_named(name, value, finished_seeds):
     assert f"the runs differ in {name}." in found
 
 
+@pytest.mark.parametrize(
+    "changes", [{"devices": 2}, {"evaluate_every": 7}, {"data": "npz:elsewhere.npz"}]
+)
+def test_what_a_resumed_run_may_change_makes_no_other_experiment(
+    changes, finished_seeds
+):
+    runs = sorted(finished_seeds.iterdir())
+    for run in runs:
+        edit(run / "run.json", lambda options: options.update(data="npz:x.npz"))
+    edit(runs[1] / "run.json", lambda options: options.update(changes))
+    assert not table.differences(runs)
+    edit(runs[1] / "environment.json", lambda at: at["dataset"].update(sha256="00"))
+    assert table.differences(runs).endswith("differ in their images.")
+
+
+def test_a_table_says_what_is_shown_twice_and_what_was_trained_at_once(
+    finished_seeds, capsys
+):
+    first, second, _ = sorted(map(str, finished_seeds.iterdir()))
+    assert table.main([first, second]) == 0
+    shown = capsys.readouterr().out
+    assert "More than one" not in shown and "at once" not in shown
+    at = finished_seeds / "seed-0" / "environment.json"
+    edit(at, lambda place: place.update(seeds_at_once=16))
+    assert table.main([first, first, second]) == 0
+    shown = capsys.readouterr().out
+    assert "More than one run is of seed 0." in shown
+    assert "Where 16 seeds were trained at once, the minutes are of all." in shown
+
+
 def test_the_confusions_shown_are_the_median_runs_and_the_worst_ones(
     finished_seeds, monkeypatch
 ):
@@ -212,7 +265,7 @@ def test_a_copy_of_a_run_is_counted_once(finished_seeds, capsys):
         ("evaluation.json", '{"codes": []}', "seed-1 was evaluated without labels"),
         ("evaluation.json", '{"codes', "evaluation.json is damaged"),
         ("timings.jsonl", "", "timings.jsonl is damaged"),
-        ("run.json", None, "run.json cannot be read (No such file or directory)"),
+        ("run.json", None, "run.json cannot be read: No such file or directory"),
         ("run.json", "{}", "run.json is damaged: it has no '"),
         ("run.json", "[]", "run.json is damaged: it is no object"),
         ("timings.jsonl", "{}", "timings.jsonl is damaged: it has no 'seconds'"),

@@ -72,7 +72,8 @@ class Writer:
         storage.check(self._expected, tree, "the state")
         checksums = storage.checksums_of(self._stored, tree)
         if step in self._manager.all_steps():
-            self._manager.wait_until_finished()
+            with _told(self._folder):  # The save before may have failed.
+                self._manager.wait_until_finished()
             if storage.read_config(self._manager, step)[1] != checksums:
                 raise ValueError(
                     f"{self._manager.directory}/{step} holds another state of step "
@@ -91,10 +92,8 @@ class Writer:
             config=ocp.args.JsonSave(self._stored),
             checksums=ocp.args.JsonSave(checksums),
         )
-        try:
+        with _told(self._folder):
             self._manager.save(step, args=items, force=True)
-        except Exception as error:  # Orbax raises many types; one before's, too.
-            raise _cannot_save(self._folder, error) from error
 
     @functools.cached_property
     def _expected(self):
@@ -115,9 +114,8 @@ class Writer:
         """Waits until everything is on disk."""
         self._is_open = False
         try:
-            self._manager.wait_until_finished()
-        except Exception as error:
-            raise _cannot_save(self._folder, error) from error
+            with _told(self._folder):
+                self._manager.wait_until_finished()
         finally:
             with self._held, contextlib.suppress(Exception):  # It tells it again.
                 self._manager.close()
@@ -157,6 +155,16 @@ def _alone(folder):
         except OSError as error:
             raise _cannot_save(folder, error) from error
         yield
+
+
+@contextlib.contextmanager
+def _told(folder):
+    """What Orbax raises of a save, this one or the one before: with its place, once."""
+    try:
+        yield
+    except Exception as error:  # Orbax raises many types.
+        silence.of_threads()
+        raise _cannot_save(folder, error) from error
 
 
 def _cannot_save(folder, error):

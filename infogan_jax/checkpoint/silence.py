@@ -31,6 +31,11 @@ def of_orbax() -> Iterator[None]:
             logging.getLogger(name).removeFilter(keep)
 
 
+def of_threads() -> None:
+    """Once a save has failed: the threads that took part log it whenever they end."""
+    logging.getLogger("absl").addFilter(_is_of_no_thread)
+
+
 def _but_orbax(report):
     """An `unraisablehook` that leaves the rest to `report`."""
 
@@ -51,6 +56,10 @@ def _in_orbax(trace):
 
 def _is_other(record):
     return record.levelno < logging.ERROR or "orbax" not in record.pathname
+
+
+def _is_of_no_thread(record):
+    return _is_other(record) or "_SignalingThread" not in str(record.msg)
 
 
 def _is_other_task(record):

@@ -27,7 +27,7 @@ def read(path: Path) -> dict:
     return _parsed(path, one)
 
 
-def read_lines(path: Path, hint: str = "as where a run had no labels") -> list[dict]:
+def read_lines(path: Path, hint: str = "") -> list[dict]:
     """The objects in a file of one a line, at least one.
 
     Raises:
@@ -38,7 +38,7 @@ def read_lines(path: Path, hint: str = "as where a run had no labels") -> list[d
     def each(text, kind):
         found = [json.loads(line, object_hook=kind) for line in text.splitlines()]
         if not found:
-            raise ValueError(f"it has no lines, {hint}")
+            raise ValueError("it has no lines" + (f", {hint}" if hint else ""))
         if not all(isinstance(line, dict) for line in found):
             raise ValueError("a line is no object")
         return found
@@ -92,9 +92,6 @@ def _parsed(path, parse):
     try:
         return parse(path.read_text(), Fields)
     except OSError as error:
-        raise ValueError(
-            f"{path} cannot be read ({error.strerror}): {path.parent} is not a "
-            "finished run."
-        ) from error
+        raise ValueError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}.") from error

@@ -38,8 +38,8 @@ def hold(file: TextIO, wait: bool = False) -> Iterator[str]:
         return
     try:
         file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        # Unbuffered: what a full disk refuses would be written again on closing.
+        os.write(file.fileno(), str(os.getpid()).encode())
         yield ""
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)  # Of a child too, which would keep it.

@@ -56,7 +56,7 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     """
     path = Path(path)
     is_file = path.is_file() or not path.exists()
-    if not is_file or path.absolute().parts[1] in ("dev", "proc"):
+    if not is_file or _is_a_device(path.absolute()):
         path.write_bytes(content)
         return
     path = Path(os.path.realpath(path))  # A link stays one.
@@ -68,6 +68,11 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
         if error.errno not in _NOT_REPLACED or not path.exists():
             raise
         path.write_bytes(content)
+
+
+def _is_a_device(path):
+    """Whether it leads to one, such as the file that is the standard output."""
+    return path.parts[1] in ("dev", "proc") and path.parts[2:3] != ("shm",)
 
 
 def is_unfinished(name: str) -> bool:

@@ -21,6 +21,7 @@ class Interrupted(BaseException):
 class Interrupts:
     """Handles the first SIGINT or SIGTERM; the second one kills, as by default.
 
+    Also one that was ignored before, as SIGINT is in what a script leaves running.
     Inside `deferred()` it is only noted in `signal`, and whoever sent it told that it
     waits; elsewhere it raises `Interrupted`.
     """

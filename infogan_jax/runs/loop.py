@@ -9,7 +9,7 @@ import ctypes
 import dataclasses
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from infogan_jax import config as config_lib
 from infogan_jax import data, evaluation, training, types
 from infogan_jax.host import console, processes, signals
-from infogan_jax.runs import progress, records
 from infogan_jax.runs import options as options_lib
+from infogan_jax.runs import progress, records
 
 State = training.TrainState
 Stop = console.Stop
@@ -82,13 +82,13 @@ def lead(
                 telling.advance(n)
                 last = step == options.steps
                 if step % options.evaluate_every == 0 and not last:
-                    settle(log, state)
+                    settle(log, state, telling.say)
                     telling.note(log_accuracy(run, state, log))
                 if step % options.save_every == 0 or last:
-                    _save(state, log, writer)
+                    _save(state, log, writer, telling.say)
                     saved = step
         if saved != step:
-            _save(state, log, writer)
+            _save(state, log, writer, telling.say)
     return state, ended or interrupts.signal
 
 
@@ -155,14 +155,14 @@ def log_accuracy(run: Run, state: State, log: records.Log) -> str:
     return f"test accuracy {found['hungarian']:.3f}"
 
 
-def settle(log: records.Log, state: State, whose: str = "") -> None:
-    """Writes the lines up to this state, and prints their alarms, of `whose` run.
+def settle(log: records.Log, state: State, say: Callable[[str], object]) -> None:
+    """Writes the lines up to this state, and says their alarms.
 
     Raises:
       Stop: training has failed (status 1), or the logs cannot be written.
     """
     for cause in log.flush():
-        print(whose + cause, file=console.ERR)
+        say(cause)
     check_finite(state)
 
 
@@ -196,9 +196,9 @@ def _telling_others(waiting):
         raise
 
 
-def _save(state, log, writer):
+def _save(state, log, writer, say):
     """Saves the state and the lines up to it."""
-    settle(log, state)
+    settle(log, state, say)
     writer().save(state)
     give_memory_back()
 

@@ -41,7 +41,10 @@ class Options:
 def parser(
     description: str, defaults: Callable[[bool], Options], out: str
 ) -> argparse.ArgumentParser:
-    """The command line; an option that is not given is missing from the result."""
+    """The command line, of which `parse_args` tells what was given.
+
+    An option that is not given is missing, but for `out`, `resume` and `distributed`.
+    """
     full, quick = defaults(False), defaults(True)
     p = command(description, argument_default=argparse.SUPPRESS)
 

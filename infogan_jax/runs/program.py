@@ -78,13 +78,25 @@ def local_devices(options: Options) -> list[jax.Device]:
     Raises:
       Stop: there are not so many, or the batch cannot be split over them.
     """
+    n = options.devices
+    if n is None:
+        n = parallel.largest_fit(options.batch_size, jax.local_device_count())
+    devices = first_devices(n)
+    _check_split(options, n)
+    return devices
+
+
+def first_devices(n: int | None) -> list[jax.Device]:
+    """So many local devices, or all.
+
+    Raises:
+      Stop: there are not so many.
+    """
     available = jax.local_devices()
-    n = options.devices or parallel.largest_fit(options.batch_size, len(available))
-    if n > len(available):
+    if n is not None and n > len(available):
         raise Stop(
             f"--devices {n}, but there are only {len(available)} here; ask for no more."
         )
-    _check_split(options, n)
     return available[:n]
 
 

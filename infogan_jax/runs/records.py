@@ -7,9 +7,9 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -19,6 +19,7 @@ from infogan_jax.host import console, json_files, locks, machine, paths
 from infogan_jax.runs import options as options_lib
 
 Stop = console.Stop
+T = TypeVar("T")
 _LOCK = ".lock"
 _HEADER = {"config.json", "environment.json"}  # Then run.json.
 LOGS = ("metrics", "timings", "accuracy")  # In the order in which they appear.
@@ -75,8 +76,17 @@ def write_header(
     options: options_lib.Options,
     dataset: data.Dataset,
     resume: bool,
+    seeds_at_once: int = 1,
 ) -> None:
     """What is known before the first update; all of it, or no directory is left.
+
+    Args:
+      directory: the run's.
+      config: what is computed.
+      options: where and how long.
+      dataset: its images.
+      resume: whether the run goes on, of which only the options may be others.
+      seeds_at_once: runs in its program; the times of each are those of all.
 
     Raises:
       Stop: it cannot be written.
@@ -85,6 +95,7 @@ def write_header(
         if not resume:
             json_files.write_text(directory / "config.json", config.to_json() + "\n")
             environment = _environment(options, dataset)
+            environment["seeds_at_once"] = seeds_at_once
             json_files.write(directory / "environment.json", environment)
         # Last: a run can be resumed once it is there.
         json_files.write(directory / "run.json", dataclasses.asdict(options))
@@ -120,6 +131,23 @@ def check_data(
             f"{dataset.name} is not the data that this run began with: SHA-256 "
             f"{dataset.sha256[:12]}, then {began_with[:12]}{hint}."
         )
+
+
+def read(path: Path, parse: Callable[[str], T]) -> T:
+    """What `parse` makes of a file that a run cannot do without.
+
+    Raises:
+      Stop: it is missing, or cannot be read or used.
+    """
+    try:
+        return parse(path.read_text())
+    except FileNotFoundError as error:
+        what, cause = "is missing.", error
+    except OSError as error:
+        what, cause = f"cannot be read: {error.strerror}.", error
+    except (ValueError, RecursionError) as error:
+        what, cause = f"cannot be used: {error}", error
+    raise Stop(f"{path} {what} Put it back, or start another run by --out.") from cause
 
 
 def kind_of_keys() -> str:

@@ -1,9 +1,7 @@
 """Where a run begins: what lies in its directory, and what of it can be used."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from infogan_jax import config as config_lib
 from infogan_jax import data, evaluation, training
@@ -11,7 +9,6 @@ from infogan_jax.host import console, processes
 from infogan_jax.runs import loop, records
 
 Stop = console.Stop
-T = TypeVar("T")
 
 
 def check_new(directory: Path) -> None:
@@ -31,7 +28,7 @@ def saved_config(directory: Path, dataset: data.Dataset) -> config_lib.Config:
       Stop: the run began with other data or another kind of keys, or its files are
         damaged.
     """
-    environment = read(directory / "environment.json", json.loads)
+    environment = records.read(directory / "environment.json", json.loads)
     records.check_data(directory, environment, dataset)
     kind = records.kind_of_keys()
     if (before := environment.get("keys", kind)) != kind:
@@ -39,7 +36,7 @@ def saved_config(directory: Path, dataset: data.Dataset) -> config_lib.Config:
             f"{directory} began with keys of {before!r}, not {kind!r}; set "
             f"JAX_DEFAULT_PRNG_IMPL={before} to go on with it."
         )
-    return read(directory / "config.json", config_lib.Config.from_json)
+    return records.read(directory / "config.json", config_lib.Config.from_json)
 
 
 def saved_state(run: loop.Run) -> training.TrainState | None:
@@ -109,18 +106,3 @@ def _newest(directory, known, logged):
         f"{', '.join(map(str, reversed(known)))}): put the damaged files back, or "
         "start another run by --out."
     )
-
-
-def read(path: Path, parse: Callable[[str], T]) -> T:
-    """What `parse` makes of a file of a run.
-
-    Raises:
-      Stop: it is missing or damaged.
-    """
-    try:
-        return parse(path.read_text())
-    except (ValueError, OSError, RecursionError) as error:
-        what = f"is damaged: {error}" if path.exists() else "is missing."
-        raise Stop(
-            f"{path} {what} Put it back, or start another run by --out."
-        ) from error
