@@ -126,9 +126,11 @@ def parse(argv):
         parser.error("--data-dir is where --data lies; give --data with it.")
     try:
         paths.check_new(options.out)
-        if options.data and runs_of(options).exists():
-            raise OSError(f"{runs_of(options)} exists; name another file by --out.")
-    except OSError as error:
+        if options.data:
+            paths.check_path(runs_of(options))
+            if runs_of(options).exists():
+                raise OSError(f"{runs_of(options)} exists; name another file by --out.")
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     return options
 
@@ -148,7 +150,7 @@ def main(argv=None) -> int:
         small = networks.Dcgan(width=sizes.width, dense=sizes.dense, init_std=None)
         config = dataclasses.replace(config, architecture=small)
     peak, status = benchmark.ceiling(), 0
-    found = {"machine": benchmark.hardware(peak)}
+    found = {"machine": benchmark.hardware(peak), "sizes": sizes._asdict()}
 
     def keep(name, value):
         nonlocal status
@@ -160,13 +162,15 @@ def main(argv=None) -> int:
             status = console.tell(error)
 
     of_dtype = {d: dataclasses.replace(config, compute_dtype=d) for d in DTYPES}
-    for dtype, of_it in of_dtype.items():
-        keep(f"one seed, {dtype}", one_run(of_it, sizes.batch, sizes.steps))
-    for how, dtype in (("vmap", "float32"), ("vmap", "bfloat16"), ("map", "float32")):
-        numbers = (sizes.batch, sizes.some, options.seeds, how)
-        keep(f"seeds by {how}, {dtype}", many_seeds(of_dtype[dtype], *numbers))
-    racing = contenders.compare(sizes.batch, sizes.width, sizes.dense, sizes.turn)
-    seen = benchmark.time_each(racing, sizes.rounds, sizes.turn)
+    ways = ("vmap", "float32"), ("vmap", "bfloat16"), ("map", "float32")
+    with contenders.compiling_anew():
+        for dtype, of_it in of_dtype.items():
+            keep(f"one seed, {dtype}", one_run(of_it, sizes.batch, sizes.steps))
+        for how, dtype in ways:
+            numbers = (sizes.batch, sizes.some, options.seeds, how)
+            keep(f"seeds by {how}, {dtype}", many_seeds(of_dtype[dtype], *numbers))
+        racing = contenders.compare(sizes.batch, sizes.width, sizes.dense, sizes.turn)
+        seen = benchmark.time_each(racing, sizes.rounds, sizes.turn)
     keep("table", benchmark.rows(racing, seen, peak))
     benchmark.print_table(found["table"])
     if options.data:

@@ -287,6 +287,11 @@ def parse(argv):
     return options
 
 
+def settings(options) -> dict:
+    """What was asked for, but where it is written."""
+    return {k: v for k, v in vars(options).items() if k not in ("json", "figure")}
+
+
 def measure(options, peak, keep):
     """The rows that the options ask for."""
     if options.growth:
@@ -319,19 +324,21 @@ def main(argv=None) -> int:
     peak = ceiling()
     where = hardware(peak) | started
     print(json.dumps(where))
+    of_all = {"machine": where, "settings": settings(options)}
 
     def keep(made):
         if not options.json:
             return
         try:
-            json_files.write(options.json, [row | {"machine": where} for row in made])
+            json_files.write(options.json, [row | of_all for row in made])
         except OSError as error:
             raise console.Stop(
                 f"cannot write {options.json}: {error.strerror}."
             ) from error
 
     try:
-        made = measure(options, peak, keep)
+        with contenders.compiling_anew():
+            made = measure(options, peak, keep)
         keep(made)
     except console.Stop as error:
         return console.tell(error)

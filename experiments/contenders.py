@@ -4,6 +4,7 @@ Each is a `Contender` made for the network `presets.TUTORIAL` in some size, on r
 images: what is in them costs nothing.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -61,6 +62,18 @@ def random_images(side=28):
     """Images on the device: what is in them costs nothing."""
     images = jax.random.randint(jax.random.key(0), (N_IMAGES, side, side, 1), 0, 256)
     return {"image": images.astype(jnp.uint8)}
+
+
+@contextlib.contextmanager
+def compiling_anew():
+    """Within it no program comes from JAX's cache on the disk, as none of PyTorch's."""
+    name = "jax_enable_compilation_cache"
+    before = jax.config.values[name]
+    jax.config.update(name, False)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def measured(jitted, *arguments):

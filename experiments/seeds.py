@@ -67,6 +67,14 @@ def is_run_of(run: pathlib.Path, seed: int) -> bool:
     return is_own
 
 
+def check_own(run: pathlib.Path, seed: int, theirs: int) -> None:
+    """Raises Stop where another seed's run, `theirs`, lies at a seed's place."""
+    if theirs != seed:
+        raise console.Stop(
+            f"{run} is a copy of seed {theirs}'s run, not of seed {seed}; move it away."
+        )
+
+
 def check_labels(dataset: data.Dataset) -> None:
     """Raises Stop where the report could not tell how well a seed did."""
     if not all(map(evaluation.has_labels, (dataset.train, dataset.test))):

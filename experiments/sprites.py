@@ -110,11 +110,6 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
       Stop: training has failed (status 1), or a signal came (128 and more); the last
         good state is saved.
     """
-    path = out / "begun.json"
-    if path.exists() and (other := json_files.read(path)["seed"]) != seed:
-        raise console.Stop(
-            f"{out} is a copy of seed {other}'s run, not of seed {seed}; move it away."
-        )
     key = jax.random.key(seed)
     if checkpoint.steps(out):
         _, state = infogan_jax.restore(out)
@@ -123,7 +118,7 @@ def train(out: Path, config, seed: int, steps: int, votes: int, after=None) -> N
     out.mkdir(parents=True, exist_ok=True)
     asked = {"seed": seed, "steps": steps, "votes": votes}
     begun = asked | {"at_the_switch": after is not None}
-    json_files.write(path, begun)
+    json_files.write(out / "begun.json", begun)
     # Of a shorter run: its state goes on, and no report may take it for that one.
     (out / "finished.json").unlink(missing_ok=True)
     done = int(state.step)
@@ -169,6 +164,9 @@ def train_all(options, config, steps: int) -> list[int]:
     failed = []
     for seed in options.seeds:
         run = seeds.run_of(options.out, seed)
+        for path in (run / "begun.json", run / "finished.json"):
+            if path.exists():
+                seeds.check_own(run, seed, json_files.read(path)["seed"])
         if is_finished(run, steps):
             print(f"seed {seed}: finished before", flush=True)
             continue

@@ -181,7 +181,8 @@ def report(argv, doc, study, columns, decimals) -> int:
                 ]
                 print(f"| {' | '.join(cells)} |", flush=True)
             if options.json:
-                json_files.write(options.json, rows)
+                judge_of = {"judge": dataset.name, "judge_right": right}
+                json_files.write(options.json, [row | judge_of for row in rows])
         except (ValueError, OSError) as error:
             failed.append(f"error: {run}: {error}")
     for line in failed:

@@ -1,5 +1,6 @@
 """`mnist_seeds.py --at-once`: the runs that it leaves are those of each seed alone."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -42,6 +43,8 @@ def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path, devices, said, c
     seeds_at_once.train(tiny_experiment, out, [1, 4], options)
     assert f"devices: {said} (cpu), seeds on each" in capsys.readouterr().out
     run = out / "seed-4"
+    began = [json.loads((r / "environment.json").read_text()) for r in (run, alone)]
+    assert [place["seeds_at_once"] for place in began] == [2, 1]
     for name in ("config.json", "run.json"):
         assert (run / name).read_text() == (alone / name).read_text()
     found, expected = (read_lines(r / "metrics.jsonl") for r in (run, alone))
@@ -56,6 +59,13 @@ def test_seeds_at_once_leave_the_runs_of_each(images, tmp_path, devices, said, c
     drawn = [sorted(path.name for path in r.glob("*.png")) for r in (run, alone)]
     assert drawn[0] == drawn[1] and "curves.png" in drawn[0]
     assert read_lines(out / "seed-1" / "metrics.jsonl") != found
+
+
+def test_seeds_are_split_over_devices_that_would_not_divide_a_batch(capsys):
+    options = dataclasses.replace(tiny_experiment.defaults(True), devices=3)
+    assert options.batch_size % 3
+    seeds_at_once.places(6, options)
+    assert "devices: 3 of 8 (cpu), seeds on each: 2" in capsys.readouterr().out
 
 
 def test_what_has_begun_is_left_and_what_was_killed_begins_anew(images, tmp_path):

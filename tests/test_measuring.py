@@ -46,7 +46,10 @@ def test_a_run_that_cannot_be_studied_leaves_the_others_their_rows(
     shown = capsys.readouterr()
     assert shown.err == "error: bad: all its fakes are a 7.\n"
     assert "| one | 0.50 |" in shown.out and "| two | 0.50 |" in shown.out
-    assert [row["run"] for row in json.loads(path.read_text())] == ["one", "two"]
+    rows = json.loads(path.read_text())
+    assert [row["run"] for row in rows] == ["one", "two"]
+    assert {row["judge"] for row in rows} == {"bundled"}
+    assert {row["judge_right"] for row in rows} == {0.95}
     nowhere = ["one", "--json", str(tmp_path / "no" / "rows.json")]
     assert sweeps.report(nowhere, "", study, ("run", "share"), 2) == 2
     assert "| one" not in capsys.readouterr().out
@@ -125,6 +128,31 @@ def race(folder, *argv):
     turns = ["--rounds", "2", "--steps", "1", "--json", str(path)]
     assert benchmark.main([*turns, *argv]) == 0
     return {row["name"]: row for row in json.loads(path.read_text())}
+
+
+def test_what_compiling_takes_is_measured_without_a_cache(monkeypatch):
+    hits = []
+    jax.monitoring.register_event_listener(
+        lambda event, **_: hits.append(event) if event.endswith("/cache_hits") else None
+    )
+    least = "jax_persistent_cache_min_compile_time_secs"
+    before = jax.config.values[least]
+
+    def compiled():
+        jax.clear_caches()
+        contenders.measured(jax.jit(lambda x: x @ x + 7.25), jax.numpy.ones((9, 9)))
+        return len(hits)
+
+    jax.config.update(least, 0.0)
+    try:
+        compiled()
+        warm = compiled()
+        assert warm > 0
+        with contenders.compiling_anew():
+            assert compiled() == warm
+        assert compiled() > warm
+    finally:
+        jax.config.update(least, before)
 
 
 def test_the_benchmark_gives_ratios_to_pytorch_eager(tmp_path, monkeypatch, capsys):

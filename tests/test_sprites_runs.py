@@ -172,11 +172,12 @@ def test_two_processes_do_not_train_one_sprites_seed(tmp_path, capsys):
     assert not (tmp_path / "seed-0" / "begun.json").exists()
 
 
-def test_a_copy_of_a_sprites_seed_is_not_trained_as_another(tmp_path, capsys):
+@pytest.mark.parametrize("file", ["begun.json", "finished.json"])
+def test_a_copy_of_a_sprites_seed_is_not_taken_for_another(file, tmp_path, capsys):
     run = tmp_path / "seed-1"
     run.mkdir()
     begun = {"seed": 0, "steps": 8, "votes": 500, "at_the_switch": False}
-    (run / "begun.json").write_text(json.dumps(begun))
+    (run / file).write_text(json.dumps(begun))
     wish = ["--variant", "modified", "--fraction", "0.000025", "--seeds", "1"]
     assert sprites.main([*wish, "--out", str(tmp_path)]) == 2
     assert f"{run} is a copy of seed 0's run" in capsys.readouterr().err
