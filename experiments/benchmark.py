@@ -203,11 +203,20 @@ def grow(rounds, steps, keep=lambda made: None):
     return made
 
 
+_AXES = {
+    "batch": "images a batch",
+    "width": "width [channels]",
+    "side": "side [pixels]",
+    "seeds": "seeds, all together",
+    "devices": "devices that share the cores",
+}
+
+
 @plotting.skip_without_matplotlib
 def draw(made, path):
     """Cost against each axis, a panel each."""
     axes_of = list(dict.fromkeys(row["axis"] for row in made))
-    drawn, panels = plotting.new_figure(3.4 * len(axes_of), 3.2, columns=len(axes_of))
+    drawn, panels = plotting.new_figure(2.5 * len(axes_of), 3.4, columns=len(axes_of))
     from matplotlib import ticker
 
     for axes, axis in zip(panels, axes_of, strict=True):
@@ -218,13 +227,15 @@ def draw(made, path):
                 lines.setdefault(name, []).append((row["value"], row["ms_per_step"]))
         for name, points in lines.items():
             axes.plot(*zip(*points, strict=True), "o-", label=name)
-        axes.set(xlabel=axis, ylabel="ms per step", xscale="log", yscale="log")
+        axes.set(xlabel=_AXES[axis], xscale="log", yscale="log")
         axes.set_xticks(sorted({p for points in lines.values() for p, _ in points}))
         axes.get_xaxis().set_major_formatter("{x:.0f}")
         axes.get_yaxis().set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.get_yaxis().set_major_formatter("{x:g}")
         axes.minorticks_off()
-        axes.legend(fontsize="x-small")
+        above = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+        axes.legend(fontsize="small", frameon=False, **above)
+    panels[0].set_ylabel("ms per step")
     plotting.save(drawn, path, dpi=120)
 
 

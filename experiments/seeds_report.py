@@ -183,9 +183,10 @@ def draw(out: Path, accuracies, median, worst) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.08), frameon=False)
     plotting.save(drawing, out / "accuracy.png")
 
+    middle = "median" if len(accuracies) % 2 else "lower median"
     drawing, panels = plotting.new_figure(9, 4.5, columns=2)
     for axes, report, name in zip(
-        panels, (median, worst), ("median", "worst"), strict=True
+        panels, (median, worst), (middle, "worst"), strict=True
     ):
         counts = np.asarray(report["confusion"])
         order = np.argsort(report["label_of"], kind="stable")

@@ -62,7 +62,7 @@ def sample(
     images = np.asarray(drawn.images)
     blank = np.ones((-n % columns, *images.shape[1:]), images.dtype)
     images = np.concatenate([images, blank]).reshape(-1, columns, *images.shape[1:])
-    _save_grid(images, f"{n} samples, seed {seed}", out)
+    _save_grid(images, f"{n} samples, noise of seed {seed}", out)
 
 
 def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: Path) -> None:
@@ -76,7 +76,7 @@ def traverse(run: str, code: int, rows: int, steps: int, seed: int, out: Path) -
     names = [f"{round(float(value), 2) + 0:g}" for value in values[:, 0]]  # No "-0".
     if isinstance(part, latents.Categorical):
         names = values.argmax(1)
-    _save_grid(images, f"code {code}, seed {seed}", out, names)
+    _save_grid(images, f"code {code}, noise of seed {seed}", out, names)
 
 
 def infer(run: str, images: str, out: Path) -> None:

@@ -16,6 +16,8 @@ from infogan_jax import latents, networks, objectives, registry, rules, schedule
 from infogan_jax.host import machine
 from infogan_jax.objectives import terms
 
+_OWN = {"trunk", "d", "q", "g"}  # The networks that an architecture builds.
+
 
 @registry.register
 @dataclass(frozen=True)
@@ -208,6 +210,12 @@ class Config:
         modules = dict(
             self.architecture.networks(latent_dim, self.codes.n_params, axis_name)
         )
+        if modules.keys() != _OWN:
+            raise ValueError(
+                f"{type(self.architecture).__name__} builds the networks "
+                f"{sorted(modules)}, where it has to be {sorted(_OWN)}; bring others "
+                "by a term's `networks`."
+            )
         shapes = self.input_shapes()
         for term in self.objective:
             brought = terms.networks_of(term, self, axis_name)
@@ -222,6 +230,14 @@ class Config:
                     "shapes of their inputs; give them by `input_shapes(config)`."
                 )
             modules |= brought
+        if unknown := sorted(shapes.keys() - modules.keys()):
+            raise ValueError(f"`input_shapes` names {unknown}, which no term brings.")
+        for name, of_inputs in shapes.items():
+            if not _are_shapes(of_inputs):
+                raise ValueError(
+                    f"the input shapes of {name!r} are {of_inputs}; give a tuple with "
+                    "a shape for each input, such as ((8, 8, 1),)."
+                )
         return modules
 
     def input_shapes(self) -> dict[str, tuple]:
@@ -262,3 +278,11 @@ class Config:
         if not isinstance(config, Config):
             raise ValueError(f"the JSON holds {type(config).__name__}, not a Config.")
         return config
+
+
+def _are_shapes(found):
+    """Whether these are tuples of whole numbers."""
+    return isinstance(found, tuple) and all(
+        isinstance(shape, tuple) and all(isinstance(side, int) for side in shape)
+        for shape in found
+    )

@@ -146,8 +146,9 @@ def recovery(config: Config, state: TrainState, key: jax.Array) -> list[dict[str
 
     Returns:
       For each code: "kind", "information" (L_I in nats), "entropy" (H(c)), and
-      "recovered": the share of values found for a `Categorical` or `Bernoulli` code,
-      for any other Pearson's correlation with Q's mean, averaged over dimensions.
+      "recovered": for a `Categorical` or `Bernoulli` code the share of values found,
+      for any other Pearson's correlation with Q's mean, averaged over dimensions; and
+      "measure", "share" or "correlation", which of the two that is.
 
     Raises:
       ValueError: a state that does not fit the config.
@@ -172,7 +173,7 @@ def recovery(config: Config, state: TrainState, key: jax.Array) -> list[dict[str
             "kind": type(part).__name__,
             "information": float(bound[i]),
             "entropy": float(part.entropy()),
-            "recovered": _recovered(part, np.asarray(mean), np.asarray(code)),
+            **_recovered(part, np.asarray(mean), np.asarray(code)),
         }
         for i, (part, mean, code) in enumerate(pairs)
     ]
@@ -208,12 +209,13 @@ def evaluate(
     checks.check_nets(state, "g", "trunk", "q")
     report: dict[str, Any] = {
         "step": int(state.step),
-        "parameters": "averaged G" if config.ema_decay else "live",
+        "parameters": "averaged G" if state.ema else "live",
         "codes": recovery(config, state, key),
     }
     if can_cluster(config, train) and can_cluster(config, test):
-        # Either split may lack the labels of few images.
-        found = np.union1d(train["label"], test["label"])
+        # Either split may lack the labels of few images. Their integers may differ in
+        # type, of which NumPy would make floats.
+        found = np.union1d(*(np.int64(split["label"]) for split in (train, test)))
         labels = found[found >= 0]
         n_labels = 1 + int(labels[-1])
         counts = _confusion(config, state, train, n_labels)[1]
@@ -230,8 +232,7 @@ def describe(report: Mapping[str, Any]) -> str:
     """The report of `evaluate` in a few lines for people."""
     lines = [f"after {report['step']} updates, {report['parameters']} parameters:"]
     for i, code in enumerate(report["codes"]):
-        is_share = code["kind"].startswith(("Categorical", "Bernoulli"))
-        what = "recovered" if is_share else "correlation"
+        what = "recovered" if code["measure"] == "share" else "correlation"
         lines.append(
             f"  code {i} ({code['kind']}): L_I {code['information']:.3f} nats, H(c) "
             f"{code['entropy']:.3f}, {what} from fakes {code['recovered']:.3f}"
@@ -286,9 +287,11 @@ def _categorical_index(config):
 
 def _recovered(part, mean, code):
     if isinstance(part, latents.Categorical):
-        return float((mean.argmax(1) == code.argmax(1)).mean())
-    if isinstance(part, latents.Bernoulli):
-        return float(((mean > 0.5) == (code > 0.5)).mean())
-    return float(
-        np.mean([metrics.correlation(*p) for p in zip(mean.T, code.T, strict=True)])
-    )
+        found = (mean.argmax(1) == code.argmax(1)).mean()
+    elif isinstance(part, latents.Bernoulli):
+        found = ((mean > 0.5) == (code > 0.5)).mean()
+    else:
+        pairs = zip(mean.T, code.T, strict=True)
+        found = np.mean([metrics.correlation(*pair) for pair in pairs])
+        return {"recovered": float(found), "measure": "correlation"}
+    return {"recovered": float(found), "measure": "share"}

@@ -66,9 +66,10 @@ def encode(value: Any) -> Any:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, _LEAVES):
+    # No enumeration or named tuple: what is restored would be another type.
+    if type(value) in _LEAVES:
         return value
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         return [encode(item) for item in value]
     cls = _CLASSES.get(kind(type(value)))
     if cls is not type(value):

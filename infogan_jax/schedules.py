@@ -69,7 +69,9 @@ class Linear(_Ramp):
 
     def __call__(self, step: jax.Array | int) -> jax.Array:
         """The value at `step`."""
-        return self.start + (self.end - self.start) * self._done(step)
+        done = self._done(step)
+        on_the_way = self.start + (self.end - self.start) * done
+        return jnp.where(done < 1, on_the_way, self.end)  # Which is not rounded.
 
 
 @registry.register

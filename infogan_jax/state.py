@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from infogan_jax import config as config_lib
 from infogan_jax import sharding, types
@@ -44,8 +45,16 @@ def init(config: config_lib.Config, key: jax.Array) -> TrainState:
     modules = tuple(config.networks().items())
     input_shapes = tuple(config.input_shapes().items())
     latent_dim = config.noise.dim + config.codes.dim
+    for name, module in modules:
+        if not _is_hashable(module):
+            raise ValueError(
+                f"the network {name!r} has a field that cannot be hashed, such as an "
+                "array: keep numbers, strings and tuples, and make arrays of them when "
+                "it is called."
+            )
+    wanted = ("g", config.image_shape), ("d", ()), ("q", (config.codes.n_params,))
     create = functools.partial(
-        _create, modules, latent_dim, config.image_shape, input_shapes
+        _create, modules, latent_dim, config.image_shape, input_shapes, wanted
     )
     nets = sharding.with_auto_axes(create, key, out=sharding.replicated)
     opt = {
@@ -53,7 +62,7 @@ def init(config: config_lib.Config, key: jax.Array) -> TrainState:
         for update in config.updates
     }
     ema = {"g": copy(nets["g"])} if config.ema_decay else {}
-    return TrainState(jnp.zeros((), jnp.int32), nets, opt, ema)
+    return TrainState(jax.device_put(np.int32(0)), nets, opt, ema)
 
 
 @types.jit()
@@ -67,8 +76,8 @@ def params_of(nets: Mapping[str, Net], names: Sequence[str]) -> dict[str, dict]:
     return {name: nets[name].params for name in names}
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _create(modules, latent_dim, image_shape, input_shapes, key):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def _create(modules, latent_dim, image_shape, input_shapes, wanted, key):
     """Every network, initialised on an example of what it will be given.
 
     Jitted by its networks alone, so that configs which differ in anything else share
@@ -80,16 +89,22 @@ def _create(modules, latent_dim, image_shape, input_shapes, key):
     image = jnp.zeros((1, *image_shape), jnp.float32)
 
     def create_all():
-        nets = {}
+        nets, shapes = {}, dict(wanted)
 
         def create(name, *inputs):
-            variables = modules[name].init(keys[name], *inputs, train=False)
+            made = modules[name].init_with_output(keys[name], *inputs, train=False)
+            output, variables = made
+            if name in shapes and output.shape != (1, *shapes[name]):
+                raise ValueError(
+                    f"the network {name!r} makes {list(output.shape)} of one example, "
+                    f"where it has to be {[1, *shapes[name]]}."
+                )
             stats = {k: v for k, v in variables.items() if k != "params"}
             nets[name] = Net(variables.get("params", {}), stats)
-            return variables
+            return output
 
         create("g", jnp.zeros((1, latent_dim), jnp.float32))
-        features = modules["trunk"].apply(create("trunk", image), image, train=False)
+        features = create("trunk", image)
         create("d", features)
         create("q", features, image)
         for name, shapes in input_shapes:
@@ -97,3 +112,11 @@ def _create(modules, latent_dim, image_shape, input_shapes, key):
         return nets
 
     return initialisers.one_draw(create_all, key_draw)
+
+
+def _is_hashable(module):
+    try:
+        hash(module)
+    except TypeError:
+        return False
+    return True

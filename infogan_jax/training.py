@@ -218,7 +218,8 @@ def train(
         if step_fn is None:
             state, metrics = _donating_step(config, state, dataset, key, batch_size)
         else:  # Its state may lie on devices that this process cannot read.
-            batch = _jitted_draw(dataset, key, done, batch_size)
+            at = jax.device_put(np.int32(done))
+            batch = _jitted_draw(dataset, key, at, batch_size)
             state, metrics = step_fn(state, batch, key)
         yield state, metrics
 
@@ -322,8 +323,10 @@ def _average(config, state):
     if not config.ema_decay:
         return {}
     keep = config.ema_decay
-    return jax.tree.map(
-        lambda old, new: keep * old + (1 - keep) * new,
-        state.ema,
-        {"g": state.nets["g"]},
-    )
+
+    def average(old, new):  # Counters and flags have none.
+        if not jnp.issubdtype(new.dtype, jnp.inexact):
+            return new
+        return keep * old + (1 - keep) * new
+
+    return jax.tree.map(average, state.ema, {"g": state.nets["g"]})

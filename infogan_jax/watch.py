@@ -47,7 +47,7 @@ class _Symptom:
     weight: Any = 1.0
 
     def is_judged(self, step):
-        """Whether its weight is in force at this step, and was PATIENCE updates ago.
+        """Whether its weight is in force at this step, and was for PATIENCE updates.
 
         Never in the first window of its update, which is like nothing that comes after.
         """
@@ -55,8 +55,8 @@ class _Symptom:
             return False
         if not callable(self.weight):
             return self.weight > 0
-        then = max(0, step - PATIENCE)
-        return all(self.weight(jnp.int32(t)) >= _MIN_WEIGHT for t in (then, step))
+        ends = range(max(0, step - PATIENCE), step + 1, WINDOW)
+        return all(self.weight(jnp.int32(t)) >= _MIN_WEIGHT for t in (*ends, step))
 
 
 class Watch:

@@ -179,6 +179,11 @@ FUNCTIONS = [
     (lambda w: schedules.Cosine(1.0, 9.5), ValueError, "steps must be whole, .* 9.5"),
     (lambda w: schedules.Switch(0, 1, at=2.5), ValueError, "at must be whole, .* 2.5"),
     (lambda w: schedules.Linear(1, 0, 3, 3), ValueError, "begin < finish, not 3, 3"),
+    (
+        lambda w: steps_of(w, {"image": (w["data"]["image"] > 100).astype(np.uint8)}),
+        ValueError,
+        "all 0 or 1; multiply them by 255",
+    ),
     (lambda w: schedules.Linear(1.0, 0.0, 5, 5), ValueError, "begin < finish"),
     (lambda w: Update("d", ("d", "d"), lr=1), ValueError, "lists a net twice"),
     (lambda w: Update("d", ("d",), lr=-1), ValueError, "at least 0, .* not -1"),

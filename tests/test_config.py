@@ -1,6 +1,8 @@
 import dataclasses
+import enum
 import json
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -71,6 +73,13 @@ class Bringing:
             "Bringing brings networks ['d'], but there are others",
         ),
         ("aux", (), "brings networks ['aux'] without the shapes of their inputs"),
+        (
+            "aux",
+            (("aux", ((3,),)), ("k", ((3,),))),
+            "names ['k'], which no term brings",
+        ),
+        ("aux", (("aux", (8, 8, 1)),), "of 'aux' are (8, 8, 1); give a tuple with a"),
+        ("aux", (("aux", ((3,), 3)),), "of 'aux' are ((3,), 3); give a tuple with a"),
     ],
 )
 def test_networks_of_terms_have_names_and_inputs(tiny, network, shapes, message):
@@ -169,6 +178,22 @@ def test_registering_refuses_a_field_that_could_not_be_restored(name):
     cls = dataclasses.make_dataclass("Lost", [(name, int, made)], frozen=True)
     with pytest.raises(ValueError, match=f"Lost.{name} could not be restored"):
         registry.register(cls)
+
+
+class Mode(enum.StrEnum):
+    MEAN = "mean"
+
+
+class Range(NamedTuple):
+    low: float = 0.0
+
+
+@pytest.mark.parametrize("value", [Mode.MEAN, Range(), (1.0, Mode.MEAN)], ids=repr)
+def test_what_json_gives_back_as_another_type_is_not_stored(value, tiny):
+    """It would be equal, and a term that asks by `is` compute something else."""
+    config = dataclasses.replace(tiny, objective=(MyTerm(scale=value),))
+    with pytest.raises(TypeError, match="cannot store"):
+        config.to_json()
 
 
 def test_arrays_cannot_hide_in_a_config(tiny):

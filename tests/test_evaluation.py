@@ -231,18 +231,51 @@ def test_coins_are_recovered_one_by_one_and_numbers_on_average(model):
     rng = np.random.default_rng(0)
     code = rng.uniform(-1, 1, (100, 2))
     half = evaluation._recovered(parts[1], code * [1, -1], code)
-    assert half == pytest.approx(0)
+    assert half == {"recovered": pytest.approx(0), "measure": "correlation"}
     one = evaluation._recovered(parts[0], np.array([[0.6, 0.6]]), np.array([[1, 0]]))
-    assert one == 0.5
+    assert one == {"recovered": 0.5, "measure": "share"}
+
+
+def test_what_was_measured_of_a_code_is_told_whatever_its_kind_is_called(model):
+    class Die(latents.Categorical):
+        pass
+
+    class CategoricalLine(latents.Uniform):
+        pass
+
+    parts = Die(3), CategoricalLine(sigma=0.1)
+    config = replace(model[0], codes=latents.Product(parts))
+    codes = evaluation.recovery(config, model[1], jax.random.key(0))
+    said = evaluation.describe({"step": 1, "parameters": "live", "codes": codes})
+    _, die, line = said.splitlines()
+    assert "(Die): " in die and die.endswith("recovered from fakes 1.000")
+    assert "(CategoricalLine): " in line and "correlation from fakes 1.000" in line
 
 
 def test_a_report_says_whose_parameters_drew_the_fakes(model):
     config, state = model
     split = pictures([0, 1, 2], [0, 1, 2])
-    averaged = replace(config, ema_decay=0.9), state.replace(ema={"g": state.nets["g"]})
-    for (config, state), words in ((model, "live"), (averaged, "averaged G")):
-        report = evaluation.evaluate(config, state, split, split, jax.random.key(0))
+    averaging = replace(config, ema_decay=0.9)
+    averaged = state.replace(ema={"g": state.nets["g"]})
+    for of, drawn_by, words in (
+        (config, state, "live"),
+        (averaging, averaged, "averaged G"),
+        (config, averaged, "averaged G"),  # As `generate` does, by what is there.
+        (averaging, state, "live"),
+    ):
+        report = evaluation.evaluate(of, drawn_by, split, split, jax.random.key(0))
         assert report["parameters"] == words
+
+
+def test_labels_may_be_of_two_kinds_of_integers_but_not_number_millions(model):
+    config, state = model
+    key, split = jax.random.key(0), pictures([0, 1, 2], [0, 1, 2])
+    other = split | {"label": np.asarray(split["label"], np.uint64)}
+    report = evaluation.evaluate(config, state, split, other, key)
+    assert report == evaluation.evaluate(config, state, split, split, key)
+    far = split | {"label": np.asarray(split["label"]) + 10**8}
+    with pytest.raises(ValueError, match="too large; number them from 0 on"):
+        evaluation.clustering(config, state, far)
 
 
 def test_a_report_has_each_codes_entropy(model):

@@ -59,7 +59,13 @@ def test_entropies_are_exact(latent, expected):
 
 @pytest.mark.parametrize(
     "latent",
-    [Uniform(), Uniform(size=2, sigma=1.0), Gaussian(sigma_min=0.2), Gaussian(sigma=2)],
+    [
+        Uniform(),
+        Uniform(sigma_min=1e-6),
+        Uniform(size=2, sigma=1.0),
+        Gaussian(sigma_min=0.2),
+        Gaussian(sigma=2),
+    ],
     ids=repr,
 )
 def test_bounds_are_what_a_blind_and_an_exact_q_reach(latent):

@@ -502,6 +502,8 @@ def test_schedules_have_their_hand_values():
     )
     linear = schedules.Linear(1.0, 3.0, begin=10, finish=20)
     assert [float(linear(s)) for s in (0, 10, 15, 20, 99)] == [1.0, 1.0, 2.0, 3.0, 3.0]
+    vanishing = schedules.Linear(1.0, 1e-9, begin=0, finish=1000)
+    assert [float(vanishing(s)) for s in (1000, 9999)] == [np.float32(1e-9)] * 2
     falling = schedules.Exponential(8.0, 0.5, begin=10, finish=50)
     found = [float(falling(s)) for s in (0, 10, 20, 30, 40, 50, 99)]
     assert found == pytest.approx([8.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.5])

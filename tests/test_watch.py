@@ -160,6 +160,16 @@ def test_a_code_is_judged_once_its_schedule_has_asked_for_it_a_while(tiny, at, f
     assert steps == ([] if first is None else [first * watch.WINDOW])
 
 
+def test_a_code_that_was_not_asked_for_in_between_is_judged_after_a_while(tiny):
+    """Not from 1,001 to 1,500; and 1,500 updates later the tenth window ends."""
+    gap = schedules.Switch(1.0, schedules.Switch(0.0, 1.0, at=1500), at=1000)
+    objective = (NonSaturating(), MutualInformation(weight=(1.0, gap)))
+    config = dataclasses.replace(tiny, objective=objective)
+    read, unread = HEALTHY, HEALTHY | {"info/1": 0.0}
+    rows = [read] * 900 + [unread] * 3600
+    assert [step for step, _ in alarms(config, rows)] == [10 * watch.WINDOW]
+
+
 def test_a_schedule_is_asked_for_the_weight_of_an_array(tiny):
     """As in training: one of a user's own may want its dtype."""
     late = jax.tree_util.Partial(lambda step: step.astype(jnp.float32) / 1000)

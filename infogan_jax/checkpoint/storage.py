@@ -65,8 +65,7 @@ def checksums_of(config: dict, tree: Any) -> dict[str, int]:
     """CRC-32 of the Config's JSON, and of each array by its name."""
     text = json.dumps(config, sort_keys=True)
     return {_CONFIG: zlib.crc32(text.encode())} | {
-        _name(keys): zlib.crc32(np.ascontiguousarray(leaf).data)
-        for keys, leaf in jax.tree.leaves_with_path(tree)
+        _name(keys): _crc(leaf) for keys, leaf in jax.tree.leaves_with_path(tree)
     }
 
 
@@ -152,6 +151,10 @@ def damaged(path: Path, why: str) -> ValueError:
 def first_line(error: Exception) -> str:
     """Of what Orbax says, which may be pages: at most 200 characters."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _crc(array):
+    return zlib.crc32(np.ascontiguousarray(array))
 
 
 def _name(keys):

@@ -80,7 +80,8 @@ class _NormalQ:
         The first has the prior's mean, 0, and its deviation if sigma is learned.
         """
         deviation = max(math.sqrt(self._variance), self.sigma_min)
-        blind, exact = self.sigma or deviation, self.sigma or self.sigma_min
+        blind = self.sigma or deviation
+        exact = self.sigma or self.sigma_min + math.exp(-_LIMIT)  # As `moments` has it.
         of_blind, of_exact = (
             math.log(2 * math.pi * sigma**2) / 2 + squared / (2 * sigma**2)
             for sigma, squared in ((blind, self._variance), (exact, 0.0))

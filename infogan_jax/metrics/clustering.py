@@ -4,11 +4,15 @@
 functions of it raise ValueError otherwise. Shares of them will do, but for `ari`.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from infogan_jax import rules
 from infogan_jax.metrics import information
+
+_MOST = 10**8  # Cells of a table.
 
 
 def contingency(
@@ -26,7 +30,8 @@ def contingency(
       n_labels: columns; the same of labels.
 
     Raises:
-      ValueError: no integers, unequal lengths, no known label, or numbers out of range.
+      ValueError: no integers, unequal lengths, no known label, numbers out of range, or
+        a table of more than 10**8 cells.
     """
     clusters, labels = _integers("clusters", clusters), _integers("labels", labels)
     if clusters.shape != labels.shape or clusters.ndim != 1:
@@ -49,6 +54,11 @@ def contingency(
                 f"{name} must lie in 0 .. {n - 1}, not {numbers.min()} .. {highest}."
             )
         shape.append(n)
+    if math.prod(shape) > _MOST:
+        raise ValueError(
+            f"a table of {shape[0]} clusters by {shape[1]} labels is too large; number "
+            "them from 0 on, without gaps."
+        )
     counts = np.zeros(shape, np.int64)
     np.add.at(counts, (clusters[known], labels[known]), 1)
     return counts

@@ -19,8 +19,9 @@ class Spectral:
 
     The defaults are InfoGAN-CR's networks for dSprites (appendix D), which "InfoGAN
     (modified)" uses too. Every layer of the trunk and of both heads is divided by its
-    largest singular value, by one power iteration in each update that teaches it: as
-    published, and exact once the weights move slowly.
+    largest singular value, by one power iteration in each update that teaches it (of
+    two in a step, as of all statistics, the first one's is kept): as published, and
+    exact once the weights move slowly.
 
     Attributes:
       image_shape: (H, W, C); H and W divisible by 2**len(d_widths) and by

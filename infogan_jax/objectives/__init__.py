@@ -7,8 +7,9 @@ work; `name` is what metrics call it, by default its class's name; `updates`, or
 `update`, names those updates in which a Q that they list learns from it, by default
 all; `teaches_q = False` says that Q learns nothing from it.
 A term may bring networks: `networks(config, axis_name)` gives modules by name, and
-`input_shapes(config)` the shapes of each one's inputs, without the batch; an update has
-to list them, and the term calls them by `p.apply(name, *inputs)`.
+`input_shapes(config)` a tuple of shapes for each one's inputs, without the batch; the
+term calls them by `p.apply(name, *inputs)`, and they learn in the updates that list
+them.
 
     @register
     @dataclass(frozen=True)

@@ -22,7 +22,8 @@ class Pass:
     Attributes:
       codes: the prior of the codes.
       step: updates done so far, int32.
-      keys: [B] one key per example, for the noise of a term.
+      keys: [B] one key per example, for the noise of terms. All are given the same:
+        fold a number of its own into them first.
       real, fake: images [B, H, W, C] in [0, 1].
       label: int32 [B], -1 where unknown; None if the batch brought none.
       z, c: noise [B, noise.dim] and codes [B, codes.dim] of the fakes.
