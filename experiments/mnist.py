@@ -1,7 +1,8 @@
 """InfoGAN on MNIST: a categorical code that finds the digits, two that bend them.
 
 Section 7.2 and appendix C.1 of Chen et al. 2016 (arXiv:1606.03657): its networks and
-rates, 5,000 updates at batch 128. `--quick` is a smaller network for a laptop's CPU.
+rates; 5,000 updates at batch 128, as in the released code. `--quick` is a smaller
+network for a laptop's CPU.
 
     python experiments/mnist.py --quick --out runs/quick
     python -m infogan_jax sample runs/quick --digit 3 --n 16 --out threes.png
