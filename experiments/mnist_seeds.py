@@ -119,6 +119,18 @@ def check_same(experiment, out: Path, asked: list[int], given: dict) -> None:
             )
 
 
+def check_data(out: Path, asked: list[int], given: dict) -> None:
+    """Raises unless the data have labels, and are those of the seeds `compared`.
+
+    Their place says little: files may be moved, and others lie where they were.
+    """
+    dataset = data.load(given["data"], given.get("data_dir"))
+    seeds.check_labels(dataset)
+    for run in compared(out, asked):
+        environment = json_files.read(run / "environment.json")
+        records.check_data(run, environment, dataset, "name another directory by --out")
+
+
 def one_dataset(experiment, out: Path, asked: list[int], rest: list[str]) -> list[str]:
     """The options of each seed, with the data named that "auto" is for all of them.
 
@@ -173,16 +185,13 @@ def main(argv=None) -> int:
         rest = one_dataset(experiment, options.out, options.seeds, rest)
         given = seeds.given_options(experiment, rest)
         check_same(experiment, options.out, options.seeds, given)  # Before any hour.
-        left = options.seeds
+        runs = {seed: seeds.run_of(options.out, seed) for seed in options.seeds}
+        begun = [seed for seed, run in runs.items() if seeds.has_begun(run)]
+        if len(begun) < len(runs) and ":" in given["data"]:  # The others are known.
+            check_data(options.out, options.seeds, given)
         if options.at_once:
-            left = [s for s in left if seeds.has_begun(seeds.run_of(options.out, s))]
             failed = seeds_at_once.train(experiment, options.out, options.seeds, rest)
-        elif not all(
-            seeds.has_begun(seeds.run_of(options.out, s)) for s in options.seeds
-        ):
-            if ":" in given["data"]:  # The others, by name, have labels.
-                seeds.check_labels(data.load(given["data"], given.get("data_dir")))
-        for seed in left:
+        for seed in begun if options.at_once else options.seeds:
             status = train(experiment, options.out, seed, rest)
             if status > 1:  # A signal, or what would stop the others too.
                 return status

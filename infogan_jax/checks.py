@@ -22,8 +22,8 @@ def to_float(images: types.Array) -> types.Array:
 def check_range(images: types.Array, wait: bool = False) -> None:
     """Raises unless float images lie in [0, 1]: those in host memory.
 
-    With `wait`, also those on devices of this process, for which it has to wait, and of
-    bytes whether they are black and white as 0 and 1, which would be all but black.
+    With `wait`, also those on devices of this process, for which it has to wait; and
+    unless bytes in host memory are more than 0 and 1, which would be all but black.
     """
     is_here = isinstance(images, np.ndarray)
     if wait and isinstance(images, jax.Array):
@@ -35,7 +35,9 @@ def check_range(images: types.Array, wait: bool = False) -> None:
                 f"float images must lie in [0, 1], not [{low:g}, {high:g}]; "
                 "rescale them, or pass uint8 in 0 .. 255."
             )
-    if is_here and wait and images.dtype == jnp.uint8 and int(images.max()) == 1:
+    if wait and isinstance(images, np.ndarray) and images.dtype == np.uint8:
+        if images.max() > 1 or images.max() == 0:
+            return
         raise ValueError(
             "bytes are 0 .. 255, and these are all 0 or 1; multiply them by 255, or "
             "pass float32."

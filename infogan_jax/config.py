@@ -283,6 +283,5 @@ class Config:
 def _are_shapes(found):
     """Whether these are tuples of whole numbers."""
     return isinstance(found, tuple) and all(
-        isinstance(shape, tuple) and all(isinstance(side, int) for side in shape)
-        for shape in found
+        isinstance(shape, tuple) and all(map(rules.is_whole, shape)) for shape in found
     )

@@ -232,7 +232,10 @@ def describe(report: Mapping[str, Any]) -> str:
     """The report of `evaluate` in a few lines for people."""
     lines = [f"after {report['step']} updates, {report['parameters']} parameters:"]
     for i, code in enumerate(report["codes"]):
-        what = "recovered" if code["measure"] == "share" else "correlation"
+        # Older reports do not tell.
+        is_share = code["kind"] in ("Categorical", "Bernoulli")
+        measure = code.get("measure", "share" if is_share else "correlation")
+        what = "recovered" if measure == "share" else measure
         lines.append(
             f"  code {i} ({code['kind']}): L_I {code['information']:.3f} nats, H(c) "
             f"{code['entropy']:.3f}, {what} from fakes {code['recovered']:.3f}"

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from infogan_jax import config as config_lib
 from infogan_jax import sharding, types
@@ -62,7 +61,7 @@ def init(config: config_lib.Config, key: jax.Array) -> TrainState:
         for update in config.updates
     }
     ema = {"g": copy(nets["g"])} if config.ema_decay else {}
-    return TrainState(jax.device_put(np.int32(0)), nets, opt, ema)
+    return TrainState(sharding.zero(), nets, opt, ema)
 
 
 @types.jit()
@@ -89,22 +88,23 @@ def _create(modules, latent_dim, image_shape, input_shapes, wanted, key):
     image = jnp.zeros((1, *image_shape), jnp.float32)
 
     def create_all():
-        nets, shapes = {}, dict(wanted)
+        nets, makes = {}, dict(wanted)
 
         def create(name, *inputs):
             made = modules[name].init_with_output(keys[name], *inputs, train=False)
             output, variables = made
-            if name in shapes and output.shape != (1, *shapes[name]):
+            if name in makes and output.shape != (1, *makes[name]):
                 raise ValueError(
                     f"the network {name!r} makes {list(output.shape)} of one example, "
-                    f"where it has to be {[1, *shapes[name]]}."
+                    f"where it has to be {[1, *makes[name]]}."
                 )
             stats = {k: v for k, v in variables.items() if k != "params"}
             nets[name] = Net(variables.get("params", {}), stats)
-            return output
+            return variables
 
         create("g", jnp.zeros((1, latent_dim), jnp.float32))
-        features = create("trunk", image)
+        # Applied anew, which draws numbers too: the heads' follow them.
+        features = modules["trunk"].apply(create("trunk", image), image, train=False)
         create("d", features)
         create("q", features, image)
         for name, shapes in input_shapes:

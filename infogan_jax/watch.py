@@ -47,7 +47,7 @@ class _Symptom:
     weight: Any = 1.0
 
     def is_judged(self, step):
-        """Whether its weight is in force at this step, and was for PATIENCE updates.
+        """Whether its weight is in force, and was at the windows' ends for PATIENCE.
 
         Never in the first window of its update, which is like nothing that comes after.
         """
@@ -56,7 +56,7 @@ class _Symptom:
         if not callable(self.weight):
             return self.weight > 0
         ends = range(max(0, step - PATIENCE), step + 1, WINDOW)
-        return all(self.weight(jnp.int32(t)) >= _MIN_WEIGHT for t in (*ends, step))
+        return all(self.weight(jnp.int32(t)) >= _MIN_WEIGHT for t in ends)
 
 
 class Watch:

@@ -88,6 +88,12 @@ def test_networks_of_terms_have_names_and_inputs(tiny, network, shapes, message)
         dataclasses.replace(tiny, objective=(*tiny.objective, term))
 
 
+def test_numbers_of_numpy_are_sides_of_a_shape(tiny):
+    term = Bringing("aux", (("aux", ((np.prod((8, 8, 1)),),)),))
+    config = dataclasses.replace(tiny, objective=(*tiny.objective, term))
+    assert "aux" in config.networks()
+
+
 def test_schedules_and_rates_per_net_travel(tiny):
     rate = (schedules.Cosine(1e-3, 100), 1e-4)
     updates = (Update("d", ("trunk", "d"), lr=rate), tiny.updates[1])

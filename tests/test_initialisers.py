@@ -23,6 +23,21 @@ def test_one_draw_is_shared_out_without_overlap():
     )
 
 
+def test_a_seed_has_the_weights_that_it_always_had(state):
+    """Or none of the committed results could be made again. As of 2026-11-30."""
+    firsts = {
+        name: float(jax.tree.leaves(net.params)[-1].ravel()[0])
+        for name, net in state.nets.items()
+    }
+    expected = {
+        "d": -0.00534186,
+        "g": 0.1442496,
+        "q": -0.34687805,
+        "trunk": -0.00036387,
+    }
+    assert firsts == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
 def test_a_draw_that_cannot_be_shared_out_is_refused():
     jitted = jax.jit(lambda: normal(0.0, 1.0)(jax.random.key(1), (3,)))
     with pytest.raises(

@@ -164,6 +164,20 @@ def test_seeds_of_two_lengths_are_not_begun_unawares(finished_seeds, capsys):
     assert mnist_seeds.main([*wish, "0,1"]) == 0  # None of these is new.
 
 
+@pytest.mark.parametrize("way", [[], ["--at-once"]])
+def test_seeds_of_other_images_are_not_joined(way, finished_seeds, tmp_path, capsys):
+    """Whatever their place is called: here it is that of the finished seeds' images."""
+    images = tmp_path.with_suffix(".npz")
+    label = np.arange(40) % 10
+    np.savez(images, image=np.zeros((40, 28, 28), np.uint8), label=label)
+    for run in finished_seeds.glob("seed-*"):
+        edit(run / "run.json", lambda options: options.update(data=f"npz:{images}"))
+    wish = ["--quick", "--data", f"npz:{images}", "--out", str(finished_seeds), *way]
+    assert mnist_seeds.main([*wish, "--seeds", "0,7"]) == 2
+    assert "is not the data that this run began with" in capsys.readouterr().err
+    assert not (finished_seeds / "seed-7").exists()
+
+
 def test_a_copy_is_not_taken_for_the_seed_of_its_name(finished_seeds, capsys):
     copy = finished_seeds / "seed-7"
     shutil.copytree(finished_seeds / "seed-1", copy)

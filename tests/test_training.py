@@ -139,6 +139,13 @@ def test_steps_pass_where_transfers_must_be_asked_for(tiny, dataset, state, key)
     assert first.step == 1 and after.step == 2
 
 
+def test_a_program_may_close_over_a_dataset_on_its_device(tiny, dataset, state, key):
+    on_device = jax.device_put(dataset)
+    go = functools.partial(infogan_jax.train_steps, steps=1, batch_size=4)
+    program = jax.jit(lambda state, key: go(tiny, state, on_device, key))
+    assert program(state, key)[0].step == 1
+
+
 def test_labels_of_any_integers_are_read_as_int32(tiny, batch):
     few = batch | {"label": np.zeros(len(batch["image"]), np.uint8)}
     assert checks.prepare_batch(tiny, few)["label"].dtype == np.int32

@@ -16,6 +16,8 @@ import numpy as np
 import optax
 from jax import lax
 
+from infogan_jax import sharding
+
 if TYPE_CHECKING:
     from infogan_jax.config import Update
 
@@ -31,7 +33,7 @@ def init(params: dict[str, Any]) -> Any:
         return jax.device_put(np.zeros(x.shape, x.dtype), where, may_alias=False)
 
     mean, square = (jax.tree.map(zeros, params) for _ in range(2))
-    return optax.ScaleByAdamState(jax.device_put(np.int32(0)), mean, square)
+    return optax.ScaleByAdamState(sharding.zero(), mean, square)
 
 
 def step(

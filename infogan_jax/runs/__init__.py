@@ -4,7 +4,8 @@ A run directory holds
 
     config.json       the Config
     run.json          the options: data, steps, batch size, seed, ...
-    environment.json  versions, devices, the dataset's name and hash; seed, steps
+    environment.json  versions, devices, the dataset's name and hash; seed, steps,
+                      and how many seeds its program trained, whose times it shares
     metrics.jsonl     one line per update: "step" and the metrics; no clock values
     accuracy.jsonl    clustering of the test images every so many updates
     timings.jsonl     for each of these lines, seconds since the start of its process
