@@ -29,7 +29,9 @@ def study(run, dataset, digits_of) -> list[dict]:
     digits = digits_of(images)
     if len(np.unique(digits)) < 2:
         raise ValueError(f"all its fakes are a {digits[0]}, says the judge.")
-    n_values, n_labels = config.codes.parts[0].n, dataset.train["label"].max() + 1
+    splits = dataset.train, dataset.test
+    n_labels = 1 + max(split["label"].max() for split in splits)
+    n_values = config.codes.parts[0].n
 
     def taught_by(labels):
         return sweeps.classifier(images, labels)(dataset.test["image"] / 255)

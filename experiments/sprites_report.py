@@ -124,21 +124,22 @@ def _draw(out, curves, run, switch):
             steps_seen = [line["step"] for line in curve]
             axes.plot(steps_seen, [line[name] for line in curve], ".-", label=label)
         if switch is not None:
-            axes.axvline(switch, color="gray", linestyle=":")
+            axes.axvline(switch, color="gray", linestyle=":", label="switch")
         axes.set(title=name, xlabel="iteration", ylim=(0, 1))
         axes.locator_params(axis="x", nbins=4)
     panels[0].legend()  # Where it hides least.
     plotting.save(drawing, out / "curves.png")
 
     config, state = infogan_jax.restore(run)
-    n = len(config.codes.parts)
-    drawing, grid = plotting.new_figure(10, 1.05 * n, columns=10, rows=n)
-    for code, row in enumerate(grid):
-        sweep = infogan_jax.traverse(
-            config, state, jax.random.key(0), code, rows=1, steps=10
-        )
-        for axes, image in zip(row, np.asarray(sweep)[0], strict=True):
-            axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
-            axes.axis("off")
-        row[0].set_title(f"code {code}", fontsize=7)
+    codes, key = range(len(config.codes.parts)), jax.random.key(0)
+    sweeps = [
+        infogan_jax.traverse(config, state, key, code, rows=1, steps=10)[0]
+        for code in codes
+    ]
+    drawing = plotting.grid(
+        np.stack(sweeps),
+        rows=[f"code {code}" for code in codes],
+        columns=[f"{value:.2f}" for value in np.linspace(-1, 1, 10)],
+        title=f"{run.name}: one code a row, all else fixed",
+    )
     plotting.save(drawing, out / "traversals.png")

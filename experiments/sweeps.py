@@ -2,7 +2,7 @@
 
     python experiments/sweeps.py runs/quick runs/mnist
 
-For each run, on 2,000 fakes: Spearman's correlation of every continuous code with the
+For each run, on 2,000 fakes: Spearman's correlation of every uniform code with the
 measured slant, width and stroke area, over all fakes; and the mean of its size over the
 categories, each by itself, for a 1 has less ink than an 8 whatever the code (.06 for a
 code that bends nothing: sizes do not cancel). On sweeps of each code over [-1, 1], from
@@ -77,7 +77,7 @@ def restore(run, dataset):
 
 
 def study(run, dataset, digits_of) -> list[dict]:
-    """A row for each continuous code of one run; its code 0 is the category."""
+    """A row for each uniform code of one run; its code 0 is the category."""
     config, state = restore(run, dataset)
     images, _, c = infogan_jax.sample(config, state, jax.random.key(0), N_FAKES)
     measured = {measure.__name__: measure(images) for measure in MEASURES}

@@ -68,15 +68,23 @@ def grid(
     columns: Sequence[str] = (),
     title: str = "",
 ) -> "Figure":
-    """Images [rows, columns, H, W, C] in [0, 1] as one picture with names.
+    """Images [rows, columns, H, W, C], floats in [0, 1] or bytes, as one picture.
 
     Args:
       images: the images.
       rows: names beside the rows.
       columns: names under the columns.
       title: above.
+
+    Raises:
+      ValueError: images of another shape.
     """
     images = np.asarray(images)
+    images = images / 255 if images.dtype == np.uint8 else images
+    if images.ndim != 5:
+        raise ValueError(
+            f"images must be [rows, columns, H, W, C], not {list(images.shape)}."
+        )
     n, m, height, width, channels = images.shape
     tiled = images.transpose(0, 2, 1, 3, 4).reshape(n * height, m * width, channels)
     figure, axes = new_figure(m * _INCHES + 1.2, n * _INCHES * height / width + 1)
@@ -104,7 +112,8 @@ def categories(
     `label_of` [n] names the rows.
 
     Raises:
-      ValueError: the code is no categorical one, or there is none of this number.
+      ValueError: the code is no categorical one, or there is none of this number; or
+        `label_of` is of another length.
     """
     config.codes.check_index(code)
     part = config.codes.parts[code]
@@ -114,8 +123,11 @@ def categories(
     images = inference.traverse(config, state, key, code, rows=10, steps=n)
     names = [f"{i}" for i in range(n)]
     if label_of is not None:
-        names = [f"{i} (is {label})" for i, label in enumerate(label_of)]
-    title = f"code {code}: one category per row ({_parameters(config)})"
+        labels = list(label_of)
+        if len(labels) != n:
+            raise ValueError(f"{len(labels)} labels cannot name {n} categories.")
+        names = [f"{i} (is {label})" for i, label in enumerate(labels)]
+    title = f"code {code}: one category per row ({_parameters(state)})"
     return grid(np.swapaxes(images, 0, 1), rows=names, title=title)
 
 
@@ -130,13 +142,11 @@ def sweep(
       ValueError: the code is a discrete one, or there is none of this number.
     """
     config.codes.check_index(code)
-    part = config.codes.parts[code]
-    if isinstance(part, latents.Categorical | latents.Bernoulli):
-        raise ValueError(f"code {code} has nothing between its values: it is {part}.")
+    part = _continuous(config, code)
     values = np.linspace(-2, 2, steps)
     columns = np.repeat(values[:, None], part.dim, 1)
     images = inference.traverse(config, state, key, code, rows=10, values=columns)
-    title = f"code {code} from -2 to 2 ({_parameters(config)})"
+    title = f"code {code} from -2 to 2 ({_parameters(state)})"
     if isinstance(part, latents.Uniform):
         title += "; the prior's range, -1 to 1, between the lines"
     figure = grid(images, columns=[f"{v:.1f}" for v in values], title=title)
@@ -161,11 +171,15 @@ def plane(
     The code number `down` changes with the rows, `across` with the columns.
 
     Raises:
-      ValueError: there is no code of one of these numbers.
+      ValueError: there is no code of one of these numbers, or it is a discrete one; or
+        both are one.
     """
-    config.codes.check_index(down)
-    config.codes.check_index(across)
     parts = config.codes.parts
+    for code in (down, across):
+        config.codes.check_index(code)
+        _continuous(config, code)
+    if down == across:
+        raise ValueError(f"a plane is of two codes, not of code {down} alone.")
     drawn = inference.sample(config, state, key, 1)
     pieces = [np.repeat(x, steps * steps, 0) for x in config.codes.split(drawn.c)]
     pieces[down] = np.repeat(parts[down].grid(steps), steps, 0)
@@ -176,7 +190,7 @@ def plane(
         [f"{value:.1f}" for value in np.asarray(parts[code].grid(steps))[:, 0]]
         for code in (down, across)
     )
-    title = f"code {down} down, code {across} across ({_parameters(config)})"
+    title = f"code {down} down, code {across} across ({_parameters(state)})"
     images = images.reshape(steps, steps, *config.image_shape)
     return grid(images, rows=rows, columns=columns, title=title)
 
@@ -278,5 +292,13 @@ def _leave_outliers_out(panel):
         panel.set_ylim(low - margin, high + margin)
 
 
-def _parameters(config):
-    return "averaged G" if config.ema_decay else "live G"
+def _continuous(config, code):
+    part = config.codes.parts[code]
+    if isinstance(part, latents.Categorical | latents.Bernoulli):
+        raise ValueError(f"code {code} has nothing between its values: it is {part}.")
+    return part
+
+
+def _parameters(state):
+    """Which G draws: as `inference.generate` has it."""
+    return "averaged G" if state.ema else "live G"

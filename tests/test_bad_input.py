@@ -178,6 +178,11 @@ FUNCTIONS = [
     (lambda w: schedules.Cosine(1.0, 0), ValueError, "at least 1, not 0"),
     (lambda w: schedules.Cosine(1.0, 9.5), ValueError, "steps must be whole, .* 9.5"),
     (lambda w: schedules.Switch(0, 1, at=2.5), ValueError, "at must be whole, .* 2.5"),
+    (
+        lambda w: data.draw(w["data"] | {"scale": np.float32(1)}, w["key"], 2),
+        ValueError,
+        "arrays need one length, at least 1, not .*'scale': 0",
+    ),
     (lambda w: schedules.Linear(1, 0, 3, 3), ValueError, "begin < finish, not 3, 3"),
     (
         lambda w: steps_of(w, {"image": (w["data"]["image"] > 100).astype(np.uint8)}),

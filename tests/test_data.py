@@ -65,6 +65,14 @@ def test_draws_cover_the_dataset_evenly():
     assert abs(counts - 2000).max() < 5 * np.sqrt(2000)
 
 
+def test_labels_are_hashed_as_their_numbers_and_have_to_be_there(dataset):
+    wide = dataset | {"label": dataset["label"].astype(np.int64)}
+    hashes = {data.Dataset("x", s, s, "").sha256 for s in (dataset, wide)}
+    assert len(hashes) == 1
+    with pytest.raises(ValueError, match="lacks .'label'.; give images and"):
+        data.Dataset("x", dataset | {"label": None}, dataset, "")
+
+
 def test_the_hash_of_a_dataset_is_of_all_that_is_in_it(dataset):
     def hashed(train, test):
         return data.Dataset("it", train, test, "").sha256

@@ -514,6 +514,22 @@ def test_numbers_that_no_metric_can_use_are_refused(codes, factors, words):
             metric(codes, factors)
 
 
+@pytest.mark.parametrize("scale", [1e160, 1e-163])
+def test_dci_does_not_depend_on_the_scale_of_a_factor(scale):
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 4, (600, 2))
+    codes = factors + 0.05 * rng.normal(size=factors.shape)
+    found, expected = (metrics.dci(codes, f) for f in (factors * scale, factors))
+    for name in ("disentanglement", "completeness", "informativeness"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-6)
+
+
+def test_factors_that_float64_cannot_tell_apart_are_refused():
+    factors = np.random.default_rng(0).integers(0, 4, (60, 2)) + 2**60
+    with pytest.raises(ValueError, match="cannot tell factor 0's values apart"):
+        metrics.dci(factors - 2**60 + 0.1, factors)
+
+
 def test_factors_as_numbers_are_no_complex_ones():
     with pytest.raises(ValueError, match="factors are complex"):
         metrics.sap(np.eye(6), np.array([[0], [1]] * 3) + 1j)

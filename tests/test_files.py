@@ -78,6 +78,36 @@ def test_a_folder_of_classes(tmp_path):
     assert data.read_images(tmp_path)[:, 0, 0, 0].tolist() == [0, 10, 20, 30]
 
 
+@pytest.mark.parametrize("names", ["train val", "Train Test", "train", "ants test"])
+def test_a_split_is_no_class(names, tmp_path):
+    for name in names.split():
+        write_pictures(tmp_path / name, ["ant/1.png", "bee/1.png"])
+    with pytest.raises(
+        ValueError, match="is a split by its name, and would be a class"
+    ):
+        data.load(f"folder:{tmp_path}")
+
+
+def test_an_image_of_several_is_refused(tmp_path):
+    write_pictures(tmp_path, ["a/1.tif", "b/1.tif"])
+    data.load(f"folder:{tmp_path}")
+    from PIL import Image
+
+    pages = [Image.new("L", (8, 8), shade) for shade in (1, 2, 3)]
+    pages[0].save(tmp_path / "b/1.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match="holds 3 images; save each by itself"):
+        data.load(f"folder:{tmp_path}")
+
+
+def test_what_interpolation_rounds_is_no_error(tmp_path):
+    image = np.full((20, 8, 8), np.nextafter(np.float32(1), np.float32(2)))
+    np.savez(tmp_path / "x.npz", image=image)
+    assert (data.load(f"npz:{tmp_path}/x.npz").train["image"] == 255).all()
+    np.savez(tmp_path / "x.npz", image=image + np.float32(1e-5))
+    with pytest.raises(ValueError, match=r"not \[1.00001"):
+        data.load(f"npz:{tmp_path}/x.npz")
+
+
 def test_hidden_files_and_folders_are_no_images(tmp_path):
     names = ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"]
     hidden = [".cache/1.png", "__MACOSX/cat/1.png", "cat/._1.png"]

@@ -97,6 +97,28 @@ def test_grid_lays_images_out_in_rows():
     assert data[0, 0] == 0 and data[7, 11] == 1 and data[0, 11] == pytest.approx(0.4)
 
 
+def test_bytes_are_drawn_as_bytes_and_other_shapes_refused():
+    images = np.array([0, 127, 255], np.uint8).reshape(1, 3, 1, 1, 1)
+    (shown,) = plotting.grid(images).axes[0].images
+    assert np.asarray(shown.get_array()).ravel() == pytest.approx([0, 127 / 255, 1])
+    with pytest.raises(
+        ValueError, match=r"\[rows, columns, H, W, C\], not \[3, 1, 1, 1\]"
+    ):
+        plotting.grid(images[0])
+
+
+def test_a_picture_says_whose_parameters_drew_it(config, model, key):
+    """As `generate` goes by what the state holds, whatever its config asks for."""
+    averaged = model.replace(ema={"g": model.nets["g"]})
+    averaging = dataclasses.replace(config, ema_decay=0.9)
+    for of, state, words in (
+        (averaging, model, "(live G)"),
+        (config, averaged, "(averaged G)"),
+    ):
+        figure = plotting.categories(of, state, key, 0)
+        assert figure.axes[0].get_title().endswith(words)
+
+
 def test_categories_are_named_by_their_label(config, model, key):
     figure = plotting.categories(config, model, key, 0, label_of=[7, 3, 5])
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
@@ -106,8 +128,13 @@ def test_categories_are_named_by_their_label(config, model, key):
 
 
 def test_codes_that_cannot_be_drawn_are_refused(config, model, key):
-    with pytest.raises(ValueError, match="code 0 has nothing between its values"):
-        plotting.sweep(config, model, key, 0)
+    for draw, codes in ((plotting.sweep, [0]), (plotting.plane, [1, 0])):
+        with pytest.raises(ValueError, match="code 0 has nothing between its values"):
+            draw(config, model, key, *codes)
+    with pytest.raises(ValueError, match="of two codes, not of code 1 alone"):
+        plotting.plane(config, model, key, 1, 1)
+    with pytest.raises(ValueError, match="2 labels cannot name 3 categories"):
+        plotting.categories(config, model, key, 0, label_of=[7, 3])
     for draw, codes in (
         (plotting.categories, [9]),
         (plotting.sweep, [-1]),

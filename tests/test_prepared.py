@@ -2,6 +2,7 @@
 
 import shutil
 import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -130,6 +131,41 @@ def test_the_datasets_of_the_literature_load(name, tmp_path):
     else:  # A tenth of it is held out.
         assert len(found["test"]) == 1
         assert sorted(found["train"] + found["test"]) == list(range(n))
+
+
+@pytest.mark.parametrize("name", ["dsprites:1.0.0", "dsprites:*.*.*"])
+def test_a_version_does_not_change_the_order_of_factors(name, tmp_path):
+    columns = [column for column in DSPRITES.split() if column.startswith("label_")]
+    values = {c: np.full(10, k) for k, c in enumerate(columns)}
+    rows = {"train": range(10)}
+    prepare("dsprites", draw(10, 64, 64, 1), values, rows, tmp_path / "data")
+    loaded = data.load(f"tfds:{name}", tmp_path / "data")
+    assert loaded.train["factors"][0].tolist() == [0, 1, 2, 3, 4]
+
+
+def read_records(*records):
+    builder = types.SimpleNamespace(name="own", as_data_source=lambda split: records)
+    return data.prepared._read_split(builder, "own", "train", len(records), "here")
+
+
+@pytest.mark.parametrize(
+    ("records", "shapes"),
+    [
+        ([{"image": draw(8, 8, 1)}, {"image": draw(9, 8, 1)}], "(8, 8, 1), (9, 8, 1)"),
+        ([{"picture": draw(8, 8, 1)}], "[()]"),
+        ([{"image": draw(8, 8, 1)}, {}], "[(), (8, 8, 1)]"),
+    ],
+)
+def test_whole_records_that_do_not_fit_are_not_called_damaged(records, shapes):
+    with pytest.raises(ValueError, match="bring all to one") as told:
+        read_records(*records)
+    assert shapes in str(told.value) and "prepare it again" not in str(told.value)
+
+
+def test_only_whole_numbers_are_factors():
+    record = {"image": draw(8, 8, 1), "label_x": np.int64(3), "label_box": np.ones(4)}
+    split = read_records(*[record | {"label_size": 0.5}] * 2)
+    assert split["factors"].tolist() == [[3], [3]]
 
 
 def test_images_lie_in_memory_once(tmp_path):

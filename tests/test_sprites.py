@@ -206,6 +206,9 @@ def test_factors_that_do_not_fit_the_images_are_refused(archive, tmp_path):
     np.savez(path, imgs=images, latents_classes=classes[:-1])
     with pytest.raises(ValueError, match=r"factors have shape \(29, 5\)"):
         data.load(f"npz:{path}")
+    np.savez(path, imgs=images, latents_classes=classes[:, 1:])  # Without the color.
+    with pytest.raises(ValueError, match=r"latents_classes \(30, 5\) are not"):
+        data.load(f"npz:{path}")
     np.savez(path, imgs=images, latents_classes=classes[:, 0])
     with pytest.raises(ValueError, match=r"latents_classes \(30,\)"):
         data.load(f"npz:{path}")

@@ -383,6 +383,23 @@ def test_a_code_that_is_constant_but_for_rounding_wins_no_vote():
     assert metrics.factor_vae(np.c_[codes, constant], factors) == 1.0
 
 
+@pytest.mark.parametrize("share", [0.001, 0.01])
+def test_a_float32_code_that_is_constant_but_for_its_rounding_wins_no_vote(share):
+    """Zeros of variance would win nearly every one: the score was .42 and .86."""
+    factors = random_factors(0, 2000)
+    rng = np.random.default_rng(1)
+    codes = (factors + 0.05 * rng.normal(size=factors.shape)).astype(np.float32)
+    dead = np.full(len(codes), 0.1, np.float32)
+    dead[rng.random(len(codes)) < share] = np.nextafter(np.float32(0.1), np.float32(1))
+    assert metrics.factor_vae(np.c_[codes, dead], factors) == 1
+    alive = np.float32(0.1 + 1e-6 * rng.normal(size=len(codes)))
+    assert metrics.draw_votes(codes, factors, 2, 2, seed=0).codes.dtype == np.float32
+    spread = np.c_[codes, alive].std(0, dtype=np.float64)
+    drawn = metrics.draw_votes(np.c_[codes, alive], factors, 100, 20, seed=0)
+    noise = metrics.Votes(drawn.codes[..., 3:], drawn.fixed)
+    assert metrics.factor_vae_score(noise, spread[3:]) > 0  # It counts.
+
+
 @pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
 @pytest.mark.parametrize("metric", [metrics.factor_vae, metrics.beta_vae])
 def test_another_seed_draws_other_votes(metric, protocol):

@@ -17,6 +17,8 @@ _NO_CLASS = (".", "__MACOSX")  # Hidden, or left by macOS's archiver.
 _HELD_OUT = 10
 _MOST_CLASSES = 2**15
 _MOST_NUMBERED = 100
+_SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation")
+_ROUNDING = 1e-6  # Of an interpolation: its weights' sum may be a little above 1.
 _READ = "x_train y_train x_test y_test image label imgs latents_classes".split()
 
 
@@ -98,7 +100,8 @@ def read_folder(path: Path) -> tuple[types.Split, types.Split, dict[str, int]]:
     """Training and test split of a folder of images of one size, and its classes.
 
     Subfolders `train` and `test` are the splits if both are there. Otherwise, and
-    inside each, subfolders with images are classes. A class's name is its label if all
+    inside each, subfolders with images are classes; what lies beside the two is left
+    out. A class's name is its label if all
     are whole numbers below 100: of folders 3, 4 and 7, say. Otherwise they are numbered
     in alphabetical order, over both splits. Hidden files and folders are passed over,
     and files of other endings than images have.
@@ -108,7 +111,8 @@ def read_folder(path: Path) -> tuple[types.Split, types.Split, dict[str, int]]:
 
     Raises:
       FileNotFoundError: no such folder.
-      ValueError: no images in it, one that cannot be read, or unequal sizes.
+      ValueError: no images in it, one that cannot be read, or unequal sizes; or a class
+        has the name of a split, as of folders `train` and `val`.
       ImportError: Pillow is missing.
     """
     if not path.is_dir():
@@ -119,6 +123,11 @@ def read_folder(path: Path) -> tuple[types.Split, types.Split, dict[str, int]]:
     folders = splits if all(split.is_dir() for split in splits) else [path]
     listed = {folder: list_images(folder) for folder in folders}
     label_of = _label_classes(listed)
+    if taken := sorted(name for name in label_of if name.lower() in _SPLITS):
+        raise ValueError(
+            f"{path / taken[0]} is a split by its name, and would be a class: name the "
+            "splits train and test, or give the folder of one of them alone."
+        )
     read = [_read_listed(*of_folder, label_of) for of_folder in listed.items()]
     train, test = read if len(read) == 2 else hold_out(read[0], path)
     return train, test, label_of
@@ -143,10 +152,11 @@ def make_split(
             "with C 1 or 3 is needed, and N, H and W at least 1."
         )
     if np.issubdtype(images.dtype, np.floating):
-        if not (images.min() >= 0 and images.max() <= 1):
+        low, high = float(images.min()), float(images.max())
+        if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
             raise ValueError(
-                f"{source}: float images must lie in [0, 1], not [{images.min():g}, "
-                f"{images.max():g}]; rescale them, or store uint8."
+                f"{source}: float images must lie in [0, 1], not [{low}, {high}]; "
+                "rescale them, or store uint8."
             )
         images = np.round(images * 255).astype(np.uint8)
     elif images.dtype == np.uint8 and images.max() == 1:
@@ -218,7 +228,7 @@ def hold_out(split: types.Split, source: object) -> tuple[types.Split, types.Spl
 
 
 def _dsprites(images, classes, path):
-    if classes.ndim != 2 or not images.size:
+    if classes.ndim != 2 or classes.shape[1] != 6 or not images.size:
         raise ValueError(
             f"{path}: imgs {images.shape} and latents_classes {classes.shape} are not "
             "dSprites' [N, 64, 64] and [N, 6]."
@@ -305,6 +315,8 @@ def _pixels(picture):
 
     if picture.mode == "F" or (picture.format, picture.mode) == ("TIFF", "I"):
         raise ValueError("its pixels have 32 bits; save them with 8 or 16.")
+    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # A camera's.
+        raise ValueError(f"it holds {picture.n_frames} images; save each by itself.")
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I") and "transparency" not in picture.info:
         return np.round(np.asarray(picture) / 257).astype(np.uint8)

@@ -49,7 +49,8 @@ class Dataset:
 
     def __post_init__(self):
         for split in (self.train, self.test):
-            if missing := {"image", "label"} - split.keys():
+            given = {name for name, array in split.items() if array is not None}
+            if missing := {"image", "label"} - given:
                 raise ValueError(
                     f"{self.name}: a split lacks {sorted(missing)}; give images and "
                     "their labels, -1 where unknown."
@@ -71,8 +72,8 @@ class Dataset:
         """Hash of all images and labels: the same for the same data, from anywhere."""
         digest = hashlib.sha256()
         for split in (self.train, self.test):
-            for name in ("image", "label"):
-                array = np.ascontiguousarray(split[name])
+            for name, dtype in (("image", None), ("label", np.int32)):
+                array = np.ascontiguousarray(split[name], dtype)
                 digest.update(f"{array.shape}{array.dtype}".encode())
                 digest.update(array.data)
         return digest.hexdigest()

@@ -20,12 +20,13 @@ def read(
     own order for dSprites, and in that of their names elsewhere.
 
     Args:
-      name: TFDS's name, such as "mnist" or "cifar10/3.0.2".
+      name: TFDS's name, such as "mnist" or "cifar10:3.0.2".
       data_dir: TFDS's data_dir; None for its default.
 
     Raises:
       FileNotFoundError: the directory holds no such prepared dataset.
-      ValueError: damaged shards, or features that are no images.
+      ValueError: damaged shards, no images, or of several sizes, or factors that are no
+        whole numbers.
     """
     import tensorflow_datasets as tfds
 
@@ -59,7 +60,8 @@ def _read_split(builder, name, split, size, where):
         records = builder.as_data_source(split=split)
         if len(records) != size:
             raise ValueError(f"{len(records)} of {size} records.")
-        images, labels, factors = _arrays(name, records)
+        names = _factors_of(builder.name, records[0])
+        shapes, images, labels, factors = _arrays(records, names)
     except ImportError as error:
         raise ImportError(
             "prepared images need Pillow and array_record: pip install "
@@ -70,28 +72,44 @@ def _read_split(builder, name, split, size, where):
             f"split {split} of {name} in {where} cannot be read: {_first_line(error)} "
             "Copy or prepare it again."
         ) from error
+    if len(shapes) > 1 or () in shapes:
+        raise ValueError(
+            f"{name} in {where} has no 'image' in each record, or not of one size: "
+            f"{sorted(shapes)}; bring all to one."
+        )
     made = files.make_split(images, labels, f"{name} in {where}")
     return files.add_factors(made, factors, name) if factors.size else made
 
 
-def _arrays(name, records):
-    """Images, labels and factors; a record at a time, for images may be gigabytes."""
-    first = records[0]
-    names = sorted(feature for feature in first if feature.startswith("label_"))
-    if name.partition("/")[0] == "dsprites":
-        names = [f"label_{factor}" for factor in _DSPRITES]
-    shape = first["image"].shape
-    images = np.empty((len(records), *shape), first["image"].dtype)
-    labels, factors = [], []
+def _factors_of(name, record):
+    """The names of the features that are factors, in order: whole numbers, label_*."""
+    if name == "dsprites":
+        return [f"label_{factor}" for factor in _DSPRITES]
+    return sorted(
+        feature
+        for feature, value in record.items()
+        if feature.startswith("label_")
+        and np.shape(value) == ()
+        and np.issubdtype(np.asarray(value).dtype, np.integer)
+    )
+
+
+def _arrays(records, names):
+    """The shapes of all images, and, if it is one, images, labels and factors.
+
+    A record at a time, for images may be gigabytes.
+    """
+    first = np.asarray(records[0].get("image", 0))
+    images = np.empty((len(records), *first.shape), first.dtype)
+    shapes, labels, factors = set(), [], []
     for i, record in enumerate(records):
-        if record["image"].shape != shape:
-            raise ValueError(
-                f"image {i} has shape {record['image'].shape}, the first {shape}."
-            )
-        images[i] = record["image"]
+        image = np.asarray(record.get("image", 0))
+        shapes.add(image.shape)
+        if image.shape == first.shape:
+            images[i] = image
         labels.append(record.get("label", -1))
         factors.append([record[feature] for feature in names])
-    return images, np.array(labels), np.array(factors)
+    return shapes, images, np.array(labels), np.array(factors)
 
 
 def _first_line(error):

@@ -192,7 +192,12 @@ def dci(
             target = numbered[:, k]
         else:
             target = inputs.numbers(np.asarray(factors)[:, k], f"dci by {regressor}")
-            target = (target - target.mean()) / target.std()
+            target = inputs.standardise(target[:, None], by=target[:, None])[:, 0]
+            if not target.std() > 0.5:  # Values that float64 cannot tell apart.
+                raise ValueError(
+                    f"dci by {regressor} cannot tell factor {k}'s values apart as "
+                    "numbers; number them from 0."
+                )
         model = _regressor(regressor, depths[k], seed)
         model.fit(codes[train], target[train])
         weights = model.coef_ if regressor == "lasso" else model.feature_importances_

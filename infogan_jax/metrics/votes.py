@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from infogan_jax import rules
 from infogan_jax.metrics import clustering, inputs
 
-_ROUNDING = 1e-12  # Of the largest number of a code, in float64.
+_ROUNDING = 4  # Units in the last place of a code's largest number, in its own type.
 
 
 class Votes(NamedTuple):
@@ -58,7 +58,9 @@ def draw_votes(
         or odd with `by_pairs`; or a factor in which most rows have a value of their
         own: a group would be one row again and again.
     """
+    dtype = np.asarray(codes).dtype  # By which what is constant is told.
     codes, factors = inputs.check(codes, factors)
+    codes = codes.astype(dtype if np.issubdtype(dtype, np.floating) else np.float64)
     inputs.check_names(factors)
     n, size = rules.as_count("n", n), rules.as_count("size", size, 2)
     if by_pairs and size % 2:
@@ -140,16 +142,21 @@ def factor_vae_score(
         raise ValueError(f"spread must be [L], finite and at least 0, not {spread}.")
     _check_votes(train, len(spread))
     _check_tells(train)
-    # The mean is rounded: what is constant, but for rounding, deviates by that.
-    codes = np.asarray(train.codes, np.float64)
-    varies = np.ptp(codes, (0, 1)) > _ROUNDING * np.abs(codes).max((0, 1))
+    codes = np.asarray(train.codes)
+    dtype = codes.dtype if np.issubdtype(codes.dtype, np.floating) else np.float64
+    # The spread is rounded: what is constant, but for rounding, has one.
+    low, high = (np.float64(end((0, 1))) for end in (codes.min, codes.max))
+    rounding = _ROUNDING * np.finfo(dtype).eps * np.maximum(np.abs(low), np.abs(high))
+    varies = high - low > rounding
     alive = varies & (spread >= bound) & (spread > 0)
     if not alive.any():
         return 0.0
 
     def least(votes):
-        variance = np.asarray(votes.codes, np.float64)[:, :, alive].var(1, ddof=1)
-        return (variance / spread[alive] ** 2).argmin(1)
+        # One code at a time, for all of them in float64 may be gigabytes.
+        kept = (np.asarray(votes.codes)[..., code] for code in np.flatnonzero(alive))
+        variances = [np.float64(code).var(1, ddof=1) for code in kept]
+        return (np.stack(variances, 1) / spread[alive] ** 2).argmin(1)
 
     n_factors = int(np.max(train.fixed)) + 1
     n_codes = int(alive.sum())
