@@ -354,11 +354,11 @@ def edited(path, **changes):
     [
         (
             lambda out: (out / "config.json").write_text("nonsense"),
-            "config.json is dam",
+            "config.json cannot be used",
         ),
         (
             lambda out: (out / "config.json").write_bytes(b"\xff\xfe"),
-            "config.json is dam",
+            "config.json cannot be used",
         ),
         (lambda out: (out / "config.json").unlink(), "config.json is missing"),
         (lambda out: edited(out / "config.json", kind="Confg"), "unknown kind 'Confg'"),
@@ -375,7 +375,7 @@ def edited(path, **changes):
         (lambda out: edited(out / "environment.json", dataset=3), "names no dataset"),
         (
             lambda out: (out / "environment.json").write_text(100_000 * "["),
-            "environment.json is damaged",
+            "environment.json cannot be used",
         ),
         (lambda out: (out / "run.json").write_text(100_000 * "["), "run.json is dam"),
         (lambda out: (out / "run.json").write_text("[]"), "run.json is damaged"),

@@ -556,7 +556,7 @@ def test_traverse_shows_what_its_options_say(finished, monkeypatch):
     )
     [(images, title, _, names)] = seen
     np.testing.assert_allclose(images, expected, atol=1e-6)
-    assert title == "code 1, seed 5" and names == ["-1", "0", "1"]
+    assert title == "code 1, noise of seed 5" and names == ["-1", "0", "1"]
 
 
 def test_sample_draws_by_its_seed_row_by_row(finished, monkeypatch):
@@ -567,7 +567,7 @@ def test_sample_draws_by_its_seed_row_by_row(finished, monkeypatch):
     config, state = infogan_jax.restore(run)
     drawn = infogan_jax.sample(config, state, jax.random.key(7), 5).images
     [(images, title, _)] = seen
-    assert images.shape == (2, 3, 8, 8, 1) and title == "5 samples, seed 7"
+    assert images.shape == (2, 3, 8, 8, 1) and title == "5 samples, noise of seed 7"
     np.testing.assert_allclose(images.reshape(6, 8, 8, 1)[:5], drawn, atol=1e-6)
     assert (images[1, 2] == 1).all()  # White where there is none.
 

@@ -146,7 +146,7 @@ def read(path: Path, parse: Callable[[str], T]) -> T:
     except OSError as error:
         what, cause = f"cannot be read: {error.strerror}.", error
     except (ValueError, RecursionError) as error:
-        what, cause = f"cannot be used: {error}", error
+        what, cause = f"cannot be used: {str(error).rstrip('.')}.", error
     raise Stop(f"{path} {what} Put it back, or start another run by --out.") from cause
 
 
