@@ -550,7 +550,8 @@ def test_the_next_save_clears_what_a_kill_has_left(tiny, state, stepped, tmp_pat
     assert not left.exists() and checkpoint.steps(tmp_path) == [0, 1]
 
 
-def test_arrays_of_another_save_are_not_taken_for_its_own(tiny, state, tmp_path):
+@pytest.mark.parametrize("nets", [None, ("g",)])
+def test_arrays_of_another_save_are_not_taken_for_its_own(tiny, state, tmp_path, nets):
     other = infogan_jax.init(tiny, jax.random.key(99))
     for name, saved in (("a", state), ("b", other)):
         infogan_jax.save(tmp_path / name, tiny, saved)
@@ -558,7 +559,7 @@ def test_arrays_of_another_save_are_not_taken_for_its_own(tiny, state, tmp_path)
     shutil.rmtree(ours)
     shutil.copytree(theirs, ours)
     with pytest.raises(ValueError, match="is not what was saved"):
-        infogan_jax.restore(tmp_path / "a")
+        infogan_jax.restore(tmp_path / "a", nets=nets)
 
 
 def test_a_config_that_was_edited_is_refused(tiny, state, tmp_path):

@@ -148,13 +148,24 @@ def test_field_that_is_absent_takes_its_default(tiny):
         {"compute_dtype": "float16"},
         {"objective": [NonSaturating()]},
         {"updates": []},
-        {"updates": (Update("d", ("trunk", "head"), lr=1e-3),)},
-        {"updates": (Update("d", ("d",), lr=1e-3), Update("d", ("d",), lr=1e-4))},
     ],
 )
 def test_impossible_configs_are_refused(tiny, change):
     with pytest.raises(ValueError):
         dataclasses.replace(tiny, **change)
+
+
+@pytest.mark.parametrize(
+    ("updates", "words"),
+    [
+        ([Update("d", ("trunk", "head"), lr=1e-3)], "lists .*'head'.*, but the net"),
+        ([Update("d", ("d",), lr=1e-3), Update("d", ("d",), lr=1e-4)], "two different"),
+    ],
+)
+def test_updates_that_do_not_go_together_are_refused(tiny, updates, words):
+    game = (NonSaturating(),)
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(tiny, updates=tuple(updates), objective=game)
 
 
 @pytest.mark.parametrize(

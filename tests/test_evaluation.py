@@ -114,16 +114,19 @@ def test_labels_may_reach_the_end_of_their_type(model):
 def test_map_is_fitted_on_training_labels_and_measured_on_the_test(model):
     config, state = model
     train = pictures([0, 1, 2] * 10, [1, 2, 0] * 10)
-    # One in four of the test images is labelled as its category's number instead.
-    test = pictures([0, 1, 2, 0] * 5, [1, 2, 0, 0] * 5)
+    # Half of the test images, most of category 0, would be mapped otherwise.
+    test = pictures([0, 1, 2, 0] * 5, [2, 2, 0, 2] * 5)
     report = evaluation.evaluate(config, state, train, test, jax.random.key(0))
     assert report["label_of"] == [1, 2, 0]
-    assert report["accuracy"] == pytest.approx(0.75)
-    assert report["confusion"] == [[5, 5, 0], [0, 0, 5], [5, 0, 0]]
+    assert report["accuracy"] == pytest.approx(0.5) and report["hungarian"] == 0.75
+    assert report["confusion"] == [[0, 0, 10], [0, 0, 5], [5, 0, 0]]
     assert report["code"] == 0 and report["step"] == 7
     # Q is sure of every image, and half of them are of category 0.
     assert report["image_information"] == pytest.approx(1.5 * math.log(2), abs=1e-5)
     assert "0 -> 1, 1 -> 2, 2 -> 0" in evaluation.describe(report)
+    unlabelled = train | {"label": np.full(30, -1)}
+    without = evaluation.evaluate(config, state, unlabelled, test, jax.random.key(0))
+    assert "accuracy" not in without and "hungarian" not in without
 
 
 def test_a_label_may_be_missing_from_either_split(model):

@@ -189,39 +189,55 @@ def down(x, weights):
     return found
 
 
+def up(x, weights):
+    """Each pixel lays a window down at twice its place; the border is cut off.
+
+    Turned round, as Flax keeps these kernels.
+    """
+    weights = weights[::-1, ::-1]
+    side = 2 * x.shape[1] + 2
+    found = np.zeros((len(x), side, side, weights.shape[-1]))
+    for row, column in itertools.product(range(x.shape[1]), repeat=2):
+        laid = np.einsum("bc,hwcf->bhwf", x[:, row, column], weights)
+        found[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4] += laid
+    return found[:, 1:-1, 1:-1]
+
+
+def drawn(variables, rng):
+    """The same variables with numbers of both signs, variances apart."""
+    variables = jax.tree.map(
+        lambda x: rng.normal(0, 0.5, x.shape).astype(np.float32), variables
+    )
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: x**2 + 1 if path[-1].key == "var" else x, variables
+    )
+
+
+def normalised(variables, number, x):
+    """By the running statistics of a network's norm of this number."""
+    params = variables["params"][f"BatchNorm_{number}"]
+    stats = variables["batch_stats"][f"BatchNorm_{number}"]
+    x = (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
+    return x * params["scale"] + params["bias"]
+
+
+def layer(variables, name, x):
+    """A dense layer."""
+    return x @ variables["params"][name]["kernel"] + variables["params"][name]["bias"]
+
+
 def test_the_networks_are_the_papers_written_out(key):
     """With running statistics; each convolution a loop over its windows."""
     sizes = {"width": 2, "dense": 6, "q_hidden": 5, "leak": 0.3, "init_std": None}
     modules, variables = built(networks.Dcgan(image_shape=(8, 8, 1), **sizes), key)
     rng = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda x: rng.uniform(-0.2, 0.8, x.shape).astype(np.float32), variables
-    )
-    variables = jax.tree_util.tree_map_with_path(
-        lambda path, x: x + 1.0 if path[-1].key == "var" else x, variables
-    )
+    variables = drawn(variables, rng)
 
     def normed(name, number, x):
-        params = variables[name]["params"][f"BatchNorm_{number}"]
-        stats = variables[name]["batch_stats"][f"BatchNorm_{number}"]
-        x = (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
-        return x * params["scale"] + params["bias"]
+        return normalised(variables[name], number, x)
 
     def kernel(name, layer):
         return variables[name]["params"][layer]["kernel"]
-
-    def up(x, weights):
-        """Each pixel lays a window down at twice its place; the border is cut off.
-
-        Turned round, as Flax keeps these kernels.
-        """
-        weights = weights[::-1, ::-1]
-        side = 2 * x.shape[1] + 2
-        found = np.zeros((len(x), side, side, weights.shape[-1]))
-        for row, column in itertools.product(range(x.shape[1]), repeat=2):
-            laid = np.einsum("bc,hwcf->bhwf", x[:, row, column], weights)
-            found[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4] += laid
-        return found[:, 1:-1, 1:-1]
 
     def leaky(x):
         return np.where(x > 0, x, 0.3 * x)
@@ -339,3 +355,89 @@ def test_weights_begin_with_the_papers_deviation(key):
     _, wide = built(networks.Dcgan(width=2, dense=4096, init_std=None), key)
     kernel = wide["d"]["params"]["Dense_0"]["kernel"]
     assert kernel.std() == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_spectral_g_written_out(key):
+    """Its convolution's norm comes after the activation, and a sigmoid last."""
+    sizes = {"d_widths": (2, 3), "d_dense": 6, "q_hidden": 5, "g_widths": (2,)}
+    architecture = networks.Spectral((8, 8, 1), **sizes, leak=0.3, init_std=None)
+    modules, variables = built(architecture, key)
+    rng = np.random.default_rng(0)
+    g = drawn(variables, rng)["g"]
+    x = latent = rng.normal(size=(3, 74)).astype(np.float32)
+    for i in (0, 1):
+        x = normalised(g, i, np.maximum(layer(g, f"Dense_{i}", x), 0))
+    first, last = (g["params"][f"UpConv_{i}"] for i in (0, 1))
+    x = up(x.reshape(3, 2, 2, 3), first["kernel"]) + first["bias"]
+    x = normalised(g, 2, np.where(x > 0, x, 0.3 * x))
+    x = up(x, last["kernel"]) + last["bias"]
+    found = modules["g"].apply(g, latent, train=False)
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-x)), rtol=1e-3, atol=1e-5)
+
+
+def test_the_dense_networks_written_out(key):
+    architecture = networks.Mlp((4, 4, 1), g_widths=(6, 5), d_widths=(7, 6))
+    modules, variables = built(architecture, key)
+    rng = np.random.default_rng(0)
+    variables = drawn(variables, rng)
+
+    def leaky(x):
+        return np.where(x > 0, x, 0.2 * x)
+
+    images = rng.random((3, 4, 4, 1), np.float32)
+    x = 2 * images.reshape(3, 16) - 1
+    for i in (0, 1):
+        x = leaky(layer(variables["trunk"], f"Dense_{i}", x))
+    found = modules["trunk"].apply(variables["trunk"], images, train=False)
+    np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-5)
+
+    g = variables["g"]
+    x = latent = rng.normal(size=(3, 74)).astype(np.float32)
+    for i in (0, 1):
+        x = normalised(g, i, leaky(layer(g, f"Dense_{i}", x)))
+    x = (np.tanh(layer(g, "Dense_2", x)) + 1) / 2
+    found = modules["g"].apply(g, latent, train=False)
+    np.testing.assert_allclose(found.reshape(3, 16), x, rtol=1e-3, atol=1e-5)
+
+
+def test_dense_layers_drop_their_share_each_by_itself(key):
+    """Of ones through two layers of .3 each, .49 are left, and made larger."""
+    architecture = networks.Mlp((20, 20, 1), d_widths=(400, 400), dropout=0.3)
+    trunk, images = (
+        architecture.networks(5, 3, None)["trunk"],
+        jnp.ones((50, 20, 20, 1)),
+    )
+    same = {"kernel": jnp.eye(400), "bias": jnp.zeros(400)}
+    params, keys = {"Dense_0": same, "Dense_1": same}, jax.random.split(key, 50)
+    found = trunk.apply({"params": params}, images, train=True, keys=keys)
+    np.testing.assert_allclose(np.unique(found), [0, 1 / 0.49], rtol=1e-6)
+    assert float((found > 0).mean()) == pytest.approx(0.49, abs=0.02)
+
+
+def test_a_dense_q_reads_what_g_would_make_of_the_images(key):
+    sizes = {"width": 2, "dense": 6, "init_std": None, "q_trunk": (5,)}
+    images, features = jax.random.uniform(key, (3, 8, 8, 1)), jnp.zeros((3, 6))
+    read = []
+    for output, seen in (("tanh", images), ("sigmoid", 2 * images - 1)):
+        dcgan = networks.Dcgan((8, 8, 1), **sizes, shared=False, output=output)
+        modules, variables = built(dcgan, key)
+        read.append(modules["q"].apply(variables["q"], features, seen, train=False))
+    np.testing.assert_allclose(*read, rtol=1e-5, atol=1e-6)
+
+
+def test_a_norms_variance_is_of_what_is_left_of_the_mean():
+    """In float32 the squares of numbers near 1,000 would hide a variance of 1."""
+    x = (1000 + np.random.default_rng(0).normal(size=(64, 3))).astype(np.float32)
+    norm = layers.norm(None, train=True)
+    variables = norm.init(jax.random.key(0), x)
+    found, _ = norm.apply(variables, x, mutable="batch_stats")
+    wide, scale = x.astype(np.float64), np.asarray(variables["params"]["scale"])
+    expected = (wide - wide.mean(0)) / wide.std(0) * scale
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+def test_the_scales_of_norms_begin_at_the_published_deviation(key):
+    scale = layers.norm(None, train=True).init(key, jnp.ones((2, 10_000)))
+    scale = scale["params"]["scale"]
+    assert float(scale.mean()) == pytest.approx(1, abs=0.001)
+    assert float(scale.std()) == pytest.approx(0.02, rel=0.05)

@@ -122,6 +122,10 @@ D, G = ("trunk", "d"), ("g", "q")
         (D, G, (VirtualAdversarial(),), {"q"}),
         (D, (*G, "trunk"), (VirtualAdversarial(),), {"q", "trunk"}),
         (D, G, (ImageInformation(),), {"q"}),
+        # Taught in D's update, where Q is, and not in G's.
+        (("d", "q"), ("g", "trunk"), (objectives.Recognition(update="d"),), {"q"}),
+        ((*D, "q"), ("g",), (VirtualAdversarial(updates=("d",)),), {"trunk", "q"}),
+        ((*D, "q"), ("g",), (ImageInformation(updates=("d",)),), {"trunk", "q"}),
     ],
 )
 def test_a_step_moves_exactly_what_the_configuration_names(
@@ -405,6 +409,20 @@ def test_a_long_probe_sees_past_where_a_sure_q_is_flat(key):
     # The shift of length 1.5 to x = -0.5 costs 30 nats, the other way nothing.
     assert max(near) == pytest.approx(0.0, abs=1e-6)
     assert max(far) == pytest.approx(30.0, rel=1e-4)
+
+
+def test_information_on_images_is_the_sum_over_categorical_codes(key):
+    images = jax.random.uniform(key, (4, 3, 3, 1))
+    weights = jax.random.normal(key, (3, 3, 1, 5))
+
+    def found(codes, weights):
+        p = read_by(weights, images, key)
+        codes = latents.Product(tuple(map(latents.Categorical, codes)))
+        p = dataclasses.replace(p, codes=codes, mean=lambda x: x.mean(0))
+        return float(ImageInformation()(p)["g"])
+
+    each = found([2], weights[..., :2]) + found([3], weights[..., 2:])
+    assert found([2, 3], weights) == pytest.approx(each, rel=1e-5)
 
 
 def test_information_on_images_is_that_of_the_joint_table(key):

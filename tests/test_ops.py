@@ -58,7 +58,7 @@ def jitted(f, x, kernel):
 
 
 def vmapped(f, x, kernel):
-    return jax.vmap(f)(x, kernel)
+    return jax.jit(jax.vmap(f))(x, kernel)
 
 
 def pmapped(f, x, kernel):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import objectives, parallel
+from infogan_jax import objectives, parallel, training
 
 BACK_ENDS = [infogan_jax.pmap_step, infogan_jax.shard_map_step]
 
@@ -220,3 +220,14 @@ def test_batch_that_does_not_divide_is_refused(back_end, tiny, state, batch, key
 )
 def test_largest_number_of_devices_that_divides_the_batch(batch, available, n):
     assert parallel.largest_fit(batch, available) == n
+
+
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+@pytest.mark.parametrize("donate", [False, True])
+def test_a_state_is_given_away_only_where_that_was_asked_for(
+    back_end, donate, tiny, state, batch, key
+):
+    step = back_end(tiny, devices=jax.devices()[:2], donate=donate)
+    placed, _ = step(training.copy(state), batch, key)
+    step(placed, batch, key)
+    assert {x.is_deleted() for x in jax.tree.leaves(placed)} == {donate}

@@ -63,7 +63,7 @@ def scanned(f, a, b):
 
 
 def vmapped(f, a, b):
-    return jax.tree.leaves(jax.vmap(f)(a, b))
+    return jax.tree.leaves(jax.jit(jax.vmap(f))(a, b))
 
 
 def pmapped(f, a, b):

@@ -74,6 +74,10 @@ def test_a_run_leaves_all_that_it_promises(finished):
         "curves.png",
     }
     assert "held-out accuracy" in printed and "category -> label" in printed
+    # Of the 64 images six are held out, and nothing is measured on the others.
+    assert json.loads((out / "evaluation.json").read_text())["test_images"] == 6
+    for row in read_lines(out / "accuracy.jsonl"):
+        assert 6 * row["hungarian"] == pytest.approx(round(6 * row["hungarian"]))
     assert f"python -m infogan_jax sample {out}" in printed
 
 

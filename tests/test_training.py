@@ -17,6 +17,7 @@ from infogan_jax import (
     checks,
     data,
     descent,
+    forward,
     latents,
     objectives,
     population,
@@ -107,6 +108,37 @@ def test_jax_sees_no_key_used_twice(tiny, state, batch):
         key = jax.random.key(8)
         for _ in range(2):
             training.train_step(tiny, state, batch, key)
+
+
+@infogan_jax.register
+@dataclasses.dataclass(frozen=True)
+class Looking:
+    """A term that applies every network to something strange, and teaches nothing."""
+
+    def __call__(self, p):
+        loud = p.generate(9 * p.z, p.c).mean() + p.recognise(0 * p.real).mean()
+        loud += p.score(0 * p.real).mean()
+        return {"d": 0 * loud, "g": 0 * loud}
+
+
+def test_what_a_term_looks_at_is_in_no_running_statistics(
+    tiny, state, batch, key, stepped
+):
+    config = dataclasses.replace(tiny, objective=(*tiny.objective, Looking()))
+    after, _ = infogan_jax.train_step(config, state, batch, key)
+    for name, net in stepped[0].nets.items():
+        assert_close(after.nets[name].stats, net.stats)
+
+
+def test_what_a_pass_offers_is_what_it_holds(tiny, state, batch, key):
+    keys = forward.example_keys(key, 16)
+    batch = batch | {"image": jnp.float32(batch["image"]) / 255}
+    p, _ = forward.run(tiny, state.nets, batch, keys, state.step, ())
+    np.testing.assert_array_equal(p.label, batch["label"])
+    assert_close(p.score(p.real), p.d_real)
+    assert_close(p.score(p.fake), p.d_fake)
+    assert_close(p.recognise(p.real), p.q_real)
+    assert_close(p.generate(p.z, p.c), p.fake)
 
 
 def test_train_steps_are_the_steps_of_the_loop(tiny, dataset):
@@ -471,6 +503,16 @@ def test_a_fresh_g_has_a_fresh_average(tiny, batch, key):
         lambda a, b: 0.5 * a + 0.5 * b, fresh.nets["g"], new.nets["g"]
     )
     assert_close(new.ema["g"], expected)
+
+
+def test_a_fresh_d_leaves_the_average_of_g(tiny, batch, key):
+    d, g = tiny.updates
+    updates = (dataclasses.replace(d, restart=1), g)
+    config = dataclasses.replace(tiny, updates=updates, ema_decay=0.5)
+    old, _ = infogan_jax.train_step(config, infogan_jax.init(config, key), batch, key)
+    new, _ = infogan_jax.train_step(config, old, batch, key)
+    averaged = jax.tree.map(lambda a, b: 0.5 * a + 0.5 * b, old.ema["g"], new.nets["g"])
+    assert_close(new.ema["g"], averaged)
 
 
 def test_trunks_statistics_follow_the_real_images(state, batch, stepped):
