@@ -40,7 +40,12 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def init(config: config_lib.Config, key: jax.Array) -> TrainState:
-    """A fresh state, by the architecture's own initialisers."""
+    """A fresh state, by the architecture's own initialisers.
+
+    Raises:
+      ValueError: a network's output is of another shape than `networks` says, or its
+        module cannot be hashed.
+    """
     modules = tuple(config.networks().items())
     input_shapes = tuple(config.input_shapes().items())
     latent_dim = config.noise.dim + config.codes.dim
