@@ -119,8 +119,8 @@ def check_same(experiment, out: Path, asked: list[int], given: dict) -> None:
             )
 
 
-def check_data(out: Path, asked: list[int], given: dict) -> None:
-    """Raises unless the data have labels, and are those of the seeds `compared`.
+def checked_data(out: Path, asked: list[int], given: dict) -> data.Dataset:
+    """The data; raises unless they have labels, and are those of the seeds `compared`.
 
     Their place says little: files may be moved, and others lie where they were.
     """
@@ -129,6 +129,7 @@ def check_data(out: Path, asked: list[int], given: dict) -> None:
     for run in compared(out, asked):
         environment = json_files.read(run / "environment.json")
         records.check_data(run, environment, dataset, "name another directory by --out")
+    return dataset
 
 
 def one_dataset(experiment, out: Path, asked: list[int], rest: list[str]) -> list[str]:
@@ -187,10 +188,13 @@ def main(argv=None) -> int:
         check_same(experiment, options.out, options.seeds, given)  # Before any hour.
         runs = {seed: seeds.run_of(options.out, seed) for seed in options.seeds}
         begun = [seed for seed, run in runs.items() if seeds.has_begun(run)]
+        dataset = None
         if len(begun) < len(runs) and ":" in given["data"]:  # The others are known.
-            check_data(options.out, options.seeds, given)
+            dataset = checked_data(options.out, options.seeds, given)
         if options.at_once:
-            failed = seeds_at_once.train(experiment, options.out, options.seeds, rest)
+            failed = seeds_at_once.train(
+                experiment, options.out, options.seeds, rest, dataset
+            )
         for seed in begun if options.at_once else options.seeds:
             status = train(experiment, options.out, seed, rest)
             if status > 1:  # A signal, or what would stop the others too.

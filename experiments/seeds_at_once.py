@@ -21,8 +21,16 @@ from infogan_jax.runs import options as options_lib
 SAVE_EVERY_S = 300  # Sixteen seeds of the paper's size are 2.5 GB.
 
 
-def train(experiment, out: Path, wanted: list[int], rest: list[str]) -> list[int]:
+def train(
+    experiment,
+    out: Path,
+    wanted: list[int],
+    rest: list[str],
+    dataset: data.Dataset | None = None,
+) -> list[int]:
     """Trains those of the wanted seeds that have not begun, in one program.
+
+    The dataset is that of the options, which is loaded unless it is given.
 
     Returns:
       The seeds for which training has failed; the others are finished.
@@ -39,7 +47,7 @@ def train(experiment, out: Path, wanted: list[int], rest: list[str]) -> list[int
     options = options_lib.chosen(experiment.defaults, given)
     whole, split = places(len(fresh), options)
     program.keep_compiled_programs()
-    dataset = data.load(options.data, options.data_dir)
+    dataset = dataset or data.load(options.data, options.data_dir)
     seeds.check_labels(dataset)
     print(f"data: {dataset.note}", flush=True)
     options = dataclasses.replace(options, data=dataset.name)

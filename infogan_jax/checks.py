@@ -35,9 +35,8 @@ def check_range(images: types.Array, wait: bool = False) -> None:
                 f"float images must lie in [0, 1], not [{low:g}, {high:g}]; "
                 "rescale them, or pass uint8 in 0 .. 255."
             )
-    if wait and isinstance(images, np.ndarray) and images.dtype == np.uint8:
-        if images.max() > 1 or images.max() == 0:
-            return
+    are_ours = wait and isinstance(images, np.ndarray) and images.dtype == np.uint8
+    if are_ours and images.max() == 1:
         raise ValueError(
             "bytes are 0 .. 255, and these are all 0 or 1; multiply them by 255, or "
             "pass float32."

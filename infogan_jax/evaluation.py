@@ -290,11 +290,11 @@ def _categorical_index(config):
 
 def _recovered(part, mean, code):
     if isinstance(part, latents.Categorical):
-        found = (mean.argmax(1) == code.argmax(1)).mean()
+        measure, found = "share", (mean.argmax(1) == code.argmax(1)).mean()
     elif isinstance(part, latents.Bernoulli):
-        found = ((mean > 0.5) == (code > 0.5)).mean()
+        measure, found = "share", ((mean > 0.5) == (code > 0.5)).mean()
     else:
         pairs = zip(mean.T, code.T, strict=True)
-        found = np.mean([metrics.correlation(*pair) for pair in pairs])
-        return {"recovered": float(found), "measure": "correlation"}
-    return {"recovered": float(found), "measure": "share"}
+        correlations = [metrics.correlation(*pair) for pair in pairs]
+        measure, found = "correlation", np.mean(correlations)
+    return {"recovered": float(found), "measure": measure}

@@ -141,7 +141,6 @@ def sweep(
     Raises:
       ValueError: the code is a discrete one, or there is none of this number.
     """
-    config.codes.check_index(code)
     part = _continuous(config, code)
     values = np.linspace(-2, 2, steps)
     columns = np.repeat(values[:, None], part.dim, 1)
@@ -176,7 +175,6 @@ def plane(
     """
     parts = config.codes.parts
     for code in (down, across):
-        config.codes.check_index(code)
         _continuous(config, code)
     if down == across:
         raise ValueError(f"a plane is of two codes, not of code {down} alone.")
@@ -293,6 +291,8 @@ def _leave_outliers_out(panel):
 
 
 def _continuous(config, code):
+    """The code of this number; raises where it is none, or a discrete one."""
+    config.codes.check_index(code)
     part = config.codes.parts[code]
     if isinstance(part, latents.Categorical | latents.Bernoulli):
         raise ValueError(f"code {code} has nothing between its values: it is {part}.")

@@ -108,8 +108,8 @@ def train_steps(
       config: what to compute; static.
       state: the state to go on from.
       dataset: {"image": uint8 or float32 in [0, 1], [N, H, W, C], ...}; best on the
-        device already, or every call puts it there, and uint8: floats are looked
-        through at every call.
+        device already, or every call looks through it and puts it there, and uint8:
+        floats are looked through at every call.
       key: the run's key.
       steps: how many; a traced number needs `at_most`, and is not compared with it:
         what goes beyond is done, and its metrics are lost.

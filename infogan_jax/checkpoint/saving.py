@@ -44,8 +44,8 @@ class Writer:
     ):
         paths.check_path(directory)
         path = paths.to_path(directory)
-        holds_steps = folders.find(path) == path and folders.steps(path)
-        if path.name == folders.NAME and holds_steps:
+        is_folder = path.name == folders.NAME and folders.find(path) == path
+        if is_folder and folders.steps(path):
             raise ValueError(
                 f"{path} holds checkpoints itself; give {path.parent}, in which they "
                 "belong."

@@ -101,10 +101,10 @@ def read_folder(path: Path) -> tuple[types.Split, types.Split, dict[str, int]]:
 
     Subfolders `train` and `test` are the splits if both are there. Otherwise, and
     inside each, subfolders with images are classes; what lies beside the two is left
-    out. A class's name is its label if all
-    are whole numbers below 100: of folders 3, 4 and 7, say. Otherwise they are numbered
-    in alphabetical order, over both splits. Hidden files and folders are passed over,
-    and files of other endings than images have.
+    out. A class's name is its label if all are whole numbers below 100: of folders 3, 4
+    and 7, say. Otherwise they are numbered in alphabetical order, over both splits.
+    Hidden files and folders are passed over, and files of other endings than images
+    have.
 
     Returns:
       The splits, and the label of each class by its name.

@@ -23,7 +23,9 @@ def draw(dataset: types.Rows, key: jax.Array, batch_size: int) -> dict[str, jax.
     """
     batch_size = rules.as_count("batch_size", batch_size)
     arrays = {name: jnp.asarray(a) for name, a in dataset.items() if a is not None}
-    lengths = {name: (*array.shape, 0)[0] for name, array in arrays.items()}
+    lengths = {
+        name: array.shape[0] if array.ndim else 0 for name, array in arrays.items()
+    }
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise ValueError(
             f"a dataset's arrays need one length, at least 1, not {lengths}."

@@ -58,9 +58,9 @@ def draw_votes(
         or odd with `by_pairs`; or a factor in which most rows have a value of their
         own: a group would be one row again and again.
     """
-    dtype = np.asarray(codes).dtype  # By which what is constant is told.
+    dtype = _float_type(codes)  # By which what is constant is told.
     codes, factors = inputs.check(codes, factors)
-    codes = codes.astype(dtype if np.issubdtype(dtype, np.floating) else np.float64)
+    codes = codes.astype(dtype)
     inputs.check_names(factors)
     n, size = rules.as_count("n", n), rules.as_count("size", size, 2)
     if by_pairs and size % 2:
@@ -143,10 +143,13 @@ def factor_vae_score(
     _check_votes(train, len(spread))
     _check_tells(train)
     codes = np.asarray(train.codes)
-    dtype = codes.dtype if np.issubdtype(codes.dtype, np.floating) else np.float64
     # The spread is rounded: what is constant, but for rounding, has one.
     low, high = (np.float64(end((0, 1))) for end in (codes.min, codes.max))
-    rounding = _ROUNDING * np.finfo(dtype).eps * np.maximum(np.abs(low), np.abs(high))
+    rounding = (
+        _ROUNDING
+        * np.finfo(_float_type(codes)).eps
+        * np.maximum(np.abs(low), np.abs(high))
+    )
     varies = high - low > rounding
     alive = varies & (spread >= bound) & (spread > 0)
     if not alive.any():
@@ -235,6 +238,12 @@ def _protocol_votes(codes, factors, protocol, seed, size=64, by_pairs=False):
         return draw_votes(codes, factors, 500, 100, seed=seed, in_turn=True), None
     votes = draw_votes(codes, factors, 15_000, size, seed=seed, by_pairs=by_pairs)
     return Votes(*(x[:10_000] for x in votes)), Votes(*(x[10_000:] for x in votes))
+
+
+def _float_type(codes):
+    """The codes' own, or float64 for whole numbers."""
+    dtype = np.asarray(codes).dtype
+    return dtype if np.issubdtype(dtype, np.floating) else np.dtype(np.float64)
 
 
 def _check_votes(votes, n_codes):

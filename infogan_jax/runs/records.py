@@ -94,8 +94,7 @@ def write_header(
     try:
         if not resume:
             json_files.write_text(directory / "config.json", config.to_json() + "\n")
-            environment = _environment(options, dataset)
-            environment["seeds_at_once"] = seeds_at_once
+            environment = _environment(options, dataset, seeds_at_once)
             json_files.write(directory / "environment.json", environment)
         # Last: a run can be resumed once it is there.
         json_files.write(directory / "run.json", dataclasses.asdict(options))
@@ -307,7 +306,7 @@ def _names(directory):
     return {name for name in names if not paths.is_unfinished(name)}
 
 
-def _environment(options, dataset):
+def _environment(options, dataset, seeds_at_once):
     return machine.describe() | {
         "dataset": {
             "name": dataset.name,
@@ -317,6 +316,7 @@ def _environment(options, dataset):
             "test": len(dataset.test["label"]),
         },
         "seed": options.seed,
+        "seeds_at_once": seeds_at_once,
         "keys": kind_of_keys(),
         "steps": options.steps,  # A run that goes on for more keeps its schedules.
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
