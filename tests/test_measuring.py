@@ -4,6 +4,7 @@ import builtins
 import contextlib
 import dataclasses
 import errno
+import itertools
 import json
 import operator
 import pathlib
@@ -380,6 +381,27 @@ def test_a_measure_that_is_constant_in_a_category_counts_as_nothing_there():
     values, category = np.arange(9.0), np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
     measured = {"slant": np.where(category == 0, 0.0, values)}
     assert sweeps.bent(values, measured, category)["slant_within"] == 0.5
+
+
+def test_no_code_that_is_drawn_whatever_the_digit_goes_better_with_a_measure():
+    """Bars of three brightnesses in each of two digits, the second's all brighter.
+
+    Ranks by hand: the best code takes 1, 2, 3 in both digits, the measure 1 to 6.
+    """
+    bars = np.zeros((7, 4, 4, 1), np.uint8)
+    bars[:, :, 1] = np.array([30, 10, 20, 50, 60, 40, 99])[:, None, None]
+    test = {"image": bars, "label": np.array([0, 0, 0, 1, 1, 1, -1])}
+    found = sweeps.limits(types.SimpleNamespace(test=test))
+    code, measure = np.array([1.5, 3.5, 5.5] * 2), np.arange(1.0, 7)
+    expected = np.corrcoef(code, measure)[0, 1]
+    assert found["stroke_area"] == pytest.approx(expected)
+    assert found["slant"] == found["width"] == 0
+    orders = itertools.permutations([1.5, 3.5, 5.5])
+    others = (
+        np.corrcoef([*one, *two], measure)[0, 1]
+        for one, two in itertools.product(orders, repeat=2)
+    )
+    assert max(others) == pytest.approx(expected)
 
 
 def test_the_judge_learns_all_classes_where_they_lie_one_after_another():
