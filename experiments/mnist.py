@@ -11,9 +11,9 @@ Times and results: the README, and `experiments/results`.
 """
 
 import dataclasses
-import sys
 
 from infogan_jax import Config, Update, networks, objectives, presets, schedules
+from infogan_jax.host import console
 from infogan_jax.runs import program
 
 QUICK_STEPS, QUICK_RATES = 10_000, (2e-3, 4e-3)
@@ -89,4 +89,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -14,11 +14,11 @@ statistics come from fakes. Times and results: the README, and `experiments/resu
 """
 
 import dataclasses
-import sys
 
 import mnist
 
 from infogan_jax import Config, objectives, schedules
+from infogan_jax.host import console
 from infogan_jax.runs import program
 
 
@@ -94,4 +94,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -174,9 +174,10 @@ def test_a_full_disk_stops_the_run_and_a_new_start_leaves_nothing(
 def test_a_file_that_may_not_grow_is_a_clear_error(spoiled, tmp_path):
     """As on a full disk, wherever that cannot be had."""
     program = (
-        "import resource, sys, tiny_experiment\n"
+        "import resource, tiny_experiment\n"
+        "from infogan_jax.host import console\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "sys.exit(tiny_experiment.main())"
+        "console.run(tiny_experiment.main)"
     )
     images, out = spoiled / "images.npz", tmp_path / "run"
     done = subprocess.run(

@@ -47,7 +47,8 @@ def main():
 
 console.run(main)
 """
-    for words in (["-c", code], ["-m", "infogan_jax", "--help"]):
+    mnist = pathlib.Path(__file__).parent.parent / "experiments" / "mnist.py"
+    for words in (["-c", code], ["-m", "infogan_jax", "--help"], [mnist, "--help"]):
         with open("/dev/full", "w") as full:
             ended = subprocess.run(
                 [sys.executable, *words],
@@ -86,6 +87,13 @@ console.run(main)
     ended = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == -signal.SIGINT and ended.stderr == "interrupted.\n"
     assert not (tmp_path / "end").exists()
+
+
+def test_what_does_not_fit_a_device_is_one_line(capsys):
+    full = "RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes"
+    assert console.tell_of_device(RuntimeError(f"{full}.\nat")) == 2
+    advice = "see who else uses that memory, or ask for a smaller batch"
+    assert capsys.readouterr().err == f"error: {full}; {advice}.\n"
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, AssertionError])

@@ -39,6 +39,8 @@ def test_help_shows_the_docstring_with_its_command(name, capsys):
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     assert f"python experiments/{name}.py" in shown and "results:" in shown.lower()
+    # Ctrl-C, a full device and a full disk are told in a line there.
+    assert (FOLDER / f"{name}.py").read_text().endswith("    console.run(main)\n")
 
 
 @pytest.mark.parametrize("name", NAMES)

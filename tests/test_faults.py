@@ -595,10 +595,3 @@ console["run"](main)
 """
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     assert (tmp_path / "log").read_text() == "own"
-
-
-def test_a_run_holds_closed_streams_before_it_opens_a_file(tmp_path, monkeypatch):
-    held = []
-    monkeypatch.setattr(console, "hold_streams", lambda: held.append(1))
-    assert tiny_experiment.main(["--out", str(tmp_path), "--resume"]) == 2
-    assert held == [1]

@@ -167,15 +167,6 @@ def test_a_run_goes_on_with_data_that_have_moved(finished, images, tmp_path, cap
     assert json.loads((out / "run.json").read_text())["data"] == f"npz:{moved}"
 
 
-def test_what_does_not_fit_a_device_is_one_line(images, tmp_path, monkeypatch, capsys):
-    def full(*_):
-        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nat")
-
-    monkeypatch.setattr(program, "_start", full)
-    words = ["--data", f"npz:{images}", "--out", str(tmp_path / "run")]
-    refused(capsys, tiny_experiment.main(words), "9 bytes.; see who else", "a smaller")
-
-
 STARTED = """
 import jax
 from infogan_jax.host import console

@@ -6,6 +6,7 @@ import sys
 import jax.numpy as jnp
 
 from infogan_jax import Config, Update, latents, networks, registry
+from infogan_jax.host import console
 from infogan_jax.runs import program
 
 CONFIG = Config(
@@ -68,4 +69,4 @@ def in_background(arguments, output):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -103,7 +103,7 @@ def tell_of_device(error: RuntimeError | AssertionError) -> int:
         advice = "see to it, or name another by JAX_PLATFORMS, such as cpu"
     else:
         raise error
-    return tell(Stop(f"{reason}; {advice}."))
+    return tell(Stop(f"{reason.rstrip('.')}; {advice}."))
 
 
 def hold_streams() -> None:

@@ -29,7 +29,7 @@ def main(
     build: Callable[[Options, tuple], config_lib.Config],
     out: str,
 ) -> int:
-    """Runs an experiment from its command line; returns the exit status.
+    """Runs an experiment from its command line; returns the status for `console.run`.
 
     Args:
       argv: the arguments; None for the process's own.
@@ -38,7 +38,6 @@ def main(
       build: (options, image shape) -> Config.
       out: the default run directory.
     """
-    console.hold_streams()
     arguments = options_lib.parser(description, defaults, out).parse_args(argv)
     given = vars(arguments)
     try:
@@ -56,8 +55,6 @@ def main(
         return 128 + interrupted.signal
     except (Stop, ValueError, OSError, ImportError) as error:
         return console.tell(error)
-    except (RuntimeError, AssertionError) as error:
-        return console.tell_of_device(error)
 
 
 def configuration(
