@@ -35,7 +35,7 @@ import table
 import infogan_jax
 from infogan_jax import checkpoint, presets, training
 from infogan_jax.host import console, json_files, machine, paths, signals
-from infogan_jax.metrics import inputs
+from infogan_jax.metrics import fitting
 from infogan_jax.runs import loop, program, records
 from infogan_jax.runs import options as options_lib
 
@@ -268,7 +268,7 @@ def main(argv=None) -> int:
     steps = round(STEPS * options.fraction)
     config = configuration(options.variant, steps)
     try:
-        inputs.sklearn("svm")  # Hours before the first score asks for it.
+        fitting.sklearn("svm")  # Hours before the first score asks for it.
         paths.check_path(options.out)
         check_same(options.out, config, steps, options.votes, options.after)
         for seed in options.seeds if options.after else ():

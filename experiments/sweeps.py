@@ -23,7 +23,7 @@ from scipy import stats
 import infogan_jax
 from infogan_jax import data, evaluation, latents, metrics
 from infogan_jax.host import console, json_files, paths
-from infogan_jax.metrics import inputs
+from infogan_jax.metrics import fitting
 from infogan_jax.runs import options as options_lib
 
 N_FAKES, N_SWEEPS, STEPS = 2000, 100, 11
@@ -32,7 +32,7 @@ MEASURES = metrics.slant, metrics.width, metrics.stroke_area
 
 def classifier(images, labels):
     """A function from images [N, H, W, C] in [0, 1] to labels, fitted on these."""
-    svm = inputs.sklearn("svm")
+    svm = fitting.sklearn("svm")
 
     def flat(images):
         return np.asarray(images).reshape(len(images), -1)

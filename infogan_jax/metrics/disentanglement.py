@@ -1,11 +1,11 @@
 """Disentanglement from a table: a representation beside the factors of the images.
 
 `codes` [N, L] is the representation (Q's means), `factors` [N, K] the values that made
-the images; a factor's values are names, not numbers, unless a metric says otherwise.
+the images; a factor's values are classes, not numbers, unless a metric says otherwise.
 Every metric raises ValueError on NaN or infinite codes, on factors of one value, on
-wrong shapes, on too few rows and on an unknown protocol; and where values are names, on
-a factor most of whose rows have a value of their own. scikit-learn fits what has to be
-fitted; where it is missing, that is an ImportError.
+wrong shapes, on too few rows and on an unknown protocol; and where values are classes,
+on a factor most of whose rows have a value of their own. scikit-learn fits what has to
+be fitted; where it is missing, that is an ImportError.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from infogan_jax import rules
-from infogan_jax.metrics import information, inputs
+from infogan_jax.metrics import fitting, information, inputs
 
 _REGRESSORS = ("lasso", "forest", "boosted_trees")
 
@@ -108,8 +108,8 @@ def sap(
         )
     if protocol == "disentanglement-lib":
         indices = tuple(range(n_factors))
-    inputs.check_names(numbered, indices)
-    parts, gaps = inputs.parts(protocol, numbered), []
+    inputs.check_discrete(numbered, indices)
+    parts, gaps = fitting.parts(protocol, numbered), []
     for k in range(n_factors):
         if k in indices:
             scores = [_svm_accuracy(code, numbered[:, k], *parts) for code in codes.T]
@@ -183,16 +183,16 @@ def dci(
         if each is not None:
             rules.check_whole("depth", each, or_else=", or None")
     if regressor == "boosted_trees":
-        inputs.check_names(numbered)
-    codes = inputs.standardise(codes, by=codes)
-    train, scored = inputs.held_out(numbered)
+        inputs.check_discrete(numbered)
+    codes = fitting.standardise(codes, by=codes)
+    train, scored = fitting.held_out(numbered)
     importance, scores = [], []
     for k in range(n_factors):
         if regressor == "boosted_trees":
             target = numbered[:, k]
         else:
             target = inputs.numbers(np.asarray(factors)[:, k], f"dci by {regressor}")
-            target = inputs.standardise(target[:, None], by=target[:, None])[:, 0]
+            target = fitting.standardise(target[:, None], by=target[:, None])[:, 0]
             if not target.std() > 0.5:  # Values that float64 cannot tell apart.
                 raise ValueError(
                     f"dci by {regressor} cannot tell factor {k}'s values apart as "
@@ -239,14 +239,14 @@ def explicitness(
     """
     inputs.check_protocol(protocol)
     codes, numbered = inputs.check(codes, factors, rows=6)
-    inputs.check_names(numbered)
-    measures = inputs.sklearn("metrics")
-    train, scored = inputs.parts(protocol, numbered)
+    inputs.check_discrete(numbered)
+    measures = fitting.sklearn("metrics")
+    train, scored = fitting.parts(protocol, numbered)
     if protocol == "disentanglement-lib":
-        codes = inputs.standardise(codes, by=codes[train])
+        codes = fitting.standardise(codes, by=codes[train])
     areas = []
     for k, labels in enumerate(numbered.T):
-        model = inputs.logistic_regression()
+        model = fitting.logistic_regression()
         model.fit(codes[train], labels[train])
         shares = model.predict_proba(codes[scored])
         if shares.shape[1] == 2:
@@ -271,7 +271,7 @@ def explicitness(
 def _information(codes, factors, bins):
     """I(code; factor) in nats, [L, K], and H(factor), [K]."""
     _, factors = inputs.check(codes, factors)
-    inputs.check_names(factors)
+    inputs.check_discrete(factors)
     binned = inputs.bin_codes(codes, bins)
     shared = np.zeros((binned.shape[1], factors.shape[1]))
     for i, code in enumerate(binned.T):
@@ -284,17 +284,17 @@ def _information(codes, factors, bins):
 
 
 def _svm_accuracy(code, labels, train, scored):
-    svm = inputs.sklearn("svm").LinearSVC(C=0.01, class_weight="balanced")
+    svm = fitting.sklearn("svm").LinearSVC(C=0.01, class_weight="balanced")
     svm.fit(code[train, None], labels[train])
     return svm.score(code[scored, None], labels[scored])
 
 
 def _regressor(name, depth, seed):
     if name == "lasso":
-        linear = inputs.sklearn("linear_model")
+        linear = fitting.sklearn("linear_model")
         # Codes that are nearly alike take more than the 1,000 passes of the default.
         return linear.Lasso(alpha=0.02, max_iter=100_000)
-    ensemble = inputs.sklearn("ensemble")
+    ensemble = fitting.sklearn("ensemble")
     if name == "forest":
         return ensemble.RandomForestRegressor(10, max_depth=depth, random_state=seed)
     return ensemble.GradientBoostingClassifier(random_state=seed)

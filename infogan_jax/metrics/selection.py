@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from infogan_jax import types
-from infogan_jax.metrics import information, inputs
+from infogan_jax.metrics import fitting, information, inputs
 
 
 def image_information(q: ArrayLike) -> float:
@@ -115,7 +115,7 @@ def udr(
     ranks = [
         stats.rankdata(x[:, mask], axis=0) for x, mask in zip(runs, masks, strict=True)
     ]
-    ranks = [inputs.standardise(x, x) for x in ranks]
+    ranks = [fitting.standardise(x, x) for x in ranks]
     n = len(runs)
     scores = np.zeros((n, n))
     for i in range(n):

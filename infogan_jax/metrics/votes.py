@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from infogan_jax import rules
-from infogan_jax.metrics import clustering, inputs
+from infogan_jax.metrics import clustering, fitting, inputs
 
 _ROUNDING = 4  # Units in the last place of a code's largest number, in its own type.
 
@@ -61,7 +61,7 @@ def draw_votes(
     dtype = _float_type(codes)  # By which what is constant is told.
     codes, factors = inputs.check(codes, factors)
     codes = codes.astype(dtype)
-    inputs.check_names(factors)
+    inputs.check_discrete(factors)
     n, size = rules.as_count("n", n), rules.as_count("size", size, 2)
     if by_pairs and size % 2:
         raise ValueError(f"votes of pairs need an even size, not {size}.")
@@ -196,8 +196,7 @@ def beta_vae(
 
     Source: Higgins et al. 2017 (ICLR), section 3.
     """
-    by_pairs = protocol == "disentanglement-lib"
-    votes = _protocol_votes(codes, factors, protocol, seed, 128, by_pairs=by_pairs)
+    votes = _protocol_votes(codes, factors, protocol, seed, 128, by_pairs=True)
     return beta_vae_score(*votes)
 
 
@@ -214,7 +213,7 @@ def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
       ValueError: votes of another shape, or not finite; or all fix the same factor.
       ImportError: scikit-learn is missing.
     """
-    model = inputs.logistic_regression()
+    model = fitting.logistic_regression()
 
     n_codes = np.shape(train.codes)[-1]
 
@@ -232,7 +231,11 @@ def beta_vae_score(train: Votes, test: Votes | None = None) -> float:
 
 
 def _protocol_votes(codes, factors, protocol, seed, size=64, by_pairs=False):
-    """Votes that teach, and those that are scored; `size` is disentanglement_lib's."""
+    """Votes that teach, and those that are scored.
+
+    `size` and `by_pairs` are disentanglement_lib's; InfoGAN-CR has the same groups for
+    all its scores.
+    """
     inputs.check_protocol(protocol)
     if protocol == "infogan-cr":
         return draw_votes(codes, factors, 500, 100, seed=seed, in_turn=True), None
