@@ -131,6 +131,7 @@ class Config:
     def __post_init__(self):
         self._check_types()
         self._check_terms()
+        self._check_networks()
         self._check_updates()
 
     def _check_types(self):
@@ -185,6 +186,38 @@ class Config:
                 f"a config must be hashable, of numbers, strings and tuples: {error}."
             ) from None
 
+    def _check_networks(self):
+        latent_dim = self.noise.dim + self.codes.dim
+        known = set(self.architecture.networks(latent_dim, self.codes.n_params, None))
+        if known != _OWN:
+            raise ValueError(
+                f"{type(self.architecture).__name__} builds the networks "
+                f"{sorted(known)}, where it has to be {sorted(_OWN)}; bring others "
+                "by a term's `networks`."
+            )
+        shapes = self.input_shapes()
+        for term in self.objective:
+            brought = set(terms.networks_of(term, self, None))
+            if taken := sorted(known & brought):
+                raise ValueError(
+                    f"{terms.name_of(term)} brings networks {taken}, but there "
+                    "are others of these names; rename its own."
+                )
+            if missing := sorted(brought - shapes.keys()):
+                raise ValueError(
+                    f"{terms.name_of(term)} brings networks {missing} without the "
+                    "shapes of their inputs; give them by `input_shapes(config)`."
+                )
+            known |= brought
+        if unknown := sorted(shapes.keys() - known):
+            raise ValueError(f"`input_shapes` names {unknown}, which no term brings.")
+        for name, of_inputs in shapes.items():
+            if not _are_shapes(of_inputs):
+                raise ValueError(
+                    f"the input shapes of {name!r} are {of_inputs}; give a tuple with "
+                    "a shape for each input, such as ((8, 8, 1),)."
+                )
+
     def _check_updates(self):
         known, by_name = set(self.networks()), {}
         for update in self.updates:
@@ -207,37 +240,10 @@ class Config:
     def networks(self, axis_name: types.Axis = None) -> dict[str, Any]:
         """The modules by name: the architecture's, and those that terms bring."""
         latent_dim = self.noise.dim + self.codes.dim
-        modules = dict(
-            self.architecture.networks(latent_dim, self.codes.n_params, axis_name)
-        )
-        if modules.keys() != _OWN:
-            raise ValueError(
-                f"{type(self.architecture).__name__} builds the networks "
-                f"{sorted(modules)}, where it has to be {sorted(_OWN)}; bring others "
-                "by a term's `networks`."
-            )
-        shapes = self.input_shapes()
+        n_params = self.codes.n_params
+        modules = dict(self.architecture.networks(latent_dim, n_params, axis_name))
         for term in self.objective:
-            brought = terms.networks_of(term, self, axis_name)
-            if taken := sorted(modules.keys() & brought.keys()):
-                raise ValueError(
-                    f"{terms.name_of(term)} brings networks {taken}, but there "
-                    "are others of these names; rename its own."
-                )
-            if missing := sorted(brought.keys() - shapes.keys()):
-                raise ValueError(
-                    f"{terms.name_of(term)} brings networks {missing} without the "
-                    "shapes of their inputs; give them by `input_shapes(config)`."
-                )
-            modules |= brought
-        if unknown := sorted(shapes.keys() - modules.keys()):
-            raise ValueError(f"`input_shapes` names {unknown}, which no term brings.")
-        for name, of_inputs in shapes.items():
-            if not _are_shapes(of_inputs):
-                raise ValueError(
-                    f"the input shapes of {name!r} are {of_inputs}; give a tuple with "
-                    "a shape for each input, such as ((8, 8, 1),)."
-                )
+            modules |= terms.networks_of(term, self, axis_name)
         return modules
 
     def input_shapes(self) -> dict[str, tuple]:

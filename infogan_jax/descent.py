@@ -58,8 +58,9 @@ def descend(
     if axis_name is not None:
         grads, seen = jax.lax.pmean((grads, seen), axis_name)
     norm = seen[f"{update.name}/gradient"] = optax.tree.norm(grads)
+    rates, betas = update.rates(state.step), (update.beta1, update.beta2)
     opt = state.opt[update.name]
-    params, opt = adam.step(update, live, grads, norm, opt, state.step)
+    params, opt = adam.step(live, grads, norm, opt, rates, *betas)
 
     nets = dict(state.nets)
     for name in update.nets:

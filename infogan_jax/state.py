@@ -56,9 +56,10 @@ def init(config: config_lib.Config, key: jax.Array) -> TrainState:
                 "array: keep numbers, strings and tuples, and make arrays of them when "
                 "it is called."
             )
-    wanted = ("g", config.image_shape), ("d", ()), ("q", (config.codes.n_params,))
+    image_shape = config.image_shape
+    outputs = ("g", image_shape), ("d", ()), ("q", (config.codes.n_params,))
     create = functools.partial(
-        _create, modules, latent_dim, config.image_shape, input_shapes, wanted
+        _create, modules, latent_dim, image_shape, input_shapes, outputs
     )
     nets = sharding.with_auto_axes(create, key, out=sharding.replicated)
     opt = {
@@ -81,7 +82,7 @@ def params_of(nets: Mapping[str, Net], names: Sequence[str]) -> dict[str, dict]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
-def _create(modules, latent_dim, image_shape, input_shapes, wanted, key):
+def _create(modules, latent_dim, image_shape, input_shapes, output_shapes, key):
     """Every network, initialised on an example of what it will be given.
 
     Jitted by its networks alone, so that configs which differ in anything else share
@@ -93,22 +94,23 @@ def _create(modules, latent_dim, image_shape, input_shapes, wanted, key):
     image = jnp.zeros((1, *image_shape), jnp.float32)
 
     def create_all():
-        nets, makes = {}, dict(wanted)
+        nets, expected = {}, dict(output_shapes)
 
         def create(name, *inputs):
             made = modules[name].init_with_output(keys[name], *inputs, train=False)
             output, variables = made
-            if name in makes and output.shape != (1, *makes[name]):
+            if name in expected and output.shape != (1, *expected[name]):
                 raise ValueError(
                     f"the network {name!r} makes {list(output.shape)} of one example, "
-                    f"where it has to be {[1, *makes[name]]}."
+                    f"where it has to be {[1, *expected[name]]}."
                 )
             stats = {k: v for k, v in variables.items() if k != "params"}
             nets[name] = Net(variables.get("params", {}), stats)
             return variables
 
         create("g", jnp.zeros((1, latent_dim), jnp.float32))
-        # Applied anew, which draws numbers too: the heads' follow them.
+        # Applied again, for `create`'s output, since that takes numbers of the draw:
+        # without it the weights of the heads would be others for every seed.
         features = modules["trunk"].apply(create("trunk", image), image, train=False)
         create("d", features)
         create("q", features, image)

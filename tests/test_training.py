@@ -362,7 +362,7 @@ def test_adam_is_the_papers_written_out(tiny, size):
     for i, gradient in enumerate(gradients, 1):
         grads = {"d": {"kernel": jnp.asarray(gradient, jnp.float32)}}
         norm = optax.tree.norm(grads)
-        params, opt = adam.step(update, params, grads, norm, opt, jnp.int32(0))
+        params, opt = adam.step(params, grads, norm, opt, {"d": 0.1}, b1, b2)
         mean, square = (
             b1 * mean + (1 - b1) * gradient,
             b2 * square + (1 - b2) * gradient**2,
@@ -381,7 +381,7 @@ def test_one_bad_gradient_spoils_one_parameter(tiny, state):
     grads["trunk"]["Dense_0"]["kernel"] = kernel.at[0, 0].set(jnp.nan)
     norm = optax.tree.norm(grads)
     opt = state.opt[update.name]
-    moved, _ = adam.step(update, params, grads, norm, opt, state.step)
+    moved, _ = adam.step(params, grads, norm, opt, update.rates(0), 0.5, 0.999)
     assert sum(int(jnp.isnan(x).sum()) for x in jax.tree.leaves(moved)) == 1
 
 

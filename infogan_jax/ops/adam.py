@@ -8,7 +8,8 @@ Source: Kingma and Ba 2015 (arXiv:1412.6980).
 """
 
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +18,6 @@ import optax
 from jax import lax
 
 from infogan_jax import sharding
-
-if TYPE_CHECKING:
-    from infogan_jax.config import Update
 
 
 def init(params: dict[str, Any]) -> Any:
@@ -37,30 +35,31 @@ def init(params: dict[str, Any]) -> Any:
 
 
 def step(
-    update: "Update",
     params: dict[str, Any],
     grads: dict[str, Any],
     norm: jax.Array,
     opt: Any,
-    done: jax.Array,
+    rates: Mapping[str, jax.Array | float],
+    beta1: float,
+    beta2: float,
 ) -> tuple[dict[str, Any], Any]:
     """The parameters after Adam's step, and the optimizer's state.
 
     Args:
-      update: whose decay rates and rates count.
       params: what learns, by the name of the network.
       grads: of the loss, like `params`.
       norm: of all gradients.
       opt: the optimizer's state.
-      done: steps of training so far, for rates that are schedules.
+      rates: a learning rate for each network.
+      beta1: decay rate of the means.
+      beta2: decay rate of the squares.
     """
     # Or XLA stores the squares that the norm and Adam share, and reads them back twice.
     grads = lax.optimization_barrier(grads)
     # XLA would take a beta1 of .5 out of the sum, and then make the sum anew for each
     # that reads the mean; so the old means would be copied before they are written
     # over.
-    adam = optax.scale_by_adam(_hidden(update.beta1), update.beta2)
-    moves, opt = adam.update(grads, opt)
+    moves, opt = optax.scale_by_adam(_hidden(beta1), beta2).update(grads, opt)
     # Every write waits for the norm, and so for all gradients, of which some need the
     # parameters: XLA would copy these first, not knowing that they are written later.
     wait = _zero_depending_on(norm)
@@ -68,7 +67,6 @@ def step(
     def moved(rate, param, move):
         return param - jnp.asarray(rate + wait, param.dtype) * move
 
-    rates = update.rates(done)
     return {
         net: jax.tree.map(functools.partial(moved, rate), params[net], moves[net])
         for net, rate in rates.items()
