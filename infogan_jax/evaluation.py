@@ -27,7 +27,7 @@ from infogan_jax import config as config_lib
 Config = config_lib.Config
 TrainState = training.TrainState
 
-_CHUNKS = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # Of images, at once.
+_CHUNKS = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # Each divides _FAKES.
 _FAKES = 10_000
 
 
@@ -232,10 +232,7 @@ def describe(report: Mapping[str, Any]) -> str:
     """The report of `evaluate` in a few lines for people."""
     lines = [f"after {report['step']} updates, {report['parameters']} parameters:"]
     for i, code in enumerate(report["codes"]):
-        # Older reports do not tell.
-        is_share = code["kind"] in ("Categorical", "Bernoulli")
-        measure = code.get("measure", "share" if is_share else "correlation")
-        what = "recovered" if measure == "share" else measure
+        what = "recovered" if code["measure"] == "share" else code["measure"]
         lines.append(
             f"  code {i} ({code['kind']}): L_I {code['information']:.3f} nats, H(c) "
             f"{code['entropy']:.3f}, {what} from fakes {code['recovered']:.3f}"
@@ -270,7 +267,6 @@ def _confusion(config, state, split, n_labels):
     """Q's logits [N, n] of the first categorical code, and counts [n, n_labels]."""
     logits = _logits(config, infer_all(config, state, split["image"]))
     labels = np.asarray(split["label"])
-    n_labels = int(labels.max()) + 1 if n_labels is None else n_labels
     n = logits.shape[1]
     return logits, metrics.contingency(logits.argmax(1), labels, n, n_labels)
 

@@ -20,16 +20,14 @@ def is_finite(value: Any) -> bool:
 
 
 def check_whole(name: str, value: Any, least: int = 1, or_else: str = "") -> None:
-    """Raises a ValueError unless `is_whole`; `or_else` is what it may be besides."""
+    """Raises a ValueError unless `is_whole`, and in an int32, as of steps.
+
+    `or_else` is what it may be besides.
+    """
     if not is_whole(value, least):
         raise ValueError(
             f"{name} must be whole, at least {least}{or_else}, not {value!r}."
         )
-    check_at_most(name, value)
-
-
-def check_at_most(name: str, value: Any) -> None:
-    """Raises a ValueError for a number that an int32 cannot hold, as of steps."""
     if value > MOST:
         raise ValueError(f"{name} must be at most 2**31 - 1, not {value!r}.")
 

@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from infogan_jax import checks, rules, training
 from infogan_jax import config as config_lib
 from infogan_jax.checkpoint import folders, silence, storage
-from infogan_jax.host import locks, paths
+from infogan_jax.host import console, locks, paths
 
 
 class Writer:
@@ -169,6 +169,6 @@ def _told(folder):
 
 def _cannot_save(folder, error):
     return OSError(
-        f"cannot save to {folder}: {storage.first_line(error)}; see that there is room "
+        f"cannot save to {folder}: {console.first_line(error)}; see that there is room "
         "and a right to write, and go on from the last checkpoint."
     )

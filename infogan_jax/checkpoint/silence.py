@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-_silences: list[None] = []  # An item for each who wants one just now.
+_wanted_by = 0  # So many want silence just now; the filters go with the last.
 
 
 @contextlib.contextmanager
@@ -20,14 +20,15 @@ def of_orbax() -> Iterator[None]:
     """
     if not getattr(sys.unraisablehook, "is_ours", False):
         sys.unraisablehook = _but_orbax(sys.unraisablehook)
-    _silences.append(None)
+    global _wanted_by
+    _wanted_by += 1
     for name, keep in _FILTERS.items():
         logging.getLogger(name).addFilter(keep)
     try:
         yield
     finally:
-        _silences.pop()
-        for name, keep in _FILTERS.items() if not _silences else ():
+        _wanted_by -= 1
+        for name, keep in _FILTERS.items() if not _wanted_by else ():
             logging.getLogger(name).removeFilter(keep)
 
 

@@ -14,6 +14,7 @@ import orbax.checkpoint as ocp
 
 from infogan_jax import config as config_lib
 from infogan_jax import training
+from infogan_jax.host import console
 
 _CONFIG = "config.json"  # The name of the Config's checksum, beside the arrays'.
 
@@ -137,7 +138,7 @@ def unusable(path: Path, error: Exception) -> OSError | ValueError:
         return OSError(
             f"{cause.filename} cannot be read: {cause.strerror}; the step may be whole."
         )
-    return damaged(path, first_line(error))
+    return damaged(path, console.first_line(error))
 
 
 def damaged(path: Path, why: str) -> ValueError:
@@ -146,11 +147,6 @@ def damaged(path: Path, why: str) -> ValueError:
         f"{path} is damaged ({why}); move that folder away to fall back to the step "
         "before it."
     )
-
-
-def first_line(error: Exception) -> str:
-    """Of what Orbax says, which may be pages: at most 200 characters."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _crc(array):

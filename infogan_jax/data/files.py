@@ -9,10 +9,7 @@ import numpy as np
 from infogan_jax import types
 from infogan_jax.host import paths
 
-_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
-    *(".tif", ".tiff", ".pgm", ".ppm"),
-)
+_SUFFIXES = tuple(".png .jpg .jpeg .bmp .gif .webp .tif .tiff .pgm .ppm".split())
 _NO_CLASS = (".", "__MACOSX")  # Hidden, or left by macOS's archiver.
 _HELD_OUT = 10
 _MOST_CLASSES = 2**15

@@ -13,7 +13,7 @@ import numpy as np
 
 from infogan_jax import types
 from infogan_jax.data import files, idx, prepared
-from infogan_jax.host import paths
+from infogan_jax.host import console, paths
 
 NAMES = (
     "auto",
@@ -120,9 +120,9 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         try:
             return _from_idx("mnist", data_dir, seconds=_AUTO_SECONDS)
         except OSError as error:
-            reason = str(error).splitlines()[0]
+            reason = console.first_line(error)
             return _bundled(
-                f"the bundled 10,000 digits, for want of all MNIST: {reason}"
+                f"the bundled 10,000 digits, for want of all MNIST: {reason}."
             )
     if name in idx.SOURCES:
         return _from_idx(name, data_dir)

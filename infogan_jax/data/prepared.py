@@ -6,6 +6,7 @@ import numpy as np
 
 from infogan_jax import types
 from infogan_jax.data import files
+from infogan_jax.host import console
 
 _DSPRITES = ("shape", "scale", "orientation", "x_position", "y_position")
 
@@ -40,7 +41,7 @@ def read(
         }
     except Exception as error:  # TFDS raises several unrelated types here.
         raise FileNotFoundError(
-            f"{where} holds no prepared dataset {name!r}: {_first_line(error)} "
+            f"{where} holds no prepared dataset {name!r}: {console.first_line(error)}. "
             "Prepare it where TensorFlow is installed, with "
             "file_format='array_record', and name its data_dir with --data-dir."
         ) from error
@@ -65,12 +66,12 @@ def _read_split(builder, name, split, size, where):
     except ImportError as error:
         raise ImportError(
             "prepared images need Pillow and array_record: pip install "
-            f'"infogan_jax[images]" array_record ({_first_line(error)})'
+            f'"infogan_jax[images]" array_record ({console.first_line(error)})'
         ) from error
     except Exception as error:  # a cut shard surfaces as any of a dozen types
         raise ValueError(
-            f"split {split} of {name} in {where} cannot be read: {_first_line(error)} "
-            "Copy or prepare it again."
+            f"split {split} of {name} in {where} cannot be read: "
+            f"{console.first_line(error)}. Copy or prepare it again."
         ) from error
     if len(shapes) > 1 or () in shapes:
         raise ValueError(
@@ -110,8 +111,3 @@ def _arrays(records, names):
         labels.append(record.get("label", -1))
         factors.append([record[feature] for feature in names])
     return shapes, images, np.array(labels), np.array(factors)
-
-
-def _first_line(error):
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".") + "."

@@ -77,7 +77,7 @@ class Space:
           ValueError: other columns, or, unless it is traced, an index out of range.
         """
         _check_columns("indices", indices)
-        if sharding.is_known(indices):
+        if sharding.is_readable(indices):
             known = np.asarray(indices)
             if known.size and not ((known >= 0) & (known < self.sizes)).all():
                 raise ValueError(
@@ -112,7 +112,7 @@ class Space:
           ValueError: there is no such column, or they are several.
         """
         is_column = np.ndim(factor) == 0
-        if is_column and sharding.is_known(factor):
+        if is_column and sharding.is_readable(factor):
             is_column = np.asarray(factor) in range(len(FACTORS))
         if not is_column:
             raise ValueError(f"factor must be a column, 0 .. 4, not {factor!r}.")
@@ -150,7 +150,7 @@ def render(values: types.Array) -> jax.Array:
     """
     _check_columns("values", values)
     if (
-        sharding.is_known(values)
+        sharding.is_readable(values)
         and not np.isin(np.asarray(values)[:, 0], (0, 1, 2)).all()
     ):
         raise ValueError("shapes, the first column of values, must be 0, 1 or 2.")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-# What is lost then was wanted, where of a closed pipe or terminal nobody listens.
+# Output lost to these is an error; to a closed pipe or terminal it is not.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # Where JAX looks for its devices: an error from there is no mistake in a program.
@@ -79,6 +79,12 @@ class Stream:
 OUT, ERR = Stream("stdout"), Stream("stderr")
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, which may be pages: at most 500 characters, no full stop."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return lines[0][:500].rstrip(".")
+
+
 def tell(error: Exception) -> int:
     """Prints what ended a program, in one line; returns its status: 2, or a Stop's."""
     status = error.status if isinstance(error, Stop) else 2
@@ -93,7 +99,7 @@ def tell_of_device(error: RuntimeError | AssertionError) -> int:
       RuntimeError, AssertionError: the error, if it is another: a mistake in a program
         wants its trace.
     """
-    reason = (str(error).strip() or "JAX finds no such device").splitlines()[0]
+    reason = first_line(error)
     if "RESOURCE_EXHAUSTED" in reason:
         advice = "see who else uses that memory, or ask for a smaller batch"
     elif _BACKENDS in {
@@ -103,14 +109,14 @@ def tell_of_device(error: RuntimeError | AssertionError) -> int:
         advice = "see to it, or name another by JAX_PLATFORMS, such as cpu"
     else:
         raise error
-    return tell(Stop(f"{reason.rstrip('.')}; {advice}."))
+    return tell(Stop(f"{reason}; {advice}."))
 
 
 def hold_streams() -> None:
     """Opens standard streams that are closed, to nowhere.
 
-    The next file that a program opens would get a closed one's number: its log, say,
-    into which whatever is said to that number would be written.
+    The next file that a program opens, its log, say, would get a closed one's number,
+    and everything that is printed would land in it.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass

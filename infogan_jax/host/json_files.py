@@ -15,7 +15,8 @@ def read(path: Path) -> dict:
     """The object in a file.
 
     Raises:
-      ValueError: it is missing or damaged; or later, for a field that it lacks.
+      ValueError: it is missing or damaged. What is returned raises one, too, that names
+        the file, where a field is read that it lacks.
     """
 
     def one(text, kind):
@@ -31,8 +32,8 @@ def read_lines(path: Path, hint: str = "") -> list[dict]:
     """The objects in a file of one a line, at least one.
 
     Raises:
-      ValueError: it is missing, damaged or empty, for which `hint` may be why; or
-        later, for a field that a line lacks.
+      ValueError: it is missing, damaged or empty, for which `hint` may be why. As with
+        `read`, so does a field that a line lacks.
     """
 
     def each(text, kind):
