@@ -38,13 +38,10 @@ UNITS = {
 class _Mallinfo(ctypes.Structure):
     """glibc's struct mallinfo2, of all arenas together; see mallinfo(3)."""
 
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
-            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
-        )
-    ]
+    _names = (
+        "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    )
+    _fields_ = [(name, ctypes.c_size_t) for name in _names.split()]
 
 
 def allocated_mb() -> float:

@@ -19,15 +19,15 @@ def to_float(images: types.Array) -> types.Array:
     return images / jnp.float32(255) if images.dtype == jnp.uint8 else images
 
 
-def check_range(images: types.Array, wait: bool = False) -> None:
+def check_range(images: types.Array, is_dataset: bool = False) -> None:
     """Raises unless float images lie in [0, 1]: those in host memory.
 
-    With `wait`, also those on devices of this process, for which it has to wait; and
-    unless bytes in host memory are more than 0 and 1, which would be all but black.
+    Of a dataset also those on devices of this process, for which it waits; and unless
+    bytes in host memory are more than 0 and 1, which would be all but black.
     """
     is_here = isinstance(images, np.ndarray)
-    if wait and isinstance(images, jax.Array):
-        is_here = sharding.is_known(images)
+    if is_dataset and isinstance(images, jax.Array):
+        is_here = sharding.is_readable(images)
     if is_here and jnp.issubdtype(images.dtype, jnp.floating):
         low, high = float(images.min()), float(images.max())
         if not (low >= 0 and high <= 1):
@@ -35,8 +35,9 @@ def check_range(images: types.Array, wait: bool = False) -> None:
                 f"float images must lie in [0, 1], not [{low:g}, {high:g}]; "
                 "rescale them, or pass uint8 in 0 .. 255."
             )
-    are_ours = wait and isinstance(images, np.ndarray) and images.dtype == np.uint8
-    if are_ours and images.max() == 1:
+    if not (is_dataset and isinstance(images, np.ndarray)):
+        return
+    if images.dtype == np.uint8 and images.max() == 1:
         raise ValueError(
             "bytes are 0 .. 255, and these are all 0 or 1; multiply them by 255, or "
             "pass float32."
@@ -59,11 +60,11 @@ def check_images(config: Config, images: Any) -> None:
         )
 
 
-def check_rows(config: Config, rows: types.Rows, wait: bool = False) -> None:
+def check_rows(config: Config, rows: types.Rows, is_dataset: bool = False) -> None:
     """Raises unless a dataset's or a batch's images fit the config.
 
-    `wait` is that of `check_range`: right for a dataset, which is looked at once, and
-    wrong for batches, which come while a device is still busy with those before.
+    A dataset is looked at once, as `check_range` says; a batch comes while a device is
+    still busy with those before, and nothing waits for it.
     """
     image = rows.get("image") if isinstance(rows, Mapping) else None
     if image is None:
@@ -73,7 +74,7 @@ def check_rows(config: Config, rows: types.Rows, wait: bool = False) -> None:
             f"'image', such as data.load(...).train, not {given}."
         )
     check_images(config, image)
-    check_range(image, wait)
+    check_range(image, is_dataset)
 
 
 def check_single(state: state_lib.TrainState) -> None:
@@ -151,17 +152,8 @@ def check_axis(axis_name: types.Axis, *trees: Any) -> None:
     seen = jax.tree.leaves(trees)
     if axis_name is not None:  # This varies over the axis, whatever the batch does.
         seen.append(jax.lax.axis_index(axis_name))
-    if any(map(_varying, seen)):
+    if any(jax.typeof(x).manual_axis_type.varying for x in seen):
         raise ValueError(
             "the jax.shard_map around this step checks which arrays vary, and would "
             "sum gradients where a step averages them; give it check_vma=False."
         )
-
-
-def _varying(x):
-    """The axes over which a `jax.shard_map` knows an array to vary."""
-    kind = jax.typeof(x)
-    varying = getattr(kind, "vma", None)  # Its name in older versions of JAX.
-    if varying is None:
-        varying = getattr(getattr(kind, "manual_axis_type", None), "varying", ())
-    return varying

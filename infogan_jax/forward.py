@@ -1,9 +1,9 @@
 """One training pass over all networks: the `Pass` that the objective's terms read.
 
 Statistics. A network's new running statistics are those of its last application here:
-the trunk's and D's head's from the real images, G's and Q's from the fakes. Of what a
-term applies afterwards only networks that terms brought keep statistics; and not inside
-a `jax.grad` or `jax.vmap` of the term's own, out of which no number may be taken.
+the trunk's and D's head's from the real images, G's and Q's from the fakes. When a term
+applies networks later, only those that terms brought keep new statistics, and only
+outside the term's own `jax.grad` or `jax.vmap`, whose tracers may not escape.
 
 Precision. With `Config.compute_dtype` "bfloat16" the networks compute in it; what they
 hand on, their statistics, every loss and the optimizers stay float32.

@@ -43,6 +43,8 @@ def generate(
 ) -> jax.Array:
     """G(z, c): images [n, H, W, C] in [0, 1].
 
+    Inside a `jax.shard_map`, derivatives of it and of `infer` need `check_vma=False`.
+
     Args:
       config: the configuration.
       state: any state with G in it, such as `restore(path, nets=("g",))` gives.
@@ -51,8 +53,6 @@ def generate(
 
     Raises:
       ValueError: z or c of another width, or a state without G or of another config.
-
-    Its derivatives and those of `infer` want `check_vma=False` of a `jax.shard_map`.
     """
     n = z.shape[0]  # Which is a symbol where `jax.export` has one.
     wanted = ((n, config.noise.dim), (n, config.codes.dim))

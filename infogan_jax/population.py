@@ -76,7 +76,7 @@ def train_steps(
     batch_size = rules.as_count("batch_size", batch_size)
     steps, at_most = training.count_steps(steps, at_most)
     _check_seeds(states, keys)
-    checks.check_rows(config, dataset, wait=True)  # Inside jit the range is unknown.
+    checks.check_rows(config, dataset, is_dataset=True)  # Its range is unknown in jit.
     run = _donating_train if donate else _jitted_train
     return run(config, states, dict(dataset), keys, steps, batch_size, at_most, how)
 

@@ -18,7 +18,7 @@ _Mesh = jax.sharding.Mesh | jax.sharding.AbstractMesh
 
 
 def with_auto_axes(run: Callable, *arguments: Any, out: Callable) -> Any:
-    """`run(*arguments)`; explicit axes of the arguments are XLA's to split inside.
+    """`run(*arguments)`, in which the mesh's explicit axes are of type Auto.
 
     Args:
       run: a function of arrays.
@@ -48,15 +48,15 @@ def is_sharded(x: Any) -> bool:
 
 @jax.jit
 def zero() -> jax.Array:
-    """A counter's beginning, int32: of a program, which is on every device of a mesh.
+    """int32 zero, made by a jitted program.
 
-    It is no number of the host's that would have to be brought to a device, either.
+    So it lies on every device of a mesh, and nothing is moved there from the host.
     """
     return jnp.zeros((), jnp.int32)
 
 
-def is_known(x: Any) -> bool:
-    """Whether the numbers of an array can be looked at: not traced, nor elsewhere."""
+def is_readable(x: Any) -> bool:
+    """Whether this process can read an array: no tracer, and all of it is here."""
     # In this order: a traced array has no such attribute to ask for.
     return not isinstance(x, jax.core.Tracer) and getattr(
         x, "is_fully_addressable", True

@@ -127,7 +127,7 @@ def train_steps(
     """
     batch_size = rules.as_count("batch_size", batch_size)
     steps, at_most = count_steps(steps, at_most)
-    checks.check_rows(config, dataset, wait=True)
+    checks.check_rows(config, dataset, is_dataset=True)
     run = _donating_steps if donate else _jitted_steps
     return run(config, state, dict(dataset), key, steps, batch_size, at_most)
 
@@ -189,7 +189,7 @@ def train(
     *,
     batch_size: int,
     state: TrainState | None = None,
-    step_fn: Callable[..., tuple[TrainState, types.Metrics]] | None = None,
+    step_fn: Step | None = None,
 ) -> Iterator[tuple[TrainState, types.Metrics]]:
     """Yields (state, metrics) after each step, for as long as it is asked.
 
@@ -209,7 +209,7 @@ def train(
       ValueError: the data do not fit the config; at the first `next`.
     """
     batch_size = rules.as_count("batch_size", batch_size)
-    checks.check_rows(config, dataset, wait=True)
+    checks.check_rows(config, dataset, is_dataset=True)
     if state is not None:
         checks.check_single(state)
     dataset = jax.device_put(dict(dataset))

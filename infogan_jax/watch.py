@@ -47,7 +47,7 @@ class _Symptom:
     weight: Any = 1.0
 
     def is_judged(self, step):
-        """Whether its weight is in force, and was at the windows' ends for PATIENCE.
+        """Whether its weight is in force now, and was at windows' ends for PATIENCE.
 
         Never in the first window of its update, which is like nothing that comes after.
         """
@@ -70,7 +70,8 @@ class Watch:
 
     def __init__(self, config: config_lib.Config, step: int = 0):
         self._left, self._seen = _symptoms(config), rules.as_count("step", step, 0)
-        self._began, self._sums, self._is_finite = self._seen, _sums(), True
+        self._began, self._is_finite = self._seen, True
+        self._sums: dict[str, float] = collections.defaultdict(float)
 
     def see(self, row: Mapping[str, Any]) -> list[str]:
         """The alarms that this update's metrics set off, as sentences for people.
@@ -104,7 +105,8 @@ class Watch:
             self._sums[metric] += row[metric] / WINDOW
         if self._seen % WINDOW:
             return []
-        means, self._sums = self._sums, _sums()
+        means = dict(self._sums)
+        self._sums.clear()
         if self._seen - self._began < WINDOW:
             return []
         given = {  # Two terms may ask for one code.
@@ -119,10 +121,6 @@ class Watch:
             f"the last {WINDOW} updates)"
             for each in given.values()
         ]
-
-
-def _sums() -> dict[str, float]:
-    return collections.defaultdict(float)
 
 
 def _symptoms(config):

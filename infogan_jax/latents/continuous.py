@@ -31,9 +31,9 @@ class _NormalQ:
     sigma: float | None = None
     sigma_min: float = 0.1
 
-    _variance: ClassVar[float]  # of a dimension of the prior, as is the next
-    _entropy: ClassVar[float]
-    _reach: ClassVar[float]  # of `grid`
+    _variance: ClassVar[float]  # of the prior, per dimension
+    _entropy: ClassVar[float]  # of the prior, per dimension
+    _reach: ClassVar[float]  # half the width of `grid`
 
     def __post_init__(self):
         rules.check_whole("size", self.size)

@@ -101,8 +101,8 @@ class Product:
             of its dimensions.
 
         Raises:
-          ValueError: no such code, a value outside its prior, or one that is no single
-            number known by now, such as an array or what is traced.
+          ValueError: no such code, a value outside its prior, or one that is not a
+            single concrete number: an array of several, or traced.
         """
         known = {}
         for index, value in values.items():

@@ -26,7 +26,7 @@ class Latent(Prior, Protocol):
         """Width of Q's parameters for it."""
 
     def log_prob(self, c: jax.Array, /) -> jax.Array:
-        """Log P(c), [B]."""
+        """Log P(c), [B]; for `Product.log_prob`, which training does not ask."""
 
     def log_q(self, q: jax.Array, c: jax.Array, /) -> jax.Array:
         """Log Q(c|x), [B], of `c` [B, dim] under parameters `q` [B, n_params]."""
@@ -35,7 +35,7 @@ class Latent(Prior, Protocol):
         """Exact H(c)."""
 
     def bounds(self) -> tuple[float, float]:
-        """L_I of the best blind Q, and of one without error."""
+        """L_I of the best blind Q, and of one without error; for `watch`'s alarms."""
 
     def mean(self, q: jax.Array, /) -> jax.Array:
         """Mean of Q(c|x), [B, dim]: the representation of x."""

@@ -33,7 +33,7 @@ class ContrastivePairs:
     Attributes:
       weight: of G's share; a number, or a schedule such as `Switch(0.0, 2.0, at)`.
       gap: least distance of the codes that a pair does not share, in [0, 2); a number
-        or a schedule, whose values are taken into this range. More than 0 needs uniform
+        or a schedule, whose values are clipped to [0, 2]. More than 0 needs uniform
         codes of one dimension.
       update: the update that trains H; any but "g".
     """
@@ -127,11 +127,11 @@ def draw_pair(
       key: of the pair; `vmap` over keys for more.
       gap: least distance in the other parts, where these are uniform and of one
         dimension; parts of another kind are two draws, which may be equal. May be
-        traced; what lies outside [0, 2) is taken to its end.
+        traced, and is clipped to [0, 2].
 
     Returns:
-      The two codes, each [dim], and the part that they share, int32. That part is from
-      the prior whatever the gap, the others if it is 0.
+      The two codes, each [dim], and the part that they share, int32. The shared part
+      follows the prior whatever the gap, the others only at gap 0.
     """
     gap = jnp.clip(gap, 0.0, 2.0)
     key_shared, *keys = jax.random.split(key, 1 + len(codes.parts))

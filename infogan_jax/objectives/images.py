@@ -21,8 +21,8 @@ class ImageInformation:
     Of each categorical code, in nats, over the batch: highest if Q is sure of every
     image and finds all categories alike. No label is read; G learns of it through L_I
     alone. Beside it belongs `VirtualAdversarial`, which keeps a sure Q from cutting
-    where it likes. With a small weight the two find the categories by themselves; with
-    a large one they stay as they are, at the end of a training.
+    where it likes. With a small weight the two find the categories by themselves; a
+    large one, at the end of a training, holds those that are found.
     What was trained for it is not to be compared by `metrics.image_information`.
 
     Attributes:
@@ -65,11 +65,11 @@ class VirtualAdversarial:
     Virtual adversarial training of Q. r is as long as `radius` and points, after one
     power iteration, to where Q's categories change most; where they hardly change, and
     the gradient is shorter than about 1e-6, r is shorter too. Dropout, if Q has any, is
-    not the same on both sides. L_I is as high if a border of two categories runs
-    through a digit as if it runs between two; here it costs least where there are few
-    real images. No label is read, and G learns of it through L_I alone. Which networks
-    learn is for the nets of the updates to say: with the architecture's `shared=False`
-    all of Q does, and D's features are spared.
+    not the same on both sides. L_I does not mind where the border of two categories
+    runs; this term draws it to where there are few real images. No label is read, and G
+    learns of it through L_I alone. Which networks learn is for the nets of the updates
+    to say: with the architecture's `shared=False` all of Q does, and D's features are
+    spared.
 
     Attributes:
       weight: a number of at least 0, or a schedule.

@@ -22,8 +22,9 @@ class Pass:
     Attributes:
       codes: the prior of the codes.
       step: updates done so far, int32.
-      keys: [B] one key per example, for the noise of terms. All are given the same:
-        fold a number of its own into them first.
+      keys: [B] one key per example, for the noise of terms. Every term gets the same
+        ones: a term whose draws are to be independent of the others' folds a number of
+        its own into them first.
       real, fake: images [B, H, W, C] in [0, 1].
       label: int32 [B], -1 where unknown; None if the batch brought none.
       z, c: noise [B, noise.dim] and codes [B, codes.dim] of the fakes.
@@ -75,7 +76,7 @@ def name_of(term: Term) -> str:
 
 
 def check(term: Term, config: "Config") -> None:
-    """Raises a ValueError where the term has one to say that the config cannot work."""
+    """Calls the term's own `check`, if it has one: a ValueError if it cannot work."""
     if own := getattr(term, "check", None):
         own(config)
 

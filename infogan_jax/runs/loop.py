@@ -27,8 +27,8 @@ Stop = console.Stop
 _KEEP = 3  # newest checkpoints; one of the paper's network is 160 MB
 _FAILED = 1000  # No signal has this number.
 _AT_MOST = 100  # updates per dispatch
-# How long one should take: what Ctrl-C and the progress have to wait for. On a CPU each
-# maps its memory anew, a seventh of the time of one update of the paper's network.
+# How long a dispatch should take: what Ctrl-C and the progress have to wait for. Not
+# too short: on a CPU each maps fresh memory, a seventh of the paper's update.
 _SECONDS = 2.0
 
 
