@@ -38,17 +38,20 @@ def train(experiment, out: Path, seed: int, rest: list[str]) -> int:
     if not (run / "run.json").exists():
         return experiment.main([*rest, "--seed", str(seed), "--out", str(run)])
     try:
-        has_all = has_all_steps(experiment, run, seeds.given_options(experiment, rest))
+        given = seeds.given_options(experiment, rest)
+        before, now = checked_options(experiment, run, given)
     except (console.Stop, ValueError) as error:
         return console.tell(error)
-    if has_all and (run / "evaluation.json").exists():
+    if before.steps == now.steps and (run / "evaluation.json").exists():
         print(f"seed {seed}: finished before", flush=True)
         return 0
     return experiment.main([*rest, "--out", str(run), "--resume"])
 
 
-def has_all_steps(experiment, run: Path, given: dict) -> bool:
-    """Whether a run that was begun asked for as many steps as the options now do.
+def checked_options(
+    experiment, run: Path, given: dict
+) -> tuple[program.Options, program.Options]:
+    """The options of a run that was begun, and those with which it would go on now.
 
     Raises:
       Stop, ValueError: it is another experiment's, or had other options.
@@ -75,7 +78,7 @@ def has_all_steps(experiment, run: Path, given: dict) -> bool:
                 f"{run} began with {name} {theirs}, where this command has {ours}; "
                 "give the same options, or name another directory by --out."
             )
-    return now.steps == before.steps
+    return before, now
 
 
 def compared(out: Path, asked: list[int]) -> list[Path]:
@@ -102,7 +105,7 @@ def check_same(experiment, out: Path, asked: list[int], given: dict) -> None:
     others = {name: value for name, value in given.items() if name != "steps"}
     wanted = {seeds.run_of(out, seed): seed for seed in asked}
     for run in compared(out, asked):
-        has_all_steps(experiment, run, given if run in wanted else others)
+        checked_options(experiment, run, given if run in wanted else others)
     begun = {
         run: options_lib.read(run / "run.json")
         for run in wanted

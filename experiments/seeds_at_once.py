@@ -58,7 +58,7 @@ def train(
             own = dataclasses.replace(options, seed=seed)
             directory = seeds.run_of(out, seed)
             logged.append(begin(held, directory, config, own, dataset, len(fresh)))
-        return lead(logged, whole, split)
+        return train_together(logged, whole, split)
 
 
 def places(n_seeds: int, options: program.Options) -> tuple:
@@ -103,7 +103,7 @@ def check_unsaved(directory: Path) -> None:
         )
 
 
-def lead(logged, whole, split) -> list[int]:
+def train_together(logged, whole, split) -> list[int]:
     """Trains all runs together to their end; returns the seeds that failed on the way.
 
     Args:

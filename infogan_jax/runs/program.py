@@ -162,7 +162,9 @@ def _start(directory, resume, given, defaults, build, interrupts):
         saved = processes.on_first(lambda: _open_directory(run, resume, held))
         state = processes.from_first(saved or training.init(config, run.key))
         if processes.is_first():
-            return _lead(run, state, interrupts, began, _command(directory, build))
+            return _train_and_report(
+                run, state, interrupts, began, _command(directory, build)
+            )
         ended = loop.follow(run, state, interrupts)
         return 128 + ended if ended else 0
 
@@ -255,7 +257,7 @@ def _check_split(options, n):
         )
 
 
-def _lead(run, state, interrupts, began, command):
+def _train_and_report(run, state, interrupts, began, command):
     """From the first process's state to the report; `command` goes on with the run."""
     directory, options, first = run.directory, run.options, int(state.step)
     if first < options.steps:  # A report of an earlier end is not this run's.
