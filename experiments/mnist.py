@@ -1,8 +1,10 @@
 """InfoGAN on MNIST: a categorical code that finds the digits, two that bend them.
 
 Section 7.2 and appendix C.1 of Chen et al. 2016 (arXiv:1606.03657): its networks and
-rates; 5,000 updates at batch 128, as in the released code. `--quick` is a smaller
-network for a laptop's CPU.
+rates; 5,000 updates at batch 128, as in the released code. The weights of L_I are not
+the paper's, so that the category finds the digits first: it weighs .1 until the middle
+of the run and 1 after it, the continuous codes .001 and then .3. `--quick` is a smaller
+network for a laptop's CPU, whose continuous codes end at 1.
 
     python experiments/mnist.py --quick --out runs/quick
     python -m infogan_jax sample runs/quick --digit 3 --n 16 --out threes.png

@@ -160,9 +160,15 @@ def one_dataset(experiment, out: Path, asked: list[int], rest: list[str]) -> lis
 
 def parse(argv):
     """The options, and those of each seed; ends the process where some are wrong."""
-    parser = options_lib.command(__doc__)
+    parser = options_lib.command(
+        __doc__, usage="%(prog)s [options] [options of mnist.py]"
+    )
     parser.add_argument(
-        "--seeds", type=seeds.parse, default=seeds.parse("0-9"), help="(default: 0-9)"
+        "--seeds",
+        type=seeds.parse,
+        default=seeds.parse("0-9"),
+        metavar="SEEDS",
+        help="such as 0-3,7 (default: 0-9)",
     )
     parser.add_argument(
         "--vat", action="store_true", help="the seeds of mnist_vat.py instead"
@@ -174,7 +180,8 @@ def parse(argv):
         "--out",
         type=options_lib.path,
         default=Path("runs/mnist-seeds"),
-        help="(default: %(default)s)",
+        metavar="DIR",
+        help="gets seed-N of every seed, and the report (default: %(default)s)",
     )
     options, rest = parser.parse_known_args(argv)
     seeds.refuse_own(parser, rest, "--seeds")

@@ -226,7 +226,8 @@ def parse(argv):
         "--seeds",
         type=seeds.parse,
         default=seeds.parse("0-2"),
-        help="(default: 0-2)",
+        metavar="SEEDS",
+        help="such as 0-3,7 (default: 0-2)",
     )
     parser.add_argument(
         "--fraction",
@@ -244,7 +245,8 @@ def parse(argv):
         "--out",
         type=options_lib.path,
         default=Path("runs/sprites"),
-        help="(default: %(default)s)",
+        metavar="DIR",
+        help="gets seed-N of every seed, and the report (default: %(default)s)",
     )
     parser.add_argument(
         "--after",

@@ -48,7 +48,7 @@ def parser(
     full, quick = defaults(False), defaults(True)
     p = command(description, argument_default=argparse.SUPPRESS)
 
-    def option(name, about, kind, metavar):
+    def option(name, about, kind, metavar, in_words=None):
         field = name.strip("-").replace("-", "_")
         values = (getattr(full, field), getattr(quick, field))
         shown = (
@@ -57,7 +57,10 @@ def parser(
             else values[0]
         )
         p.add_argument(
-            name, type=kind, metavar=metavar, help=f"{about} (default: {shown})"
+            name,
+            type=kind,
+            metavar=metavar,
+            help=f"{about} (default: {in_words or shown})",
         )
 
     p.add_argument(
@@ -66,11 +69,16 @@ def parser(
     p.add_argument(
         "--bfloat16",
         action="store_true",
-        help="compute in bfloat16, for GPUs, TPUs and CPUs with AMX; parameters stay "
-        "float32",
+        help="compute in bfloat16, for GPUs and CPUs with AMX; parameters stay float32",
     )
     option("--data", f"dataset: {', '.join(data.NAMES)}", str, "NAME")
-    option("--data-dir", "directory that holds, or gets, the data", str, "DIR")
+    option(
+        "--data-dir",
+        "directory that holds, or gets, the data",
+        str,
+        "DIR",
+        in_words="in the user's cache, ~/.cache/infogan_jax",
+    )
     option(
         "--steps",
         "updates in all, of D and of G; a rate's schedule keeps its first length",
@@ -82,7 +90,11 @@ def parser(
     option("--save-every", "updates between checkpoints", int, "N")
     option("--evaluate-every", "updates between accuracies", int, "N")
     option(
-        "--devices", "local devices to use; else as many as divide the batch", int, "N"
+        "--devices",
+        "local devices to use",
+        int,
+        "N",
+        in_words="as many as divide the batch",
     )
     p.add_argument(
         "--out", default=out, metavar="DIR", help="run directory (default: %(default)s)"
