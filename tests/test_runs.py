@@ -145,14 +145,15 @@ def test_a_resumed_run_refuses_other_data(finished, tmp_path, capsys, dataset):
 
 def test_a_resumed_run_refuses_another_kind_of_keys(finished, tmp_path, capsys):
     out = copy_run(finished, tmp_path)
-    with jax.default_prng_impl("rbg"):
-        status = tiny_experiment.main(["--out", str(out), "--resume"])
-    refused(
-        capsys,
-        status,
-        "began with keys of 'threefry2x32', not 'rbg'",
-        "set JAX_DEFAULT_PRNG_IMPL=threefry2x32",
-    )
+    others = {
+        "rbg": jax.default_prng_impl("rbg"),
+        "threefry2x32, not partitionable": jax.threefry_partitionable(False),
+    }
+    for kind, setting in others.items():
+        with setting:
+            status = tiny_experiment.main(["--out", str(out), "--resume"])
+        words = f"began with keys of 'threefry2x32', not '{kind}'", "set JAX_DEFAULT_"
+        refused(capsys, status, *words)
 
 
 def test_a_run_goes_on_with_data_that_have_moved(finished, images, tmp_path, capsys):

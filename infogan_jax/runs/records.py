@@ -151,7 +151,9 @@ def read(path: Path, parse: Callable[[str], T]) -> T:
 
 def kind_of_keys() -> str:
     """JAX's default keys: of the same seed, another kind draws other numbers."""
-    return str(jax.random.key_impl(jax.random.key(0)))
+    kind = str(jax.random.key_impl(jax.random.key(0)))
+    is_new = jax.config.values.get("jax_threefry_partitionable", True)
+    return kind if is_new or kind != "threefry2x32" else f"{kind}, not partitionable"
 
 
 class Log:

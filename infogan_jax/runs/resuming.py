@@ -34,7 +34,7 @@ def saved_config(directory: Path, dataset: data.Dataset) -> config_lib.Config:
     if (before := environment.get("keys", kind)) != kind:
         raise Stop(
             f"{directory} began with keys of {before!r}, not {kind!r}; set "
-            f"JAX_DEFAULT_PRNG_IMPL={before} to go on with it."
+            "JAX_DEFAULT_PRNG_IMPL and JAX_THREEFRY_PARTITIONABLE as they were then."
         )
     return records.read(directory / "config.json", config_lib.Config.from_json)
 
