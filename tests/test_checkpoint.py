@@ -589,3 +589,33 @@ def test_a_state_that_is_being_written_may_be_saved_again(tiny, state, tmp_path)
         writer.save(state)
         writer.save(state)
     assert checkpoint.steps(tmp_path) == [0]
+
+
+def test_a_writer_whose_save_has_failed_keeps_nobody_out(
+    tiny, state, tmp_path, monkeypatch
+):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = checkpoint.Writer(tmp_path, tiny)
+    with pytest.raises(OSError, match="cannot save to"), writer:
+        monkeypatch.setattr(writer._manager, "wait_until_finished", full)
+    infogan_jax.save(tmp_path, tiny, state)
+    assert checkpoint.steps(tmp_path) == [0]
+
+
+def test_a_state_that_gives_way_to_the_next_is_of_the_same_networks(
+    tiny, state, tmp_path, monkeypatch
+):
+    infogan_jax.save(tmp_path, tiny, state)
+    later, read = state.replace(step=state.step + 1), storage.read_config
+
+    def overtaken(manager, step):
+        if 0 in checkpoint.steps(tmp_path):
+            shutil.rmtree(tmp_path / "checkpoints" / "0")
+            infogan_jax.save(tmp_path, tiny, later)
+        return read(manager, step)
+
+    monkeypatch.setattr(storage, "read_config", overtaken)
+    _, found = infogan_jax.restore(tmp_path, nets=("g",))
+    assert found.step == 1 and set(found.nets) == {"g"}

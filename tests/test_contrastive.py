@@ -379,3 +379,33 @@ def test_a_pair_has_one_noise_and_the_terms_gap(key):
     first, second = np.split(np.asarray(shown[-1]), 2, -1)
     apart = np.sort(np.abs(first - second))[:, 1:]  # All but the code that is shared.
     assert 0.75 - 1e-6 <= apart.min() < 0.9
+
+
+@pytest.mark.parametrize("gap", [0.0, 1.0])
+def test_the_codes_of_one_image_are_independent_of_one_another(gap):
+    for codes in draw_pairs(CODES, 4000, gap)[:2]:
+        together = stats.spearmanr(codes).statistic - np.eye(5)
+        assert np.abs(together).max() < 5 / 4000**0.5
+
+
+def test_pairs_may_be_in_colour_and_in_an_update_of_any_name(key):
+    h, *others = SWITCHED.updates
+    config = dataclasses.replace(
+        SWITCHED,
+        architecture=dataclasses.replace(SMALL, image_shape=(8, 8, 3)),
+        objective=_with(SWITCHED, update="pairs"),
+        updates=(dataclasses.replace(h, name="pairs"), *others),
+    )
+    state = jax.eval_shape(lambda: infogan_jax.init(config, key))
+    batch = {"image": jnp.zeros((4, 8, 8, 3))}
+    step = jax.jit(infogan_jax.step, static_argnums=0)
+    _, metrics = jax.eval_shape(lambda s: step(config, s, batch, key), state)
+    assert {"pairs/ContrastivePairs", "pairs/gradient"} <= metrics.keys()
+
+
+def test_h_is_of_no_second_update():
+    """Where it would learn what G does: to make itself right."""
+    h, d, *others = SWITCHED.updates
+    both = dataclasses.replace(d, nets=(*d.nets, "h"))
+    with pytest.raises(ValueError, match="'h' is listed in .'d', 'h'.; list it in"):
+        dataclasses.replace(SWITCHED, updates=(h, both, *others))

@@ -285,3 +285,16 @@ def test_a_report_has_each_codes_entropy(model):
     category, number = evaluation.recovery(*model, jax.random.key(0))
     assert category["entropy"] == pytest.approx(math.log(3))
     assert number["entropy"] == pytest.approx(math.log(2))
+
+
+def test_fakes_are_drawn_by_the_key_that_is_given(model, monkeypatch):
+    drawn, sample = [], inference.sample
+
+    def noted(config, state, key, n):
+        drawn.append(key)
+        return sample(config, state, key, n)
+
+    monkeypatch.setattr(inference, "sample", noted)
+    for seed in (0, 1):
+        evaluation.recovery(*model, jax.random.key(seed))
+    assert len({jax.random.key_data(key).tobytes() for key in drawn}) == len(drawn)

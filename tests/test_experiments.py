@@ -440,3 +440,35 @@ def test_what_a_try_with_instance_noise_saves_is_read_by_sweeps():
         cwd=pathlib.Path(__file__).parents[1] / "experiments",
     )
     assert "instance_noise=0.1" in ended.stdout, ended.stderr
+
+
+def test_a_try_is_measured_on_test_digits_by_q_and_by_its_average(
+    tiny, state, monkeypatch, capsys
+):
+    splits = [{"image": np.zeros((2, 8, 8, 1)), "label": np.zeros(2)} for _ in "ab"]
+    whole = infogan_jax.data.Dataset("it", *splits, "")
+    asked, measured = [], []
+
+    def dispatches(config, dataset, seed, **numbers):
+        asked.append((dataset, seed, numbers["steps"]))
+        for step in (50, 100):
+            nets = jax.tree.map(lambda x, step=step: x + step, state.nets)
+            moved = state.replace(step=jax.numpy.int32(step), nets=nets)
+            yield moved, {"info/0": np.array([0.1, step])}
+
+    def clustering(config, state, split):
+        measured.append(split)
+        bias = float(state.nets["q"].params["Dense_1"]["bias"][0])
+        return dict.fromkeys(("hungarian", "nmi", "image_information"), bias)
+
+    monkeypatch.setattr(tries.loop, "dispatches", dispatches)
+    monkeypatch.setattr(tries.evaluation, "clustering", clustering)
+    argv = ["quick", "--seed", "3", "--until", "100"]
+    tries.train(tiny, whole, tries.parse(argv))
+    line = json.loads(capsys.readouterr().out)
+    bias = float(state.nets["q"].params["Dense_1"]["bias"][0])
+    assert asked == [(whole.train, 3, 100)] and all(x is whole.test for x in measured)
+    assert line["seed"] == 3 and line["step"] == 100 and line["info/0"] == 100
+    assert line["hungarian"] == line["nmi"] == pytest.approx(100 + bias)
+    average = 0.95 * 50 + 0.05 * 100 + bias
+    assert line["hungarian_of_average"] == pytest.approx(average)

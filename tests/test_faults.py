@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import numpy as np
@@ -595,3 +596,33 @@ console["run"](main)
 """
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     assert (tmp_path / "log").read_text() == "own"
+
+
+def test_a_run_without_labels_goes_on_from_its_newest_checkpoint(
+    dataset, tmp_path, monkeypatch
+):
+    """No line of accuracy.jsonl is missing where there are to be none."""
+    monkeypatch.setattr(program, "write_figures", lambda *_: None)
+    images, out = tmp_path / "images.npz", tmp_path / "run"
+    np.savez(images, image=dataset["image"])
+    wish = ["--data", f"npz:{images}", "--out", str(out), "--steps", "6"]
+    assert tiny_experiment.main(wish) == 0
+    assert "accuracy" not in json_files.read(out / "evaluation.json")
+    more = ["--out", str(out), "--resume", "--steps", "8"]
+    assert tiny_experiment.main(more) == 0
+    assert checkpoint.steps(out) == [4, 6, 8] and not (out / "damaged").exists()
+    assert (out / "accuracy.jsonl").read_text() == ""
+
+
+def test_the_figures_of_a_run_name_its_digits(state, key, tmp_path, monkeypatch):
+    named, run = [], types.SimpleNamespace(directory=tmp_path, config=None, key=key)
+
+    def figures(config, state, key, label_of=None):
+        named.append(label_of)
+        return {}
+
+    monkeypatch.setattr(program.plotting, "figures", figures)
+    for name in ("curves", "save"):
+        monkeypatch.setattr(program.plotting, name, lambda *_: None)
+    program.write_figures(run, state, {"label_of": [2, 0, 1]})
+    assert named == [[2, 0, 1]]

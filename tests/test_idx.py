@@ -299,3 +299,27 @@ def test_auto_gives_up_a_slow_server_in_time(
     serve(server, packed)
     monkeypatch.setattr(loading, "_AUTO_SECONDS", -1.0)
     assert data.load("auto", tmp_path).name == "bundled"
+
+
+@pytest.mark.parametrize("name", list(idx.SOURCES))
+def test_each_set_has_a_folder_of_its_own_in_the_cache(
+    name, packed, tmp_path, monkeypatch
+):
+    """Their files have the same names."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(idx, "_fetch", None)
+    fill(tmp_path / "infogan_jax" / name, packed)
+    assert len(data.load(name).train["label"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [("mnist", 9_912_422, 1_648_877), ("fashion_mnist", 26_421_880, 4_422_102)],
+)
+def test_each_split_is_fetched_from_the_file_of_its_size(name, train, test):
+    """As published: 60,000 images and 10,000, gzipped."""
+    sizes = [
+        idx._registered(f"{idx.SOURCES[name]}{idx._FILES[split][0]}.gz").size
+        for split in ("train", "test")
+    ]
+    assert sizes == [train, test]

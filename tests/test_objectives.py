@@ -578,3 +578,27 @@ def test_virtual_adversarial_gradient_holds_target_and_direction(key):
     r = unit(jax.grad(lambda r: divergence(weights, r).sum())(r))
     expected = jax.grad(lambda weights: divergence(weights, r).mean())(weights)
     np.testing.assert_allclose(jax.grad(loss)(weights), expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("term", [ImageInformation, VirtualAdversarial])
+def test_weights_of_terms_on_images_follow_their_schedules(term, key):
+    """From 8 to 4 over four updates, so 5 at the third."""
+    images = jax.random.uniform(key, (4, 3, 3, 1))
+    p = read_by(jax.random.normal(key, (3, 3, 1, 3)), images, key)
+    p = dataclasses.replace(p, mean=lambda values: values.mean(0))
+    falling = term(weight=schedules.Linear(8.0, 4.0, begin=0, finish=4))
+    expected = float(term(weight=5.0)(p)["g"])
+    assert float(falling(p)["g"]) == pytest.approx(expected, rel=1e-6) != 0
+
+
+def test_q_is_smooth_in_all_its_categorical_codes(key):
+    """The first of two reads nothing, so that all is the second's."""
+    images, first = jax.random.uniform(key, (4, 3, 3, 1)), jnp.zeros((3, 3, 1, 2))
+    second = jax.random.normal(key, (3, 3, 1, 3))
+    parts = latents.Categorical(2), latents.Categorical(3)
+    p = read_by(jnp.concatenate([first, second], -1), images, key)
+    found = VirtualAdversarial()(dataclasses.replace(p, codes=latents.Product(parts)))[
+        "g"
+    ]
+    alone = float(VirtualAdversarial()(read_by(second, images, key))["g"])
+    assert float(found) == pytest.approx(alone, rel=1e-4) != 0

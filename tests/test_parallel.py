@@ -231,3 +231,13 @@ def test_a_state_is_given_away_only_where_that_was_asked_for(
     placed, _ = step(training.copy(state), batch, key)
     step(placed, batch, key)
     assert {x.is_deleted() for x in jax.tree.leaves(placed)} == {donate}
+
+
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_a_step_is_taken_on_the_devices_that_were_named(
+    back_end, tiny, state, batch, key
+):
+    devices = jax.devices()[4:6]
+    after, _ = back_end(tiny, devices=devices)(state, batch, key)
+    places = {device for x in jax.tree.leaves(after) for device in x.devices()}
+    assert places == set(devices)

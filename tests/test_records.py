@@ -224,3 +224,12 @@ def test_what_is_no_file_is_not_written_over(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="pipe is no file; name another"):
         paths.check_new(tmp_path / "pipe")
+
+
+def test_a_run_records_what_it_may_use_and_how_many_images(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 7, 9}, raising=False)
+    whole = data.load("bundled")
+    records.write_header(tmp_path, tiny, tiny_experiment.defaults(True), whole, False)
+    told = json_files.read(tmp_path / "environment.json")
+    assert told["cpus"] == 3
+    assert (told["dataset"]["train"], told["dataset"]["test"]) == (10_000, 2_000)

@@ -120,6 +120,9 @@ def test_an_existing_run_is_not_overwritten(finished, images, capsys):
         (["--steps", "2"], "--steps 2 conflicts with the run's 4"),
         (["--quick"], "--quick True conflicts"),
         (["--data", "bundled"], "--data bundled conflicts"),
+        (["--evaluate-every", "1"], "--evaluate-every 1 conflicts with the run's 2"),
+        (["--save-every", "1"], "--save-every 1 conflicts with the run's 2"),
+        (["--bfloat16"], "--bfloat16 True conflicts with the run's False"),
     ],
 )
 def test_a_resumed_run_refuses_other_options(finished, capsys, arguments, word):

@@ -215,3 +215,17 @@ def test_factors_that_do_not_fit_the_images_are_refused(archive, tmp_path):
     np.savez(path, imgs=images, latents_classes=classes * 0.5)
     with pytest.raises(ValueError, match="integers"):
         data.load(f"npz:{path}")
+
+
+def test_a_batch_shows_the_factors_that_it_names():
+    batch = SPACE.draw(jax.random.key(0), 20)
+    expected = sprites.render(SPACE.values(batch["factors"]))
+    np.testing.assert_array_equal(batch["image"], expected)
+
+
+@pytest.mark.parametrize("factor", range(5))
+def test_what_a_vote_fixes_is_any_value_of_its_factor(factor):
+    keys, size = jax.random.split(jax.random.key(1), 4000), SPACE.sizes[factor]
+    draw = jax.vmap(lambda key: SPACE.sample_fixed(key, 2, factor)[0, factor])
+    counts = np.bincount(draw(keys), minlength=size)
+    assert np.abs(counts - 4000 / size).max() < 5 * np.sqrt(4000 / size)

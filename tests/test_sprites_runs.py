@@ -394,3 +394,70 @@ def test_curves_and_traversals_of_sprites_are_drawn(tmp_path):
     sprites_report._draw(tmp_path, {run.name: lines}, run, 72)
     for name in ("curves.png", "traversals.png"):
         assert (tmp_path / name).stat().st_size > 5000
+
+
+def test_each_sprites_seed_begins_and_draws_by_its_own_key(
+    quickly, tmp_path, monkeypatch
+):
+    quickly(lambda state: state)
+    advance, begun = sprites.advance, []
+
+    def noted(config, state, key, n):
+        if state.step == 0:
+            begun.append((key, infogan_jax.init(config, key).nets, state.nets))
+        return advance(config, state, key, n)
+
+    monkeypatch.setattr(sprites, "advance", noted)
+    assert sprites.main(wish(tmp_path, 3, 4)) == 0
+    for seed, (key, expected, nets) in zip((3, 4), begun, strict=True):
+        assert key == jax.random.key(seed)
+        chex.assert_trees_all_equal(nets, expected)
+
+
+def test_a_sprites_seed_is_reported_by_its_last_scores(quickly, tmp_path, monkeypatch):
+    """Which rise and then fall: neither its first nor its best."""
+
+    def score(config, state, votes):
+        height = 0.9 - abs(int(state.step) - 50) / 100
+        return dict.fromkeys(sprites_scores.SCORES, height)
+
+    quickly(lambda state: state)
+    monkeypatch.setattr(sprites_scores, "score", score)
+    assert sprites.main(wish(tmp_path, 0)) == 0
+    [run] = json.loads((tmp_path / "report.json").read_text())["runs"]
+    assert run["step"] == 80 and run["factor_vae"] == pytest.approx(0.6)
+
+
+def test_factors_are_read_off_the_images_that_show_them(monkeypatch):
+    """In pieces, whose order is that of the rows."""
+    space, sizes = sprites_scores.SPACE, []
+
+    def represent(config, state, images):
+        sizes.append(len(images))
+        return np.asarray(images, np.float32).mean((1, 2))
+
+    monkeypatch.setattr(sprites_scores.evaluation, "represent", represent)
+    indices = space.sample(jax.random.key(0), 4500)
+    found = sprites_scores.represent(None, None, indices)
+    images = sprites_scores.sprites.render(space.values(indices))
+    expected = np.asarray(images, np.float32).mean((1, 2))
+    np.testing.assert_array_equal(found, expected)
+    assert sizes == [2250, 2250]
+
+
+def test_traversals_are_those_of_the_chosen_sprites_run(tmp_path, monkeypatch):
+    drawn, ends = [], {}
+    monkeypatch.setattr(sprites_report, "_draw", lambda *shown: drawn.append(shown))
+    monkeypatch.setattr(
+        sprites_scores, "centrality", lambda *_: ([0.1, 0.9, 0.2], [0.3, 0.2, 0.1])
+    )
+    for seed in (5, 6, 7):
+        run = tmp_path / f"seed-{seed}"
+        scores = dict.fromkeys(sprites_scores.SCORES, seed / 10)
+        end = {"seed": seed, "steps": 80, "votes": 500, **scores}
+        run.mkdir()
+        (run / "scores.jsonl").write_text(json.dumps(end | {"step": 80}))
+        ends[run] = end
+    sprites_report.write(tmp_path, ends, "cr", 1.0, 72)
+    [(_, _, chosen, switch)] = drawn
+    assert chosen == tmp_path / "seed-6" and switch == 72

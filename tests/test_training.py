@@ -19,6 +19,7 @@ from infogan_jax import (
     descent,
     forward,
     latents,
+    networks,
     objectives,
     population,
     schedules,
@@ -614,3 +615,21 @@ def test_a_terms_mistake_is_told_by_its_name(tiny, state, batch, key, mistake, m
     config = dataclasses.replace(tiny, objective=(Misdirected(mistake),))
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(lambda: infogan_jax.step(config, state, batch, key))
+
+
+def test_terms_and_dropout_draw_apart_from_what_is_drawn_elsewhere(tiny, key):
+    dense = networks.Mlp(tiny.image_shape, g_widths=(8,), d_widths=(32,), dropout=0.5)
+    config = dataclasses.replace(tiny, architecture=dense)
+    nets, keys = infogan_jax.init(config, key).nets, forward.example_keys(key, 16)
+    step, blank = jnp.int32(0), jnp.zeros((16, *tiny.image_shape), jnp.float32)
+    p, _ = forward.run(config, nets, {"image": blank}, keys, step, ())
+    for latent, drawn in ((config.noise, p.z), (config.codes, p.c)):
+        again = jax.vmap(latent.sample)(p.keys)
+        assert not (again == drawn).all(1).any()
+    same, _ = forward.run(config, nets, {"image": p.fake}, keys, step, ())
+    assert not np.isclose(same.d_real, same.d_fake).any()  # Other masks, same images.
+
+
+def test_a_report_draws_by_a_key_of_which_no_step_makes_use(key):
+    found = training.report_key(key)
+    assert found == jax.random.fold_in(key, 2**31 + 1) and found != key

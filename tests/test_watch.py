@@ -241,3 +241,17 @@ def test_a_code_is_judged_from_the_first_update_that_teaches_it(tiny):
     dead = HEALTHY | {"info/0": 0.0, "late/spread": 0.9}
     [(step, cause)] = alarms(config, [dead] * 3 * watch.WINDOW)
     assert step == 2 * watch.WINDOW and "code 0 is dead" in cause
+
+
+@pytest.mark.parametrize(
+    ("nets", "metric", "value", "words"),
+    [
+        (("d",), "late/accuracy", 1.0, "D has won"),
+        (("g",), "late/spread", 0.01, "collapsed"),
+    ],
+)
+def test_every_update_is_judged_by_its_own_metrics(tiny, nets, metric, value, words):
+    late = Update("late", nets, lr=1e-3)
+    config = dataclasses.replace(tiny, updates=(*tiny.updates, late))
+    [(step, cause)] = alarms(config, [HEALTHY | {metric: value}] * 2 * watch.WINDOW)
+    assert step == 2 * watch.WINDOW and words in cause and metric in cause
