@@ -597,8 +597,7 @@ def test_q_is_smooth_in_all_its_categorical_codes(key):
     second = jax.random.normal(key, (3, 3, 1, 3))
     parts = latents.Categorical(2), latents.Categorical(3)
     p = read_by(jnp.concatenate([first, second], -1), images, key)
-    found = VirtualAdversarial()(dataclasses.replace(p, codes=latents.Product(parts)))[
-        "g"
-    ]
+    both = dataclasses.replace(p, codes=latents.Product(parts))
+    found = float(VirtualAdversarial()(both)["g"])
     alone = float(VirtualAdversarial()(read_by(second, images, key))["g"])
-    assert float(found) == pytest.approx(alone, rel=1e-4) != 0
+    assert found == pytest.approx(alone, rel=1e-4) != 0
