@@ -133,7 +133,9 @@ def draw(out: Path, samples: list[dict]) -> None:
 
 def parse(argv):
     """The options, and those of `mnist.py`; ends the process where some are wrong."""
-    parser = options_lib.command(__doc__)
+    parser = options_lib.command(
+        __doc__, usage="%(prog)s [options] [options of mnist.py]"
+    )
     parser.add_argument(
         "--minutes",
         type=options_lib.positive,
@@ -178,7 +180,11 @@ def main(argv=None) -> int:
     while not status:
         seed = options.first_seed + sampler.run_number
         run = seeds.run_of(options.out, seed)
-        status = mnist.main(["--quick", *rest, "--seed", str(seed), "--out", str(run)])
+        words = ["--quick", *rest, "--seed", str(seed), "--out", str(run)]
+        try:
+            status = mnist.main(words)
+        except RuntimeError as error:  # As of full memory, which is what it looks for.
+            status = console.tell_of_device(error)
         if sampler.error or time.monotonic() - began >= 60 * options.minutes:
             break
         sampler.run_number += 1

@@ -5,12 +5,11 @@
 For each run, on 2,000 fakes: Spearman's correlation of every uniform code with the
 measured slant, width and stroke area, over all fakes; and the mean of its size over the
 categories, each by itself, for a 1 has less ink than an 8 whatever the code (.06 for a
-code that bends nothing: sizes do not cancel). Before the table, how far this holds down
-the first: the most that any code can have on real digits if it is drawn, as here,
-whatever the digit. On sweeps of each code over [-1, 1], from
-the same noise and category: how often the digit stays that of the middle, as judged by
-Q and by a classifier trained on real digits (scikit-learn, RBF support vectors on 5,000
-of them).
+code that bends nothing: sizes do not cancel). Before the table, the bound that this
+sets: the highest correlation, over all real test digits, of a code that is drawn, as
+here, whatever the digit. On sweeps of each code over [-1, 1], from the same noise and
+category: how often the digit stays that of the middle, as judged by Q and by a
+classifier trained on real digits (scikit-learn, RBF support vectors on 5,000 of them).
 Chen et al. 2016 (arXiv:1606.03657), figure 2 and section 7.2. Results:
 `experiments/results`, under "What the continuous codes bend".
 """

@@ -63,8 +63,8 @@ def check_images(config: Config, images: Any) -> None:
 def check_rows(config: Config, rows: types.Rows, is_dataset: bool = False) -> None:
     """Raises unless a dataset's or a batch's images fit the config.
 
-    A dataset is looked at once, as `check_range` says; a batch comes while a device is
-    still busy with those before, and nothing waits for it.
+    A dataset is looked at as `check_range` says, once a call; a batch comes while a
+    device is still busy with those before, and nothing waits for it.
     """
     image = rows.get("image") if isinstance(rows, Mapping) else None
     if image is None:

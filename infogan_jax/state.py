@@ -109,8 +109,8 @@ def _create(modules, latent_dim, image_shape, input_shapes, output_shapes, key):
             return variables
 
         create("g", jnp.zeros((1, latent_dim), jnp.float32))
-        # Applied again, for `create`'s output, since that takes numbers of the draw:
-        # without it the weights of the heads would be others for every seed.
+        # `create` has this output already, but applying takes numbers of the draw too:
+        # without it every seed's heads would begin with other weights.
         features = modules["trunk"].apply(create("trunk", image), image, train=False)
         create("d", features)
         create("q", features, image)

@@ -326,6 +326,17 @@ def test_endurance_ends_where_its_samples_find_no_room(monkeypatch, tmp_path, ca
     assert not (tmp_path / "out" / "growth.json").exists()
 
 
+def test_endurance_keeps_what_it_measured_until_memory_was_full(tmp_path, monkeypatch):
+    def run(arguments):
+        time.sleep(0.3)
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    monkeypatch.setattr(endurance.mnist, "main", run)
+    wish = ["--minutes", "60", "--every", "0.01", "--out", str(tmp_path)]
+    assert endurance.main(wish) == 2
+    assert json.loads((tmp_path / "growth.json").read_text())["runs"] == 1
+
+
 def test_endurance_measures_one_run_after_the_other(tmp_path, monkeypatch, capsys):
     seen = []
 

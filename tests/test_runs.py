@@ -22,7 +22,7 @@ import infogan_jax
 from infogan_jax import __main__ as cli
 from infogan_jax import checkpoint, data, schedules
 from infogan_jax.host import console
-from infogan_jax.runs import loop, program
+from infogan_jax.runs import loop, program, records
 from infogan_jax.runs import options as options_lib
 
 HERE = pathlib.Path(__file__).parent
@@ -152,11 +152,14 @@ def test_a_resumed_run_refuses_another_kind_of_keys(finished, tmp_path, capsys):
         "rbg": jax.default_prng_impl("rbg"),
         "threefry2x32, not partitionable": jax.threefry_partitionable(False),
     }
+    names = "JAX_DEFAULT_PRNG_IMPL", "JAX_THREEFRY_PARTITIONABLE"
     for kind, setting in others.items():
         with setting:
             status = tiny_experiment.main(["--out", str(out), "--resume"])
-        words = f"began with keys of 'threefry2x32', not '{kind}'", "set JAX_DEFAULT_"
-        refused(capsys, status, *words)
+        words = f"began with keys of 'threefry2x32', not '{kind}'"
+        refused(capsys, status, words, *names)
+    with jax.default_prng_impl("rbg"), jax.threefry_partitionable(False):
+        assert records.kind_of_keys() == "rbg, not partitionable"
 
 
 def test_a_run_goes_on_with_data_that_have_moved(finished, images, tmp_path, capsys):
@@ -190,6 +193,8 @@ def test_a_device_that_jax_does_not_find_is_one_line(platform, images, tmp_path)
             "see to it, or name another by JAX_PLATFORMS, such as cpu."
         )
         assert "Traceback" not in ended.stderr
+        if platform == "cuda":  # Of which JAX itself says nothing at all.
+            assert "JAX finds no such device" in line
 
 
 def test_without_a_home_the_cache_is_a_temporary_one(monkeypatch, tmp_path):

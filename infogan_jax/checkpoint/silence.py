@@ -6,7 +6,8 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-_wanted_by = 0  # So many want silence just now; the filters go with the last.
+# An item for each who wants silence just now: threads may append and pop at once.
+_silences: list[None] = []
 
 
 @contextlib.contextmanager
@@ -20,15 +21,14 @@ def of_orbax() -> Iterator[None]:
     """
     if not getattr(sys.unraisablehook, "is_ours", False):
         sys.unraisablehook = _but_orbax(sys.unraisablehook)
-    global _wanted_by
-    _wanted_by += 1
+    _silences.append(None)
     for name, keep in _FILTERS.items():
         logging.getLogger(name).addFilter(keep)
     try:
         yield
     finally:
-        _wanted_by -= 1
-        for name, keep in _FILTERS.items() if not _wanted_by else ():
+        _silences.pop()
+        for name, keep in _FILTERS.items() if not _silences else ():
             logging.getLogger(name).removeFilter(keep)
 
 

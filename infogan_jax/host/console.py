@@ -99,7 +99,7 @@ def tell_of_device(error: RuntimeError | AssertionError) -> int:
       RuntimeError, AssertionError: the error, if it is another: a mistake in a program
         wants its trace.
     """
-    reason = first_line(error)
+    reason = first_line(error) if str(error).strip() else "JAX finds no such device"
     if "RESOURCE_EXHAUSTED" in reason:
         advice = "see who else uses that memory, or ask for a smaller batch"
     elif _BACKENDS in {

@@ -26,7 +26,7 @@ class Latent(Prior, Protocol):
         """Width of Q's parameters for it."""
 
     def log_prob(self, c: jax.Array, /) -> jax.Array:
-        """Log P(c), [B]; for `Product.log_prob`, which training does not ask."""
+        """Log P(c), [B]; for `Product.log_prob`, which training does not call."""
 
     def log_q(self, q: jax.Array, c: jax.Array, /) -> jax.Array:
         """Log Q(c|x), [B], of `c` [B, dim] under parameters `q` [B, n_params]."""

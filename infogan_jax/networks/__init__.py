@@ -12,7 +12,8 @@ Every module is called as `module(*inputs, train=bool)`, and in training with `k
 too: with `train` it normalises by the batch; `keys` [B] are the examples' own, for
 dropout and noise, so that what an example sees does not depend on how many devices
 share the batch. Their fields can be hashed: arrays are made when they are called.
-An architecture may say `shared = False`: Q then reads images, not the trunk's features.
+An architecture whose Q reads the images and not the features says so, to terms on
+images, by `shared = False`.
 `objectives.ContrastivePairs` also asks for `pair_network(n_codes, axis_name)`, H.
 
 This package is all that imports flax.linen.

@@ -77,7 +77,7 @@ def parser(
         "directory that holds, or gets, the data",
         str,
         "DIR",
-        in_words="in the user's cache, ~/.cache/infogan_jax",
+        in_words="~/.cache/infogan_jax; of tfds: TFDS's own",
     )
     option(
         "--steps",

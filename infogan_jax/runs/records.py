@@ -152,8 +152,10 @@ def read(path: Path, parse: Callable[[str], T]) -> T:
 def kind_of_keys() -> str:
     """JAX's default keys: of the same seed, another kind draws other numbers."""
     kind = str(jax.random.key_impl(jax.random.key(0)))
-    is_new = jax.config.values.get("jax_threefry_partitionable", True)
-    return kind if is_new or kind != "threefry2x32" else f"{kind}, not partitionable"
+    is_partitionable = jax.config.values.get("jax_threefry_partitionable", True)
+    if is_partitionable or kind == "unsafe_rbg":  # All others split as threefry does.
+        return kind
+    return f"{kind}, not partitionable"
 
 
 class Log:
