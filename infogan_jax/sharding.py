@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 _EXPLICIT = jax.sharding.AxisType.Explicit
 _Spec, _Named = jax.sharding.PartitionSpec, jax.sharding.NamedSharding
@@ -46,13 +47,15 @@ def is_sharded(x: Any) -> bool:
     return isinstance(x, jax.Array) and not x.sharding.is_fully_replicated
 
 
-@jax.jit
-def zero() -> jax.Array:
-    """int32 zero, made by a jitted program.
-
-    So it lies on every device of a mesh, and nothing is moved there from the host.
-    """
-    return jnp.zeros((), jnp.int32)
+def zero(beside: Any) -> jax.Array:
+    """int32 zero, on the devices of the arrays of a tree, of which one is asked."""
+    x = jax.tree.leaves(beside)[0]
+    if not is_readable(x):
+        return _zero()
+    where = x.sharding if x.committed else None
+    if isinstance(where, _Named):
+        where = replicated(where.mesh)
+    return jax.device_put(np.int32(0), where)
 
 
 def is_readable(x: Any) -> bool:
@@ -98,3 +101,9 @@ def _explicit_mesh(tree):
             "jax.device_put."
         )
     return next(iter(meshes), None)
+
+
+@jax.jit
+def _zero():
+    """Of a program, which is on every device of a mesh, of other processes too."""
+    return jnp.zeros((), jnp.int32)

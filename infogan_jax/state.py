@@ -67,7 +67,7 @@ def init(config: config_lib.Config, key: jax.Array) -> TrainState:
         for update in config.updates
     }
     ema = {"g": copy(nets["g"])} if config.ema_decay else {}
-    return TrainState(sharding.zero(), nets, opt, ema)
+    return TrainState(sharding.zero(nets), nets, opt, ema)
 
 
 @types.jit()

@@ -42,6 +42,19 @@ def test_a_fresh_state_lies_in_one_place(kind, tiny, key):
     assert not any(x.committed for x in without)
 
 
+@pytest.mark.parametrize("kind", ["device", "Auto", "Explicit"])
+def test_a_state_lies_where_its_key_was_put(kind, tiny, key):
+    """All of it: a counter elsewhere would have the first step compiled twice."""
+    where = jax.sharding.SingleDeviceSharding(jax.devices()[1])
+    if kind != "device":
+        kinds = (getattr(jax.sharding.AxisType, kind),)
+        mesh = jax.make_mesh((4,), ("a",), axis_types=kinds)
+        where = sharding.replicated(mesh)
+    state = infogan_jax.init(tiny, jax.device_put(key, where))
+    for x in jax.tree.leaves(state):
+        assert x.committed and x.sharding.is_equivalent_to(where, x.ndim)
+
+
 def test_images_lie_where_their_latents_do(mesh, tiny, state, key):
     images, z, c = infogan_jax.sample(tiny, state, key, 8)
     for latents in ((z, c), (z, split(mesh, c)), (split(mesh, z), split(mesh, c))):

@@ -31,7 +31,7 @@ def init(params: dict[str, Any]) -> Any:
         return jax.device_put(np.zeros(x.shape, x.dtype), where, may_alias=False)
 
     mean, square = (jax.tree.map(zeros, params) for _ in range(2))
-    return optax.ScaleByAdamState(sharding.zero(), mean, square)
+    return optax.ScaleByAdamState(sharding.zero(params), mean, square)
 
 
 def step(
