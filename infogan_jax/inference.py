@@ -56,8 +56,10 @@ def generate(
     """
     n = z.shape[0]  # Which is a symbol where `jax.export` has one.
     wanted = ((n, config.noise.dim), (n, config.codes.dim))
-    if (z.shape, c.shape) != wanted:
-        raise ValueError(f"z and c have shapes {z.shape}, {c.shape}; give {wanted}.")
+    if (z.shape, c.shape) != wanted or isinstance(n, int) and n < 1:
+        raise ValueError(
+            f"z and c have shapes {z.shape}, {c.shape}; give {wanted}, one row or more."
+        )
     checks.check_nets(state, "g")
     # A layer computes in its input's dtype: whole numbers would truncate its kernel.
     z, c = z.astype(jnp.float32), c.astype(jnp.float32)
@@ -164,7 +166,8 @@ def traverse(
 
     def move(z, c, values):
         parts = [jnp.repeat(x, steps, 0) for x in config.codes.split(c)]
-        parts[code] = jnp.tile(values, (rows, 1))
+        moved = jnp.tile(values, (rows, 1))
+        parts[code] = jnp.where(False, parts[code], moved)  # As `Product.assign` does.
         return jnp.repeat(z, steps, 0), jnp.concatenate(parts, -1)
 
     z, c = sharding.with_auto_axes(move, z, c, values, out=sharding.replicated)

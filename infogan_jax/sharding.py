@@ -49,8 +49,8 @@ def is_sharded(x: Any) -> bool:
 
 def zero(beside: Any) -> jax.Array:
     """int32 zero, on the devices of the arrays of a tree, of which one is asked."""
-    x = jax.tree.leaves(beside)[0]
-    if not is_readable(x):
+    x = next(iter(jax.tree.leaves(beside)), None)
+    if x is None or not is_readable(x):
         return _zero()
     where = x.sharding if x.committed else None
     if isinstance(where, _Named):

@@ -102,7 +102,7 @@ class Watch:
             self._is_finite = False
             return [f"training has failed: {bad[0]} is {float(row[bad[0]])}"]
         for metric in wanted:
-            self._sums[metric] += row[metric] / WINDOW
+            self._sums[metric] += float(row[metric]) / WINDOW
         if self._seen % WINDOW:
             return []
         means = dict(self._sums)

@@ -692,6 +692,16 @@ FUNCTIONS = [
         "z and c have shapes",
     ),
     (
+        lambda w: infogan_jax.generate(
+            w["config"],
+            w["state"],
+            np.zeros((0, w["config"].noise.dim)),
+            np.zeros((0, w["config"].codes.dim)),
+        ),
+        ValueError,
+        "one row or more",
+    ),
+    (
         lambda w: infogan_jax.infer(w["config"], w["state"], np.zeros((2, 8, 8, 3))),
         ValueError,
         "not float64",

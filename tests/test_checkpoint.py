@@ -1,3 +1,4 @@
+import concurrent.futures
 import dataclasses
 import errno
 import gc
@@ -619,3 +620,19 @@ def test_a_state_that_gives_way_to_the_next_is_of_the_same_networks(
     monkeypatch.setattr(storage, "read_config", overtaken)
     _, found = infogan_jax.restore(tmp_path, nets=("g",))
     assert found.step == 1 and set(found.nets) == {"g"}
+
+
+def test_threads_may_save_at_once_each_to_a_directory_of_its_own(tiny, state, tmp_path):
+    places = [tmp_path / str(i) for i in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda to: infogan_jax.save(to, tiny, state), places))
+    for place in places:
+        assert_equal(infogan_jax.restore(place)[1], state)
+
+
+def test_saving_and_restoring_ask_for_every_transfer(tiny, state, tmp_path):
+    with jax.transfer_guard("disallow"):
+        infogan_jax.save(tmp_path, tiny, state)
+        _, found = infogan_jax.restore(tmp_path, nets="g")
+    assert set(found.nets) == {"g"}
+    assert not any(x.committed for x in jax.tree.leaves(found))

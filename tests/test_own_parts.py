@@ -44,6 +44,13 @@ class D(nn.Module):
         return nn.Dense(int(np.prod(self.makes)))(features).reshape(-1, *self.makes)
 
 
+class Mean(nn.Module):
+    """A D of which nothing is learned."""
+
+    def __call__(self, features, *, train, keys=None):
+        return features.mean(-1)
+
+
 class Q(nn.Module):
     n_params: int
 
@@ -71,6 +78,7 @@ class Own:
             "too wide": {"q": Q(n_params + 1)},
             "an array": {"trunk": Trunk(np.zeros(3))},
             "another": {"e": D()},
+            "no weights": {"d": Mean()},
         }
         return nets | changed.get(self.change, {})
 
@@ -88,6 +96,17 @@ def test_parameters_of_two_bytes_are_trained_saved_and_restored(batch, key, tmp_
     assert state.nets["g"].params["Dense_0"]["kernel"].dtype == jnp.bfloat16
     infogan_jax.save(tmp_path, config, state)
     assert_equal(infogan_jax.restore(tmp_path)[1], state)
+
+
+def test_an_update_may_have_nothing_to_learn(batch, key):
+    updates = tuple(
+        infogan_jax.Update(name, nets, lr=1e-3)
+        for name, nets in (("d", ("d",)), ("g", ("g", "q", "trunk")))
+    )
+    config = config_of("no weights", updates=updates)
+    state = infogan_jax.init(config, key)
+    state, metrics = infogan_jax.train_step(config, state, batch, key)
+    assert state.opt["d"].count == 1 and metrics["d/gradient"] == 0
 
 
 def test_an_average_of_g_has_its_counters_as_they_are(dataset, key, tmp_path):

@@ -1,5 +1,6 @@
 """Arrays on a mesh with explicit axes, which `jax.make_mesh` has by default."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import infogan_jax
-from infogan_jax import data, evaluation, population, sharding
+from infogan_jax import data, evaluation, latents, population, sharding
 
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
 close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
@@ -57,10 +58,10 @@ def test_a_state_lies_where_its_key_was_put(kind, tiny, key):
 
 def test_images_lie_where_their_latents_do(mesh, tiny, state, key):
     images, z, c = infogan_jax.sample(tiny, state, key, 8)
-    for latents in ((z, c), (z, split(mesh, c)), (split(mesh, z), split(mesh, c))):
-        made = infogan_jax.generate(tiny, state, *latents)
+    for given in ((z, c), (z, split(mesh, c)), (split(mesh, z), split(mesh, c))):
+        made = infogan_jax.generate(tiny, state, *given)
         close(made, images)
-        assert is_sharded(made) == any(map(is_sharded, latents))
+        assert is_sharded(made) == any(map(is_sharded, given))
     close(infogan_jax.sample(tiny, state, key, 8, c=split(mesh, c)).images, images)
 
 
@@ -138,6 +139,19 @@ def test_one_run_may_begin_on_a_mesh(mesh, tiny, state, key):
     whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     begun = infogan_jax.init(tiny, jax.device_put(key, whole))
     jax.tree.map(close, begun, state)
+
+
+def test_all_codes_may_be_set_on_a_mesh(mesh, tiny, state, key):
+    values = {0: 1, 1: 0.5}
+    whole = jax.device_put(key, sharding.replicated(mesh))
+    found = infogan_jax.sample(tiny, state, whole, 8, c=values)
+    close(found.images, infogan_jax.sample(tiny, state, key, 8, c=values).images)
+    alone = dataclasses.replace(tiny, codes=latents.Product(tiny.codes.parts[:1]))
+    fresh = infogan_jax.init(alone, key)
+    shown, expected = (
+        infogan_jax.traverse(alone, fresh, k, 0, rows=2) for k in (whole, key)
+    )
+    close(shown, expected)
 
 
 def test_any_number_of_split_images_is_read(mesh, tiny, state, batch, monkeypatch):

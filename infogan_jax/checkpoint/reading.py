@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -35,6 +34,7 @@ def restore(
         damaged, or name a class that is not registered; or `nets` names no network.
     """
     folder, known = folders.find(directory), folders.steps(directory)
+    nets = (nets,) if isinstance(nets, str) else nets
     nets = None if nets is None else tuple(nets)
     if not known or (step is not None and step not in known):
         what = "no checkpoint" if not known else f"no step {step!r}, only {known}"
@@ -80,7 +80,7 @@ def _read(folder, step, nets):
                 )
     # Uncommitted, as `init`'s are: any device or mesh may take them, and the programs
     # that were compiled for those serve these.
-    tree = jax.tree.map(jnp.array, tree)
+    tree = jax.device_put(tree, may_alias=False)
     loaded = {name: training.Net(**net) for name, net in tree["nets"].items()}
     ema = {name: training.Net(**net) for name, net in tree.get("ema", {}).items()}
     return config, training.TrainState(tree["step"], loaded, tree.get("opt", {}), ema)

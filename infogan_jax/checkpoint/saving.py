@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import threading
 
 import jax
 import numpy as np
@@ -13,6 +14,9 @@ from infogan_jax import checks, rules, training
 from infogan_jax import config as config_lib
 from infogan_jax.checkpoint import folders, silence, storage
 from infogan_jax.host import console, locks, paths
+
+# Orbax numbers all saves of a process together: two that begin at once wait for ever.
+_BEGINNING = threading.Lock()
 
 
 class Writer:
@@ -92,7 +96,7 @@ class Writer:
             config=ocp.args.JsonSave(self._stored),
             checksums=ocp.args.JsonSave(checksums),
         )
-        with _told(self._folder):
+        with _told(self._folder), _BEGINNING:
             self._manager.save(step, args=items, force=True)
 
     @functools.cached_property

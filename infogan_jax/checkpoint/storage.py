@@ -78,7 +78,7 @@ def expected(config: config_lib.Config, nets: Iterable[str] | None = None) -> di
     """
     if nets is not None and not set() < set(nets) <= set(config.networks()):
         raise ValueError(f"nets {nets} must be some of {sorted(config.networks())}.")
-    state = jax.eval_shape(lambda key: training.init(config, key), jax.random.key(0))
+    state = jax.eval_shape(lambda: training.init(config, jax.random.key(0)))
     tree = as_dict(state)
     if nets is not None:
         tree = {

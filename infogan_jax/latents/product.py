@@ -123,7 +123,9 @@ class Product:
         def put(c):
             parts = self.split(c)
             for index, encoded in known.items():
-                parts[index] = jnp.broadcast_to(encoded, parts[index].shape)
+                encoded = jnp.broadcast_to(encoded, parts[index].shape)
+                # Or where all are set nothing would lie where c does.
+                parts[index] = jnp.where(False, parts[index], encoded)
             return jnp.concatenate(parts, -1)
 
         return sharding.with_auto_axes(
