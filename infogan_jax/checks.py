@@ -32,7 +32,7 @@ def check_range(images: types.Array, is_dataset: bool = False) -> None:
         low, high = float(images.min()), float(images.max())
         if not (low >= 0 and high <= 1):
             raise ValueError(
-                f"float images must lie in [0, 1], not [{low!r}, {high!r}]; "
+                f"float images must lie in [0, 1], not [{low:.9g}, {high:.9g}]; "
                 "rescale or clip them, or pass uint8 in 0 .. 255."
             )
     if not (is_dataset and isinstance(images, np.ndarray)):

@@ -702,6 +702,16 @@ FUNCTIONS = [
         "one row or more",
     ),
     (
+        lambda w: infogan_jax.train_step(
+            w["config"],
+            w["state"],
+            {"image": np.full((4, 8, 8, 1), 1.0000005, np.float32)},
+            jax.random.key(0),
+        ),
+        ValueError,
+        r"not \[1.00000048, 1.00000048\]; rescale or clip them",
+    ),
+    (
         lambda w: infogan_jax.infer(w["config"], w["state"], np.zeros((2, 8, 8, 3))),
         ValueError,
         "not float64",
