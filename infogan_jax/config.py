@@ -131,8 +131,7 @@ class Config:
     def __post_init__(self):
         self._check_types()
         self._check_terms()
-        self._check_networks()
-        self._check_updates()
+        self._check_updates(known=self._checked_networks())
 
     def _check_types(self):
         if not isinstance(self.codes, latents.Product):
@@ -186,7 +185,8 @@ class Config:
                 f"a config must be hashable, of numbers, strings and tuples: {error}."
             ) from None
 
-    def _check_networks(self):
+    def _checked_networks(self):
+        """The names of all networks; raises where they do not go together."""
         latent_dim = self.noise.dim + self.codes.dim
         known = set(self.architecture.networks(latent_dim, self.codes.n_params, None))
         if known != _OWN:
@@ -217,9 +217,10 @@ class Config:
                     f"the input shapes of {name!r} are {of_inputs}; give a tuple with "
                     "a shape for each input, such as ((8, 8, 1),)."
                 )
+        return known
 
-    def _check_updates(self):
-        known, by_name = set(self.networks()), {}
+    def _check_updates(self, known):
+        by_name = {}
         for update in self.updates:
             if by_name.setdefault(update.name, update) != update:
                 raise ValueError(

@@ -11,10 +11,10 @@ An `Architecture` is a frozen dataclass with an `image_shape`, (H, W, C), whose
 Every module is called as `module(*inputs, train=bool)`, and in training with `keys=`
 too: with `train` it normalises by the batch; `keys` [B] are the examples' own, for
 dropout and noise, so that what an example sees does not depend on how many devices
-share the batch. Their fields can be hashed: arrays are made when they are called.
-An architecture whose Q reads the images and not the features says so, to terms on
-images, by `shared = False`.
-`objectives.ContrastivePairs` also asks for `pair_network(n_codes, axis_name)`, H.
+share the batch. Their fields can be hashed: arrays are made when they are called. An
+architecture whose Q reads the images and not the features says so, to terms on images,
+by `shared = False`. `objectives.ContrastivePairs` also asks for
+`pair_network(n_codes, axis_name)`, H.
 
 This package is all that imports flax.linen.
 """

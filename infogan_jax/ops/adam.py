@@ -22,7 +22,7 @@ from infogan_jax import sharding
 
 def init(params: dict[str, Any]) -> Any:
     """The optimizer's state before the first step of an update, whatever its rates."""
-    if not all(map(_is_here, jax.tree.leaves(params))):
+    if not all(map(sharding.is_readable, jax.tree.leaves(params))):
         return optax.scale_by_adam().init(params)
 
     def zeros(x):
@@ -71,11 +71,6 @@ def step(
         net: jax.tree.map(functools.partial(moved, rate), params[net], moves[net])
         for net, rate in rates.items()
     }, opt
-
-
-def _is_here(x):
-    """Whether an array is no tracer, and lies on devices of this process alone."""
-    return not isinstance(x, jax.core.Tracer) and x.is_fully_addressable
 
 
 def _hidden(number):
